@@ -1,0 +1,148 @@
+//! Carries frames from camera threads to whoever wants them. Owns one newest-frame cell per stream and one bounded
+//! drop-oldest slot per subscriber; never blocks the camera, never queues more than one frame per subscriber.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, Weak},
+    time::Duration,
+};
+
+use super::Frame;
+use crate::model::{DeviceId, StreamKey};
+
+/// The hub; cheap to clone by `Arc`.
+#[derive(Default)]
+pub struct FrameHub {
+    streams: RwLock<HashMap<StreamKey, Arc<Entry>>>,
+}
+
+#[derive(Default)]
+struct Entry {
+    latest: Mutex<Option<Arc<Frame>>>,
+    subscribers: Mutex<Vec<Weak<Slot>>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    state: Mutex<SlotState>,
+    ready: Condvar,
+}
+
+#[derive(Default)]
+struct SlotState {
+    frame: Option<Arc<Frame>>,
+    dropped: u64,
+    closed: bool,
+}
+
+/// One consumer's slot. Dropping it unsubscribes.
+pub struct Subscription {
+    slot: Arc<Slot>,
+}
+
+/// Closes its subscription from another thread, waking a waiting reader.
+#[derive(Clone)]
+pub struct SubscriptionCloser {
+    slot: Weak<Slot>,
+}
+
+/// What a wait on a subscription gave.
+#[derive(Debug)]
+pub enum Next {
+    /// The newest frame that was not read yet.
+    Frame(Arc<Frame>),
+    /// Nothing within the time given.
+    Timeout,
+    /// The subscription was closed.
+    Closed,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every critical section here leaves the data whole, so a poisoned lock is still usable.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl FrameHub {
+    /// Publishes a frame: replaces the newest and fills every subscriber's slot. Never blocks on a consumer.
+    pub fn publish(&self, device: &DeviceId, frame: Frame) {
+        let key = StreamKey::new(device.clone(), frame.stream);
+        let frame = Arc::new(frame);
+        let entry = self.entry(&key);
+        *lock(&entry.latest) = Some(frame.clone());
+        lock(&entry.subscribers).retain(|weak| {
+            let Some(slot) = weak.upgrade() else { return false };
+            let mut state = lock(&slot.state);
+            if state.frame.replace(frame.clone()).is_some() {
+                state.dropped += 1;
+            }
+            drop(state);
+            slot.ready.notify_one();
+            true
+        });
+    }
+
+    /// The newest frame of a running stream.
+    pub fn latest(&self, key: &StreamKey) -> Option<Arc<Frame>> {
+        let entry = self.streams.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()?;
+        let latest = lock(&entry.latest).clone();
+        latest
+    }
+
+    /// Forgets the newest frame of a stream that stopped; subscriptions stay.
+    pub fn clear(&self, key: &StreamKey) {
+        let entry = self.streams.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        if let Some(entry) = entry {
+            *lock(&entry.latest) = None;
+        }
+    }
+
+    /// A slot that receives every later frame of a stream; a frame that is not read in time is replaced by the next.
+    pub fn subscribe(&self, key: &StreamKey) -> Subscription {
+        let slot = Arc::new(Slot::default());
+        lock(&self.entry(key).subscribers).push(Arc::downgrade(&slot));
+        Subscription { slot }
+    }
+
+    fn entry(&self, key: &StreamKey) -> Arc<Entry> {
+        if let Some(entry) = self.streams.read().unwrap_or_else(PoisonError::into_inner).get(key) {
+            return entry.clone();
+        }
+        self.streams.write().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default().clone()
+    }
+}
+
+impl Subscription {
+    /// Waits for the next frame.
+    pub fn next(&self, timeout: Duration) -> Next {
+        let state = lock(&self.slot.state);
+        let (mut state, _) = self
+            .slot
+            .ready
+            .wait_timeout_while(state, timeout, |state| state.frame.is_none() && !state.closed)
+            .unwrap_or_else(PoisonError::into_inner);
+        if state.closed {
+            return Next::Closed;
+        }
+        state.frame.take().map_or(Next::Timeout, Next::Frame)
+    }
+
+    /// Frames replaced before they were read.
+    pub fn dropped(&self) -> u64 {
+        lock(&self.slot.state).dropped
+    }
+
+    /// A handle that closes this subscription from elsewhere.
+    pub fn closer(&self) -> SubscriptionCloser {
+        SubscriptionCloser { slot: Arc::downgrade(&self.slot) }
+    }
+}
+
+impl SubscriptionCloser {
+    /// Closes: a waiting and every later `next` gives `Closed`.
+    pub fn close(&self) {
+        if let Some(slot) = self.slot.upgrade() {
+            lock(&slot.state).closed = true;
+            slot.ready.notify_all();
+        }
+    }
+}

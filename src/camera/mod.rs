@@ -1,0 +1,191 @@
+//! Cameras. This file owns the two traits every backend implements and the frame they deliver; `hub` carries frames to
+//! whoever wants them, `manager` owns the device threads. Nothing here knows GStreamer or HTTP.
+
+pub mod hub;
+pub mod manager;
+pub mod sim;
+
+use std::sync::Arc;
+
+use crate::{
+    error::Result,
+    model::{DeviceId, DeviceInfo, Extrinsics, Intrinsics, OptionInfo, PixelFormat, Profile, SensorInfo, StreamType},
+};
+
+/// What a backend tells the manager by itself. Sent from any thread; the receiver never blocks it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackendEvent {
+    /// A device came, or came back.
+    Added(DeviceId),
+    /// A device went. An open [`Camera`] of it delivers no more frames and fails every call with `Unavailable`.
+    Removed(DeviceId),
+}
+
+/// Where a backend sends its events.
+pub type BackendEvents = Arc<dyn Fn(BackendEvent) + Send + Sync>;
+
+/// Where an open camera delivers its frames: called on the backend's threads, returns at once, never blocks.
+pub type FrameSink = Arc<dyn Fn(Frame) + Send + Sync>;
+
+/// A source of devices: the simulator, the SDK.
+pub trait Backend: Send + Sync {
+    /// "sim" or "realsense".
+    fn name(&self) -> &'static str;
+
+    /// The SDK's version, where the backend has one.
+    fn sdk_version(&self) -> Option<String>;
+
+    /// Sets who is told of devices coming and going. Called once, before anything else.
+    fn set_events(&self, events: BackendEvents);
+
+    /// The devices that are present now. `is_streaming` is left false; the manager fills it in.
+    fn devices(&self) -> Vec<DeviceInfo>;
+
+    /// Opens a device. May take long (a real one up to 15 s); called on the device's own thread.
+    ///
+    /// # Errors
+    /// NotFound for an unknown device, Unavailable when it is unplugged, busy or fails.
+    fn open(&self, device: &DeviceId, frames: FrameSink) -> Result<Box<dyn Camera>>;
+
+    /// Makes a simulated device misbehave.
+    ///
+    /// # Errors
+    /// NotFound unless this backend simulates `device`.
+    fn inject_fault(&self, device: &DeviceId, fault: Fault) -> Result<()> {
+        let _ = fault;
+        Err(crate::error::Error::not_found(format!(
+            "Device {device} is not a simulated camera; faults can only be simulated."
+        )))
+    }
+}
+
+/// A fault that a simulated camera can be told to have.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Fault {
+    /// Pulls the cable: the device vanishes from the list.
+    Unplug,
+    /// Plugs it in again.
+    Replug,
+    /// Frames stop coming while the device stays open.
+    Stall,
+    /// Drops this share of frames, 0 to 1.
+    Drop(f64),
+    /// Starting any sensor fails.
+    FailStart,
+    /// Frames arrive with a size that does not fit their profile.
+    GarbageSize,
+    /// Ends stall, drop, fail to start and garbage.
+    Clear,
+}
+
+/// One stream to start on a sensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamConfig {
+    /// Stream.
+    pub stream: StreamType,
+    /// Pixel format.
+    pub format: PixelFormat,
+    /// Size and rate; 0x0 for motion streams.
+    pub profile: Profile,
+}
+
+/// One open device. Every call comes from the device's own thread and may block it.
+pub trait Camera: Send {
+    /// Its sensors with profiles and options as they are now.
+    ///
+    /// # Errors
+    /// Unavailable when the device is gone.
+    fn sensors(&mut self) -> Result<Vec<SensorInfo>>;
+
+    /// Starts exactly these streams on a stopped sensor; frames come to the sink until `stop`.
+    ///
+    /// # Errors
+    /// Invalid when the sensor does not offer a profile, Unavailable when it cannot start now. Nothing runs after an error.
+    fn start(&mut self, sensor: usize, streams: &[StreamConfig]) -> Result<()>;
+
+    /// Stops a sensor; no frame of it is delivered after this returns. Stopping a stopped sensor does nothing.
+    fn stop(&mut self, sensor: usize);
+
+    /// Sets an option of a sensor, live.
+    ///
+    /// # Errors
+    /// NotFound for an unknown sensor or option, Invalid when out of range or read-only.
+    fn set_option(&mut self, sensor: usize, option: &str, value: f64) -> Result<()>;
+
+    /// Reads one option.
+    ///
+    /// # Errors
+    /// NotFound for an unknown sensor or option.
+    fn option(&mut self, sensor: usize, option: &str) -> Result<OptionInfo>;
+
+    /// Metres per depth unit of Z16 frames.
+    fn depth_units(&mut self) -> f32;
+
+    /// Intrinsics of a video stream at this size.
+    fn intrinsics(&mut self, stream: StreamType, width: u32, height: u32) -> Option<Intrinsics>;
+
+    /// The transform between two streams' coordinates.
+    fn extrinsics(&mut self, from: StreamType, to: StreamType) -> Option<Extrinsics>;
+
+    /// Resets the hardware: the device goes and comes back by itself.
+    ///
+    /// # Errors
+    /// Unavailable when the device is gone.
+    fn hw_reset(&mut self) -> Result<()>;
+}
+
+/// One frame as the camera delivered it.
+#[derive(Clone)]
+pub struct Frame {
+    /// Stream it belongs to.
+    pub stream: StreamType,
+    /// Layout of `data`.
+    pub format: PixelFormat,
+    /// Width in pixels; 0 for motion samples.
+    pub width: u32,
+    /// Height in pixels; 0 for motion samples.
+    pub height: u32,
+    /// Tightly packed pixels (or three f32 for motion); shared, never copied on the way.
+    pub data: Arc<dyn AsRef<[u8]> + Send + Sync>,
+    /// The device's frame counter.
+    pub number: u64,
+    /// The device's timestamp in milliseconds (librealsense's unit).
+    pub timestamp_ms: f64,
+    /// When the frame was captured, as far as the host can tell.
+    pub captured_at: std::time::Instant,
+    /// Metres per depth unit for Z16 frames, else 0.
+    pub depth_units: f32,
+    /// Intrinsics for image frames.
+    pub intrinsics: Option<Intrinsics>,
+}
+
+impl Frame {
+    /// The frame's bytes.
+    pub fn bytes(&self) -> &[u8] {
+        (*self.data).as_ref()
+    }
+
+    /// Whether `data` has exactly the size that format, width and height call for.
+    pub fn size_fits(&self) -> bool {
+        self.bytes().len() == self.format.frame_size(self.width, self.height)
+    }
+
+    /// The three components of a motion sample (gyro: rad/s, accel: m/s²).
+    pub fn motion(&self) -> Option<[f32; 3]> {
+        if self.format != PixelFormat::MotionXyz32f {
+            return None;
+        }
+        let bytes = self.bytes();
+        let mut out = [0.0; 3];
+        for (value, chunk) in out.iter_mut().zip(bytes.chunks_exact(4)) {
+            *value = f32::from_le_bytes(chunk.try_into().ok()?);
+        }
+        (bytes.len() == 12).then_some(out)
+    }
+}
+
+impl std::fmt::Debug for Frame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Frame({} #{} {}x{} {})", self.stream, self.number, self.width, self.height, self.format)
+    }
+}

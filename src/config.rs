@@ -1,0 +1,251 @@
+//! The configuration: TOML file plus environment and command line, turned into validated types.
+//! `realsense-webrtc.toml` in the repository documents every key and equals these defaults (a test says so).
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Profile, StreamType};
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// HTTP.
+    pub server: Server,
+    /// Session limits and timeouts.
+    pub sessions: Sessions,
+    /// Cameras and the simulator.
+    pub camera: Camera,
+    /// Size, rate and bitrate of each stream.
+    pub streams: Streams,
+    /// How depth is turned into a picture.
+    pub depth: Depth,
+    /// WebRTC networking.
+    pub webrtc: Webrtc,
+    /// Pipeline files.
+    pub pipelines: Pipelines,
+    /// Logging.
+    pub log: Log,
+}
+
+/// HTTP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// Origins other than the server's own that may use the API (CORS); `"*"` for all.
+    pub allowed_origins: Vec<String>,
+    /// Folder served as the page; empty for the pages built into the program.
+    pub www_dir: String,
+    /// Token that every API request must carry; empty for none.
+    pub token: String,
+}
+
+/// Session limits and timeouts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sessions {
+    /// Most sessions at once.
+    pub limit: usize,
+    /// Seconds an offer may stay unanswered.
+    pub answer_timeout_s: u64,
+    /// Seconds from the answer to a connection.
+    pub connect_timeout_s: u64,
+    /// Seconds without a packet from the peer, or any request, after which a session ends.
+    pub idle_timeout_s: u64,
+    /// Seconds a session may last in all; 0 for no limit.
+    pub max_lifetime_s: u64,
+    /// Seconds of silence from a connected peer after which it counts as gone.
+    pub peer_silence_s: u64,
+}
+
+/// Cameras and the simulator.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Camera {
+    /// Number of simulated cameras.
+    pub sim_cameras: usize,
+    /// Seconds a stream keeps running after its last viewer left.
+    pub linger_s: f64,
+    /// Seconds a device may take to start before requests are refused.
+    pub start_timeout_s: u64,
+    /// Seconds without a frame after which a running stream is restarted.
+    pub stall_timeout_s: u64,
+}
+
+/// Size, rate and bitrate of each stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Streams {
+    /// Colour.
+    pub color: Stream,
+    /// Depth.
+    pub depth: Stream,
+    /// Both infrared streams.
+    pub infrared: Stream,
+}
+
+/// One stream's size, rate and bitrate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stream {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Frames per second.
+    pub framerate: u32,
+    /// Kilobits per second.
+    pub bitrate_kbps: u32,
+}
+
+/// How depth is turned into a picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Depth {
+    /// Metres shown in the near colour.
+    pub min_m: f32,
+    /// Metres shown in the far colour.
+    pub max_m: f32,
+    /// Colour map: "jet", "turbo", "viridis" or "gray".
+    pub color_map: String,
+}
+
+/// WebRTC networking.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Webrtc {
+    /// STUN server for the server's own candidates and for the page, `stun:host:port`; empty for none.
+    pub stun_server: String,
+    /// TURN servers for the server's own candidates and for the page.
+    pub turn_servers: Vec<TurnServer>,
+    /// Milliseconds to wait for STUN/TURN candidates before the offer is sent with what is there.
+    pub gather_timeout_ms: u64,
+    /// Whether to offer ICE over TCP.
+    pub ice_tcp: bool,
+    /// Lowest UDP port for media; 0 lets the system choose.
+    pub min_port: u16,
+    /// Highest UDP port for media; 0 lets the system choose.
+    pub max_port: u16,
+}
+
+/// A TURN server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TurnServer {
+    /// `turn:host:port` or `turns:host:port`, with `?transport=udp|tcp` if wanted.
+    pub url: String,
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub credential: String,
+}
+
+/// Pipeline files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pipelines {
+    /// Folder with the pipeline files; a file that is not there is taken from the program.
+    pub dir: PathBuf,
+}
+
+/// Logging.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `tracing` filter, for example "info" or "info,realsense_webrtc::media=debug".
+    pub filter: String,
+    /// "text" or "json".
+    pub format: String,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            allowed_origins: Vec::new(),
+            www_dir: String::new(),
+            token: String::new(),
+        }
+    }
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            limit: 100,
+            answer_timeout_s: 30,
+            connect_timeout_s: 30,
+            idle_timeout_s: 1800,
+            max_lifetime_s: 3600,
+            peer_silence_s: 5,
+        }
+    }
+}
+
+impl Default for Camera {
+    fn default() -> Self {
+        Self { sim_cameras: 1, linger_s: 3.0, start_timeout_s: 15, stall_timeout_s: 5 }
+    }
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        let vga = |bitrate_kbps| Stream { width: 640, height: 480, framerate: 30, bitrate_kbps };
+        Self { color: vga(2000), depth: vga(2000), infrared: vga(1500) }
+    }
+}
+
+impl Default for Depth {
+    fn default() -> Self {
+        Self { min_m: 0.3, max_m: 6.0, color_map: "turbo".into() }
+    }
+}
+
+impl Default for Webrtc {
+    fn default() -> Self {
+        Self {
+            stun_server: String::new(),
+            turn_servers: Vec::new(),
+            gather_timeout_ms: 1000,
+            ice_tcp: false,
+            min_port: 0,
+            max_port: 0,
+        }
+    }
+}
+
+impl Default for Pipelines {
+    fn default() -> Self {
+        Self { dir: PathBuf::from("pipelines") }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".into(), format: "text".into() }
+    }
+}
+
+impl Streams {
+    /// The configured settings of a video stream.
+    pub fn of(&self, stream: StreamType) -> &Stream {
+        match stream {
+            StreamType::Color => &self.color,
+            StreamType::Depth => &self.depth,
+            _ => &self.infrared,
+        }
+    }
+}
+
+impl Stream {
+    /// Size and rate.
+    pub fn profile(&self) -> Profile {
+        Profile { width: self.width, height: self.height, framerate: self.framerate }
+    }
+}
+
+/// Profiles by stream type, as an offer may ask for them.
+pub type Profiles = BTreeMap<StreamType, Profile>;

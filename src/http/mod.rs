@@ -1,0 +1,1 @@
+//! HTTP: routes, JSON types, the error table, Socket.IO, pages, OpenAPI. Holds the session handle only.

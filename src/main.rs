@@ -1,0 +1,2 @@
+//! Arguments, logging, dispatch.
+fn main() {}

@@ -1,0 +1,178 @@
+//! Media. This file owns the interface between the session actor and whatever turns frames into WebRTC: the real
+//! GStreamer one, or the fake that tests use. Calls never block; answers come as [`MediaEvent`]s.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::oneshot;
+use utoipa::ToSchema;
+
+use crate::{
+    error::{Error, Result},
+    model::{Codec, DeviceId, IceCandidate, Profile, SessionId, StreamKey, StreamType},
+};
+
+/// What the session actor may ask of the media side. Every call returns at once and only queues work.
+pub trait Media: Send + Sync + 'static {
+    /// Builds a session and makes its offer; answered by [`MediaEvent::Offer`]. The streams run already.
+    fn open_session(&self, spec: SessionSpec);
+
+    /// Applies the peer's answer; answered by [`MediaEvent::Answered`].
+    fn set_answer(&self, session: SessionId, sdp: String);
+
+    /// Adds a candidate of the peer. Called only after the answer was applied. A bad one is logged and ignored.
+    fn add_candidate(&self, session: SessionId, candidate: IceCandidate);
+
+    /// Ends a session and frees everything it held. No event of this session follows. Unknown sessions are ignored.
+    fn close_session(&self, session: SessionId);
+
+    /// A stream runs with this profile (again, after an interruption, perhaps with another profile).
+    fn stream_running(&self, key: StreamKey, profile: Profile);
+
+    /// A stream stopped for good: frees its encoders. Sessions on it were closed before.
+    fn stream_stopped(&self, key: StreamKey);
+
+    /// Changes the metres that the depth colour map runs over, live, for a device.
+    fn set_depth_range(&self, device: DeviceId, min_m: f32, max_m: f32);
+
+    /// Statistics of these sessions, from counters and (refreshed within 300 ms) from the peer's reports.
+    fn stats(&self, sessions: Vec<SessionId>, reply: oneshot::Sender<Vec<(SessionId, SessionStats)>>);
+
+    /// Ends every session and stream, then fires `done`.
+    fn shutdown(&self, done: oneshot::Sender<()>);
+}
+
+/// What a session is to be made of.
+#[derive(Debug, Clone)]
+pub struct SessionSpec {
+    /// The session.
+    pub session: SessionId,
+    /// The device all its streams come from.
+    pub device: DeviceId,
+    /// One sendonly m-line each, in this order.
+    pub streams: Vec<(StreamType, Profile)>,
+    /// Codecs to offer, best first; never empty.
+    pub codecs: Vec<Codec>,
+}
+
+/// The server's side of the offer.
+#[derive(Debug, Clone)]
+pub struct LocalOffer {
+    /// The SDP, with the candidates that were gathered within the bound.
+    pub sdp: String,
+    /// The same candidates one by one.
+    pub candidates: Vec<IceCandidate>,
+}
+
+/// Why the media side ended a session by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EndReason {
+    /// The peer closed its DTLS connection.
+    PeerClosed,
+    /// Nothing came from the peer for this long.
+    PeerSilent(Duration),
+    /// ICE or DTLS failed.
+    ConnectFailed(String),
+    /// An element of the session's pipeline failed.
+    PipelineError(String),
+}
+
+/// What the media side reports. Sent without blocking, from any thread.
+#[derive(Debug)]
+pub enum MediaEvent {
+    /// The offer is ready, or the session could not be built (then it holds nothing any more).
+    Offer {
+        /// Session.
+        session: SessionId,
+        /// Result.
+        result: Result<LocalOffer>,
+    },
+    /// The answer was applied or refused. After a refusal the session stays as it was: a better answer may follow.
+    Answered {
+        /// Session.
+        session: SessionId,
+        /// The codec chosen for each stream, or why the answer was refused.
+        result: Result<Vec<(StreamType, Codec)>>,
+    },
+    /// A late candidate of ours, gathered after the offer was sent.
+    LocalCandidate {
+        /// Session.
+        session: SessionId,
+        /// Candidate.
+        candidate: IceCandidate,
+    },
+    /// DTLS is up; media flows from the next key frame on.
+    Connected {
+        /// Session.
+        session: SessionId,
+        /// The peer's address as `ip:port`, where known.
+        remote_address: Option<String>,
+    },
+    /// ICE lost the peer but may find it again.
+    Disconnected {
+        /// Session.
+        session: SessionId,
+    },
+    /// Something arrived from the peer; at most once a second per session.
+    Activity {
+        /// Session.
+        session: SessionId,
+    },
+    /// The session ended; the actor calls `close_session` for it.
+    Ended {
+        /// Session.
+        session: SessionId,
+        /// Why.
+        reason: EndReason,
+    },
+    /// A stream's pipeline failed and is rebuilt after the given delay; its sessions stay connected.
+    StreamError {
+        /// Stream.
+        key: StreamKey,
+        /// What failed, in words for a person.
+        message: String,
+        /// When it is tried again.
+        retry_in: Duration,
+    },
+}
+
+/// A session's statistics.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
+pub struct SessionStats {
+    /// Whether media has been sent in the last two seconds.
+    pub streaming: bool,
+    /// Per stream, in m-line order.
+    pub streams: Vec<StreamStats>,
+}
+
+/// One stream of a session, as sent and as the peer reports it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
+pub struct StreamStats {
+    /// The stream type's name.
+    pub stream_type: String,
+    /// Codec in use, once the answer chose it.
+    pub codec: Option<Codec>,
+    /// Payload and header bytes sent.
+    pub bytes_sent: u64,
+    /// RTP packets sent.
+    pub packets_sent: u64,
+    /// Frames (access units) handed to the session.
+    pub frames_sent: u64,
+    /// Frames withheld because the session was behind.
+    pub frames_dropped: u64,
+    /// RTP packets the peer reports lost.
+    pub packets_lost: i64,
+    /// Round-trip time in milliseconds, from the peer's reports.
+    pub round_trip_time_ms: Option<f64>,
+    /// Interarrival jitter in milliseconds, from the peer's reports.
+    pub jitter_ms: Option<f64>,
+    /// Generic NACKs received.
+    pub nack_count: u64,
+    /// Picture loss indications received.
+    pub pli_count: u64,
+}
+
+/// The error for a session that the media side does not know.
+pub(crate) fn unknown_session(session: &SessionId) -> Error {
+    Error::not_found(format!("Session {session} is not known; it may have ended. Ask for a new offer."))
+}

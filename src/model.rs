@@ -1,0 +1,416 @@
+//! The field's nouns, parsed once at the edge, and how they read on the wire.
+//! Owns no behaviour beyond parsing and printing; knows neither GStreamer nor the SDK nor HTTP.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::error::Error;
+
+/// A device's identity: its serial number.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = String, example = "844212070924")]
+pub struct DeviceId(Arc<str>);
+
+impl DeviceId {
+    /// Any string names a device; whether it exists is the camera manager's to say.
+    pub fn new(serial: impl AsRef<str>) -> Self {
+        Self(Arc::from(serial.as_ref()))
+    }
+
+    /// The serial number.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A session's identity: a random UUID in text form.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = String, example = "5f0c1f3a-33a2-4fd1-9f53-6a2f6b1d3b5f")]
+pub struct SessionId(Arc<str>);
+
+impl SessionId {
+    /// Takes any string: an id that was never given out is simply not found.
+    pub fn new(id: impl AsRef<str>) -> Self {
+        Self(Arc::from(id.as_ref()))
+    }
+
+    /// A fresh random id.
+    pub fn random() -> Self {
+        Self::new(uuid::Uuid::new_v4().to_string())
+    }
+
+    /// The id's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first eight characters: enough to tell sessions apart in a log line.
+    pub fn short(&self) -> &str {
+        self.0.get(..8).unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A stream of a device, in the names of the wire contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StreamType {
+    /// The colour image.
+    Color,
+    /// Depth, colourised on the server.
+    Depth,
+    /// An infrared image; 1 is the left imager, 2 the right.
+    Infrared(u8),
+    /// Angular velocity in rad/s; carried as metadata, never as video.
+    Gyro,
+    /// Acceleration in m/s²; carried as metadata, never as video.
+    Accel,
+}
+
+impl StreamType {
+    /// The stream types that can be watched as video, in the order they are listed to people.
+    pub const VIDEO: [StreamType; 4] = [Self::Color, Self::Depth, Self::Infrared(1), Self::Infrared(2)];
+
+    /// Whether the stream can be sent as video.
+    pub fn is_video(self) -> bool {
+        !matches!(self, Self::Gyro | Self::Accel)
+    }
+
+    /// The pipeline file's family: `color`, `depth` or `infrared`.
+    pub fn family(self) -> &'static str {
+        match self {
+            Self::Color => "color",
+            Self::Depth => "depth",
+            Self::Infrared(_) => "infrared",
+            Self::Gyro => "gyro",
+            Self::Accel => "accel",
+        }
+    }
+
+    /// Parses a stream type that can be watched as video.
+    ///
+    /// # Errors
+    /// Invalid, listing the valid names.
+    pub fn parse_video(text: &str) -> Result<Self, Error> {
+        let parsed = text.parse::<Self>()?;
+        if parsed.is_video() { Ok(parsed) } else { Err(invalid_stream_type(text)) }
+    }
+}
+
+impl fmt::Display for StreamType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Color => f.write_str("color"),
+            Self::Depth => f.write_str("depth"),
+            Self::Infrared(n) => write!(f, "infrared-{n}"),
+            Self::Gyro => f.write_str("gyro"),
+            Self::Accel => f.write_str("accel"),
+        }
+    }
+}
+
+impl FromStr for StreamType {
+    type Err = Error;
+
+    /// Accepts the contract's names in any case, `_` for `-`, and plain `infrared` for `infrared-1`.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text.trim().to_ascii_lowercase().replace('_', "-").as_str() {
+            "color" => Ok(Self::Color),
+            "depth" => Ok(Self::Depth),
+            "infrared" | "infrared-1" => Ok(Self::Infrared(1)),
+            "infrared-2" => Ok(Self::Infrared(2)),
+            "gyro" => Ok(Self::Gyro),
+            "accel" => Ok(Self::Accel),
+            _ => Err(invalid_stream_type(text)),
+        }
+    }
+}
+
+fn invalid_stream_type(text: &str) -> Error {
+    let shown: String = text.chars().take(40).collect();
+    Error::invalid(format!("Invalid stream type '{shown}'. Valid stream types: color, depth, infrared-1, infrared-2."))
+}
+
+impl Serialize for StreamType {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// One stream of one device.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamKey {
+    /// The device.
+    pub device: DeviceId,
+    /// Which of its streams.
+    pub stream: StreamType,
+}
+
+impl StreamKey {
+    /// Names a stream of a device.
+    pub fn new(device: DeviceId, stream: StreamType) -> Self {
+        Self { device, stream }
+    }
+}
+
+impl fmt::Display for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.device, self.stream)
+    }
+}
+
+/// Size and rate of a video stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub struct Profile {
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Frames per second.
+    pub framerate: u32,
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{} at {} fps", self.width, self.height, self.framerate)
+    }
+}
+
+/// How a frame's bytes are laid out, in librealsense's names (`rs2_format`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PixelFormat {
+    /// 8-bit red, green, blue.
+    Rgb8,
+    /// 8-bit blue, green, red.
+    Bgr8,
+    /// 4:2:2, Y0 U Y1 V.
+    Yuyv,
+    /// Planar 4:2:0: a Y plane, then U and V at half size. The simulator's native colour (librealsense has no such name).
+    I420,
+    /// 8-bit luminance.
+    Y8,
+    /// 16-bit little-endian depth, in depth units.
+    Z16,
+    /// Three little-endian f32: a motion sample.
+    MotionXyz32f,
+}
+
+impl PixelFormat {
+    const ALL: [(Self, &'static str); 7] = [
+        (Self::Rgb8, "rgb8"),
+        (Self::Bgr8, "bgr8"),
+        (Self::Yuyv, "yuyv"),
+        (Self::I420, "i420"),
+        (Self::Y8, "y8"),
+        (Self::Z16, "z16"),
+        (Self::MotionXyz32f, "motion_xyz32f"),
+    ];
+
+    /// Bytes of one tightly packed frame of this format.
+    pub fn frame_size(self, width: u32, height: u32) -> usize {
+        let pixels = width as usize * height as usize;
+        match self {
+            Self::Rgb8 | Self::Bgr8 => pixels * 3,
+            Self::Yuyv | Self::Z16 => pixels * 2,
+            Self::I420 => pixels + 2 * (width.div_ceil(2) as usize * height.div_ceil(2) as usize),
+            Self::Y8 => pixels,
+            Self::MotionXyz32f => 12,
+        }
+    }
+}
+
+impl fmt::Display for PixelFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::ALL.iter().find(|(format, _)| format == self).map_or("?", |(_, name)| name);
+        f.write_str(name)
+    }
+}
+
+impl FromStr for PixelFormat {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let wanted = text.trim().to_ascii_lowercase();
+        Self::ALL.iter().find(|(_, name)| *name == wanted).map(|(format, _)| *format).ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|(_, name)| *name).collect();
+            let shown: String = text.chars().take(40).collect();
+            Error::invalid(format!("Unknown format '{shown}'. Known formats: {}.", names.join(", ")))
+        })
+    }
+}
+
+impl Serialize for PixelFormat {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A video codec that a stream can be encoded with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub enum Codec {
+    /// H.264, constrained baseline.
+    H264,
+    /// VP8.
+    VP8,
+}
+
+impl Codec {
+    /// Every codec, in the order the server prefers them.
+    pub const ALL: [Codec; 2] = [Codec::H264, Codec::VP8];
+
+    /// The RTP encoding name (`a=rtpmap`), which is also the MIME subtype.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::H264 => "H264",
+            Self::VP8 => "VP8",
+        }
+    }
+
+    /// Reads `video/H264`, `H264`, `video/VP8; …` in any case; `None` for a codec this server does not send.
+    pub fn from_mime(text: &str) -> Option<Self> {
+        let name = text.split(';').next()?.trim();
+        let name = name.rsplit('/').next()?;
+        Self::ALL.into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
+    }
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An ICE candidate as browsers write it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct IceCandidate {
+    /// `candidate:…`, without `a=`; empty means end of candidates.
+    pub candidate: String,
+    /// The m-line's id, where the browser said it.
+    #[serde(rename = "sdpMid")]
+    pub sdp_mid: Option<String>,
+    /// The m-line's index, where the browser said it.
+    #[serde(rename = "sdpMLineIndex")]
+    pub sdp_mline_index: Option<u32>,
+}
+
+/// A device as the API shows it. `None` where the SDK does not know.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct DeviceInfo {
+    /// The device's id (its serial number).
+    pub device_id: DeviceId,
+    /// Product name, for example "Intel RealSense D435I".
+    pub name: String,
+    /// Serial number.
+    pub serial_number: String,
+    /// Running firmware.
+    pub firmware_version: Option<String>,
+    /// The firmware the SDK recommends.
+    pub recommended_firmware_version: Option<String>,
+    /// "up_to_date", "outdated" or unknown.
+    pub firmware_status: Option<String>,
+    /// Whether a firmware image for it is at hand.
+    pub firmware_file_available: Option<bool>,
+    /// USB path or the simulator's slot.
+    pub physical_port: Option<String>,
+    /// "3.2", "2.1" and so on.
+    pub usb_type: Option<String>,
+    /// USB product id in hex.
+    pub product_id: Option<String>,
+    /// The names of its sensors.
+    pub sensors: Vec<String>,
+    /// Whether any stream runs.
+    pub is_streaming: bool,
+}
+
+/// One profile a sensor offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SensorProfile {
+    /// Stream.
+    pub stream: StreamType,
+    /// Pixel format.
+    pub format: PixelFormat,
+    /// Size and rate. Motion streams have size 0x0.
+    pub profile: Profile,
+}
+
+/// A sensor with everything it offers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SensorInfo {
+    /// Its place in the device: 0, 1, 2…
+    pub index: usize,
+    /// "Stereo Module", "RGB Camera", "Motion Module".
+    pub name: String,
+    /// Every profile offered.
+    pub profiles: Vec<SensorProfile>,
+    /// Every option, with its present value.
+    pub options: Vec<OptionInfo>,
+}
+
+/// A sensor's option with its range and present value.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct OptionInfo {
+    /// librealsense's name, lower case with dashes ("exposure", "enable-auto-exposure").
+    pub option_id: String,
+    /// The name as people read it ("Exposure").
+    pub name: String,
+    /// What it does.
+    pub description: Option<String>,
+    /// Present value.
+    pub current_value: f64,
+    /// Value after a reset.
+    pub default_value: f64,
+    /// Least value.
+    pub min_value: Option<f64>,
+    /// Greatest value.
+    pub max_value: Option<f64>,
+    /// Step between values.
+    pub step: Option<f64>,
+    /// Unit of the value.
+    pub units: Option<String>,
+    /// Whether it can only be read.
+    pub read_only: bool,
+    /// A group for display ("Basic Controls", "Depth Post-Processing", …).
+    pub category: String,
+    /// Names of discrete values, by value.
+    pub value_descriptions: Option<std::collections::BTreeMap<String, String>>,
+}
+
+/// Pinhole intrinsics in pixels, with librealsense's pixel-centre convention (`rs2_intrinsics`).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+pub struct Intrinsics {
+    /// Image width in pixels.
+    pub width: u32,
+    /// Image height in pixels.
+    pub height: u32,
+    /// Focal length, x, in pixels.
+    pub fx: f32,
+    /// Focal length, y, in pixels.
+    pub fy: f32,
+    /// Principal point, x, in pixels.
+    pub ppx: f32,
+    /// Principal point, y, in pixels.
+    pub ppy: f32,
+}
+
+/// A rigid transform from one stream's coordinates to another's (`rs2_extrinsics`): `to = rotation * from + translation`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Extrinsics {
+    /// Column-major 3x3 rotation.
+    pub rotation: [f32; 9],
+    /// Translation in metres.
+    pub translation: [f32; 3],
+}

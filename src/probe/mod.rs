@@ -1,0 +1,1 @@
+//! `realsense-webrtc probe`: WebRTC receivers without a browser that check a running server.

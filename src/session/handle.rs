@@ -1,0 +1,399 @@
+//! The cloneable handle to the session actor: the only door for HTTP, Socket.IO and tests.
+//! Owns no state; every method sends a command and waits for its answer.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot, watch};
+use utoipa::ToSchema;
+
+use crate::{
+    camera::{Fault, StreamConfig, hub::FrameHub, manager::CameraHandle},
+    config::Config,
+    error::{Error, Result},
+    media::SessionStats,
+    model::{
+        Codec, DeviceId, DeviceInfo, IceCandidate, OptionInfo, Profile, SensorInfo, SessionId, StreamKey, StreamType,
+    },
+};
+
+/// A request for an offer, parsed.
+#[derive(Debug, Clone)]
+pub struct OfferRequest {
+    /// Device.
+    pub device: DeviceId,
+    /// Video streams in request order, without duplicates, never empty.
+    pub streams: Vec<StreamType>,
+    /// What the browser can receive, best first; `None` when it did not say.
+    pub codecs: Option<Vec<Codec>>,
+    /// Wanted profiles; they count only for streams that do not run yet.
+    pub profiles: BTreeMap<StreamType, Profile>,
+    /// The requester's `User-Agent`.
+    pub user_agent: Option<String>,
+}
+
+/// An offer for the browser.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// The new session.
+    pub session: SessionId,
+    /// The offer with candidates.
+    pub sdp: String,
+    /// What each stream really runs at, in m-line order.
+    pub streams: Vec<OfferedStream>,
+}
+
+/// What an offered stream really runs at.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct OfferedStream {
+    /// Stream.
+    #[schema(value_type = String)]
+    pub stream_type: StreamType,
+    /// Size and rate it runs at.
+    pub profile: Profile,
+    /// Said when this is not what was asked for: the stream ran already.
+    pub note: Option<String>,
+}
+
+/// Where a session is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionState {
+    /// The offer is being made.
+    New,
+    /// The offer is out, no answer yet.
+    Offered,
+    /// The answer is in, DTLS is not up yet.
+    Connecting,
+    /// DTLS is up.
+    Connected,
+    /// The peer is silent; it may come back.
+    Disconnected,
+    /// It is being taken down.
+    Closing,
+}
+
+/// A session as the API shows it.
+#[derive(Debug, Clone)]
+pub struct SessionStatus {
+    /// Id.
+    pub session: SessionId,
+    /// Device.
+    pub device: DeviceId,
+    /// Streams in m-line order.
+    pub streams: Vec<StreamType>,
+    /// State.
+    pub state: SessionState,
+    /// Created.
+    pub created_at: SystemTime,
+    /// Last packet or request of the peer.
+    pub last_activity: SystemTime,
+    /// The peer's address.
+    pub remote_address: Option<String>,
+    /// The requester's `User-Agent`.
+    pub user_agent: Option<String>,
+    /// Counters.
+    pub stats: SessionStats,
+}
+
+/// An explicit start, parsed. Only enabled configs; never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartRequest {
+    /// Device.
+    pub device: DeviceId,
+    /// The sensor each config named, and the stream it wants.
+    pub configs: Vec<(usize, StreamConfig)>,
+}
+
+/// A device's streaming state.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct StreamStatus {
+    /// Device.
+    pub device_id: DeviceId,
+    /// Whether any stream runs.
+    pub is_streaming: bool,
+    /// The streams that run.
+    #[schema(value_type = Vec<String>)]
+    pub active_streams: Vec<StreamType>,
+    /// Frames per second of the fastest running video stream.
+    pub framerate: Option<f64>,
+    /// Seconds since the first running stream started.
+    pub duration: Option<f64>,
+    /// Whether streams are lingering before they stop.
+    pub stopping: bool,
+}
+
+/// A running stream of a device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunningStream {
+    /// The sensor it comes from.
+    pub sensor: usize,
+    /// What runs.
+    pub config: StreamConfig,
+    /// Since when.
+    pub started_at: SystemTime,
+}
+
+/// Who references what, and what runs.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct References {
+    /// Count of references by device and stream type; nothing with a count of zero.
+    pub references: BTreeMap<DeviceId, BTreeMap<StreamType, usize>>,
+    /// What runs by device, video only.
+    pub running: BTreeMap<DeviceId, Vec<RunningStream>>,
+}
+
+/// A cheap picture of what runs, for the metadata of Socket.IO. Replaced as a whole on every change.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Snapshot {
+    /// The running streams by device, motion streams included.
+    pub running: BTreeMap<DeviceId, Vec<StreamConfig>>,
+    /// Devices whose point cloud is wanted.
+    pub point_clouds: BTreeSet<DeviceId>,
+    /// Number of sessions.
+    pub sessions: usize,
+    /// Bumped on every change of a session's state, so that pages can be told to look again.
+    pub revision: u64,
+}
+
+/// The server's health.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Health {
+    /// "2.xx.y" or "none".
+    pub sdk_version: String,
+    /// Why the server is degraded; `None` when it is well.
+    pub degraded: Option<String>,
+}
+
+/// A command to the actor.
+pub(crate) enum Command {
+    Offer(OfferRequest, Reply<Offer>),
+    Answer(SessionId, String, Reply<()>),
+    Candidate(SessionId, IceCandidate, Reply<()>),
+    Sessions(oneshot::Sender<Vec<SessionStatus>>),
+    Session(SessionId, Reply<SessionStatus>),
+    LocalCandidates(SessionId, Reply<Vec<IceCandidate>>),
+    Close(SessionId, oneshot::Sender<bool>),
+    CloseAll(oneshot::Sender<usize>),
+    References(oneshot::Sender<References>),
+    Start(StartRequest, Reply<StreamStatus>),
+    Stop(DeviceId, Reply<StreamStatus>),
+    Status(DeviceId, Reply<StreamStatus>),
+    PointCloud(DeviceId, bool, Reply<()>),
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// Where a command's answer goes.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
+
+/// The handle. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) cameras: CameraHandle,
+    pub(crate) hub: Arc<FrameHub>,
+    pub(crate) snapshot: watch::Receiver<Arc<Snapshot>>,
+    pub(crate) config: Arc<Config>,
+}
+
+fn stopping() -> Error {
+    Error::unavailable("The server is shutting down; try again once it is back.")
+}
+
+impl Handle {
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())
+    }
+
+    /// Makes a session and its offer, starting what it needs.
+    ///
+    /// # Errors
+    /// Invalid, NotFound, Limit or Unavailable; a refused request changes nothing.
+    pub async fn offer(&self, request: OfferRequest) -> Result<Offer> {
+        self.ask(|reply| Command::Offer(request, reply)).await?
+    }
+
+    /// Applies a browser's answer.
+    ///
+    /// # Errors
+    /// NotFound, or Invalid for a bad or a second answer.
+    pub async fn answer(&self, session: SessionId, sdp: String) -> Result<()> {
+        self.ask(|reply| Command::Answer(session, sdp, reply)).await?
+    }
+
+    /// Takes a browser's candidate, before or after the answer.
+    ///
+    /// # Errors
+    /// NotFound, or Invalid for one that does not parse.
+    pub async fn add_candidate(&self, session: SessionId, candidate: IceCandidate) -> Result<()> {
+        self.ask(|reply| Command::Candidate(session, candidate, reply)).await?
+    }
+
+    /// Every session.
+    ///
+    /// # Errors
+    /// Unavailable while shutting down.
+    pub async fn sessions(&self) -> Result<Vec<SessionStatus>> {
+        self.ask(Command::Sessions).await
+    }
+
+    /// One session.
+    ///
+    /// # Errors
+    /// NotFound.
+    pub async fn session(&self, session: SessionId) -> Result<SessionStatus> {
+        self.ask(|reply| Command::Session(session, reply)).await?
+    }
+
+    /// The server's candidates for a session.
+    ///
+    /// # Errors
+    /// NotFound.
+    pub async fn local_candidates(&self, session: SessionId) -> Result<Vec<IceCandidate>> {
+        self.ask(|reply| Command::LocalCandidates(session, reply)).await?
+    }
+
+    /// Ends a session; false if there was none.
+    ///
+    /// # Errors
+    /// Unavailable while shutting down.
+    pub async fn close(&self, session: SessionId) -> Result<bool> {
+        self.ask(|reply| Command::Close(session, reply)).await
+    }
+
+    /// Ends every session and says how many there were.
+    ///
+    /// # Errors
+    /// Unavailable while shutting down.
+    pub async fn close_all(&self) -> Result<usize> {
+        self.ask(Command::CloseAll).await
+    }
+
+    /// Who references what.
+    ///
+    /// # Errors
+    /// Unavailable while shutting down.
+    pub async fn references(&self) -> Result<References> {
+        self.ask(Command::References).await
+    }
+
+    /// Takes the explicit reference on streams, starting them.
+    ///
+    /// # Errors
+    /// NotFound, Invalid, Conflict when something else runs, Unavailable when it cannot start.
+    pub async fn start(&self, request: StartRequest) -> Result<StreamStatus> {
+        self.ask(|reply| Command::Start(request, reply)).await?
+    }
+
+    /// Gives the explicit reference back; viewers keep theirs.
+    ///
+    /// # Errors
+    /// NotFound.
+    pub async fn stop(&self, device: DeviceId) -> Result<StreamStatus> {
+        self.ask(|reply| Command::Stop(device, reply)).await?
+    }
+
+    /// What a device streams.
+    ///
+    /// # Errors
+    /// NotFound.
+    pub async fn status(&self, device: DeviceId) -> Result<StreamStatus> {
+        self.ask(|reply| Command::Status(device, reply)).await?
+    }
+
+    /// Switches a device's point cloud in the metadata on or off.
+    ///
+    /// # Errors
+    /// NotFound.
+    pub async fn set_point_cloud(&self, device: DeviceId, active: bool) -> Result<()> {
+        self.ask(|reply| Command::PointCloud(device, active, reply)).await?
+    }
+
+    /// Ends all sessions and streams; resolves when everything is down.
+    pub async fn shutdown(&self) {
+        // An actor that is gone already has nothing left to end.
+        let _ = self.ask(Command::Shutdown).await;
+    }
+
+    /// A cheap, always current picture of what runs.
+    pub fn snapshot(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.clone()
+    }
+
+    /// The newest frame of a running stream.
+    pub fn latest_frame(&self, device: &DeviceId, stream: StreamType) -> Option<Arc<crate::camera::Frame>> {
+        self.hub.latest(&StreamKey::new(device.clone(), stream))
+    }
+
+    /// The configuration the server runs with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The devices that are present, `force_refresh` asking the backends anew.
+    ///
+    /// # Errors
+    /// Unavailable while shutting down.
+    pub async fn devices(&self, force_refresh: bool) -> Result<Vec<DeviceInfo>> {
+        self.cameras.devices(force_refresh).await
+    }
+
+    /// One device.
+    ///
+    /// # Errors
+    /// NotFound for an unknown one, Unavailable for one that is unplugged.
+    pub async fn device(&self, device: &DeviceId) -> Result<DeviceInfo> {
+        self.cameras.device(device).await
+    }
+
+    /// A device's sensors with profiles and options.
+    ///
+    /// # Errors
+    /// NotFound, Unavailable.
+    pub async fn sensors(&self, device: &DeviceId) -> Result<Vec<SensorInfo>> {
+        self.cameras.sensors(device).await
+    }
+
+    /// One option of a sensor.
+    ///
+    /// # Errors
+    /// NotFound, Unavailable.
+    pub async fn option(&self, device: &DeviceId, sensor: usize, option: &str) -> Result<OptionInfo> {
+        self.cameras.option(device, sensor, option).await
+    }
+
+    /// Sets an option of a sensor.
+    ///
+    /// # Errors
+    /// NotFound, Invalid when out of range or read-only, Unavailable.
+    pub async fn set_option(&self, device: &DeviceId, sensor: usize, option: &str, value: f64) -> Result<()> {
+        self.cameras.set_option(device, sensor, option, value).await
+    }
+
+    /// Resets a device's hardware.
+    ///
+    /// # Errors
+    /// NotFound, Unavailable.
+    pub async fn hw_reset(&self, device: &DeviceId) -> Result<()> {
+        self.cameras.hw_reset(device).await
+    }
+
+    /// Makes a simulated device misbehave.
+    ///
+    /// # Errors
+    /// NotFound unless it is a simulated device.
+    pub async fn inject_fault(&self, device: &DeviceId, fault: Fault) -> Result<()> {
+        self.cameras.inject_fault(device, fault).await
+    }
+
+    /// The server's health.
+    pub fn health(&self) -> Health {
+        self.cameras.health()
+    }
+}
