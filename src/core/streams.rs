@@ -158,6 +158,22 @@ impl Streams {
         }
     }
 
+    /// Whether a reference could be taken now.
+    ///
+    /// # Errors
+    /// Unavailable when the device is away or the stream is interrupted.
+    pub fn check(&self, key: &StreamKey) -> Result<()> {
+        let Some(device) = self.devices.get(&key.device).filter(|device| device.present) else {
+            return Err(Error::unavailable(format!("Device {} is unplugged. Plug it in and try again.", key.device)));
+        };
+        match device.streams.get(&key.stream) {
+            Some(Stream { state: State::Interrupted { .. }, .. }) => {
+                Err(Error::unavailable(format!("{key} is being restarted after an interruption; try again shortly.")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Takes a reference. A stream that is not there yet is started with this config.
     ///
     /// # Errors
@@ -170,15 +186,9 @@ impl Streams {
         sensor: usize,
         config: StreamConfig,
     ) -> Result<()> {
-        let device = self.devices.get_mut(&key.device).filter(|device| device.present).ok_or_else(|| {
-            Error::unavailable(format!("Device {} is unplugged. Plug it in and try again.", key.device))
-        })?;
+        self.check(key)?;
+        let device = self.devices.entry(key.device.clone()).or_default();
         match device.streams.get_mut(&key.stream) {
-            Some(Stream { state: State::Interrupted { .. }, .. }) => {
-                return Err(Error::unavailable(format!(
-                    "{key} is being restarted after an interruption; try again shortly."
-                )));
-            }
             Some(stream) => {
                 stream.holders.insert(holder);
                 stream.linger_until = None;
@@ -193,20 +203,26 @@ impl Streams {
         Ok(())
     }
 
-    /// Gives every reference of a holder on a device back. Giving back what is not held does nothing.
+    /// Gives every reference of a holder on a device back. Giving back what is not held does nothing. A session's streams
+    /// linger, because a page reload comes back at once; an explicit stop is meant and takes effect now.
     pub fn release(&mut self, now: Instant, id: &DeviceId, holder: &Holder) {
-        let Some(device) = self.devices.get_mut(id) else { return };
-        let mut idle = Vec::new();
-        for (stream_type, stream) in &mut device.streams {
-            if stream.holders.remove(holder) && stream.holders.is_empty() {
-                match stream.state {
-                    State::Interrupted { .. } => idle.push(*stream_type),
-                    _ => stream.linger_until = Some(now + self.timing.linger),
-                }
-            }
+        for stream in self.held_by(id, holder) {
+            self.release_one(now, &StreamKey::new(id.clone(), stream), holder);
         }
-        for stream in idle {
-            self.remove(&StreamKey::new(id.clone(), stream));
+    }
+
+    /// Gives one reference back, as [`Self::release`] does for all of a device's.
+    pub fn release_one(&mut self, now: Instant, key: &StreamKey, holder: &Holder) {
+        let linger = self.timing.linger;
+        let Some(stream) = self.stream_mut(key) else { return };
+        if !stream.holders.remove(holder) || !stream.holders.is_empty() {
+            return;
+        }
+        let at_once = *holder == Holder::Explicit || linger.is_zero();
+        if at_once || matches!(stream.state, State::Interrupted { .. }) {
+            self.remove(key);
+        } else {
+            stream.linger_until = Some(now + linger);
         }
     }
 
