@@ -1,1 +1,3 @@
 //! The simulated D435I.
+
+pub mod strip;
