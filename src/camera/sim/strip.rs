@@ -85,9 +85,7 @@ pub fn decode(luma: &[u8], stride: usize, width: usize) -> Option<Strip> {
         let rows = inner.clone().map(|y| &luma[(top + y) * stride + left..][inner.clone()]);
         rows.flatten().map(|&value| u32::from(value)).sum::<u32>() / (inner.len() * inner.len()) as u32
     };
-    let sync_mean = |wanted: bool| {
-        (0..8).filter(|i| (SYNC & (0x80 >> i) != 0) == wanted).map(&mean).sum::<u32>() / 4
-    };
+    let sync_mean = |wanted: bool| (0..8).filter(|i| (SYNC & (0x80 >> i) != 0) == wanted).map(&mean).sum::<u32>() / 4;
     let (one, zero) = (sync_mean(true), sync_mean(false));
     if one < zero + MIN_CONTRAST {
         return None;
