@@ -1,1 +1,4 @@
 //! `realsense-webrtc probe`: WebRTC receivers without a browser that check a running server.
+
+pub mod assemble;
+pub mod receiver;
