@@ -501,7 +501,9 @@ mod tests {
 
     #[test]
     fn hostile_payloads_do_not_panic() {
-        for payload in [&[][..], &[24], &[24, 0], &[24, 0, 9, 1], &[28], &[28, 0x85], &[0x80, 0xff], &[0x80, 0xff, 0xff]] {
+        for payload in
+            [&[][..], &[24], &[24, 0], &[24, 0, 9, 1], &[28], &[28, 0x85], &[0x80, 0xff], &[0x80, 0xff, 0xff]]
+        {
             let mut out = Vec::new();
             unpack_h264(payload, Some(&mut out));
             unpack_vp8(payload, Some(&mut out));

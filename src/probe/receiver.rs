@@ -152,6 +152,19 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn stats(&self) -> Stats {
+        let state = self.lock();
+        Stats {
+            started_at: state.started_at,
+            phase: state.phase,
+            connected_at: state.connected_at,
+            closed_at: state.closed_at,
+            closed_by_server: state.closed_by_server,
+            dropped: state.dropped,
+            streams: state.streams.iter().map(|stream| stream.stats().clone()).collect(),
+        }
+    }
+
     fn notify(&self) {
         self.changed.send_modify(|version| *version = version.wrapping_add(1));
     }
@@ -440,16 +453,7 @@ impl Receiver {
 impl Handle {
     /// Everything seen so far.
     pub fn stats(&self) -> Stats {
-        let state = self.shared.lock();
-        Stats {
-            started_at: state.started_at,
-            phase: state.phase,
-            connected_at: state.connected_at,
-            closed_at: state.closed_at,
-            closed_by_server: state.closed_by_server,
-            dropped: state.dropped,
-            streams: state.streams.iter().map(|stream| stream.stats().clone()).collect(),
-        }
+        self.shared.stats()
     }
 
     /// Waits until `wanted` holds and gives the stats at that moment; `Err` with the last ones when the time is up or the
@@ -510,16 +514,7 @@ impl Handle {
         let Self { task, commands, changed, .. } = self;
         let _ = task.await;
         drop((commands, changed));
-        let state = shared.lock();
-        Stats {
-            started_at: state.started_at,
-            phase: state.phase,
-            connected_at: state.connected_at,
-            closed_at: state.closed_at,
-            closed_by_server: state.closed_by_server,
-            dropped: state.dropped,
-            streams: state.streams.iter().map(|stream| stream.stats().clone()).collect(),
-        }
+        shared.stats()
     }
 }
 
