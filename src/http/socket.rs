@@ -232,7 +232,7 @@ impl Sockets {
             let change = async {
                 self.clients.wait_for(|clients| *clients > 0).await.ok()?;
                 let now = snapshot.wait_for(|snapshot| snapshot.revision != told).await.ok()?;
-                Some((now.revision, now.sessions))
+                Some((now.revision, now.session_states.len()))
             };
             let (revision, sessions) = tokio::select! {
                 () = stop.cancelled() => return,
