@@ -1,5 +1,13 @@
 //! The pure logic: no GStreamer, no tokio, no hyper, no clock. Functions take `now` and return effects.
 //! `scripts/test.sh` checks that it stays so.
 
+pub mod candidate;
 pub mod colormap;
+pub mod plan;
+pub mod profile;
+pub mod sessions;
+pub mod streams;
 pub mod template;
+
+#[cfg(test)]
+mod streams_tests;
