@@ -2,6 +2,7 @@
 //! GStreamer one, or the fake that tests use. Calls never block; answers come as [`MediaEvent`]s.
 
 pub mod fake;
+pub mod gst;
 
 use std::time::Duration;
 
