@@ -1,149 +1,135 @@
-//! A media side without GStreamer, for tests of whoever calls it: records every call and answers by the script of the
-//! test. Owns no thread and sends no event by itself unless told to.
+//! A media side without GStreamer, for tests of everything above it: it makes canned offers, takes every answer that looks
+//! like SDP, remembers what it was told, and sends the events a test asks for.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
 use super::{LocalOffer, Media, MediaEvent, SessionSpec, SessionStats};
-use crate::model::{Codec, DeviceId, IceCandidate, Profile, SessionId, StreamKey, StreamType};
+use crate::{
+    error::Error,
+    model::{Codec, DeviceId, IceCandidate, Profile, SessionId, StreamKey, StreamType},
+};
 
-/// A call as it was made.
-#[derive(Debug, Clone)]
+/// What the fake was told.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Call {
-    /// `open_session`.
-    Open(SessionSpec),
-    /// `set_answer`.
-    Answer(SessionId, String),
-    /// `add_candidate`.
-    Candidate(SessionId, IceCandidate),
-    /// `close_session`.
+    /// A session was opened with these streams, to be offered in these codecs.
+    Open(SessionId, Vec<StreamType>, Vec<Codec>),
+    /// An answer came.
+    Answer(SessionId),
+    /// A candidate came.
+    Candidate(SessionId, String),
+    /// A session was closed.
     Close(SessionId),
-    /// `stream_running`.
+    /// A stream runs.
     Running(StreamKey, Profile),
-    /// `stream_stopped`.
+    /// A stream stopped.
     Stopped(StreamKey),
-    /// `set_depth_range`.
+    /// A depth range was set.
     DepthRange(DeviceId, f32, f32),
-    /// `shutdown`.
+    /// Shutdown.
     Shutdown,
 }
 
-/// The fake. Cheap to clone; clones share everything.
-#[derive(Clone)]
+/// The fake.
 pub struct FakeMedia {
-    inner: Arc<Mutex<Inner>>,
     events: Arc<dyn Fn(MediaEvent) + Send + Sync>,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct Inner {
+struct State {
     calls: Vec<Call>,
-    manual: bool,
-    stats: Vec<(SessionId, SessionStats)>,
-    open: Vec<SessionSpec>,
+    open: Vec<(SessionId, Vec<StreamType>)>,
+    refuse_offers: Option<Error>,
+    hold_offers: bool,
 }
 
 impl FakeMedia {
-    /// A fake that offers and accepts everything at once.
-    pub fn new(events: Arc<dyn Fn(MediaEvent) + Send + Sync>) -> Self {
-        Self { inner: Arc::default(), events }
+    /// A fake that sends its events there.
+    pub fn new(events: Arc<dyn Fn(MediaEvent) + Send + Sync>) -> Arc<Self> {
+        Arc::new(Self { events, state: Mutex::default() })
     }
 
-    /// From now on answers nothing by itself: the test sends every event.
-    pub fn manual(&self) {
-        self.lock().manual = true;
+    /// Everything it was told so far.
+    pub fn calls(&self) -> Vec<Call> {
+        self.state().calls.clone()
     }
 
-    /// Sends an event as the media side would.
-    pub fn send(&self, event: MediaEvent) {
+    /// The sessions that are open now.
+    pub fn open_sessions(&self) -> Vec<SessionId> {
+        self.state().open.iter().map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Sends an event as the real media side would.
+    pub fn emit(&self, event: MediaEvent) {
         (self.events)(event);
     }
 
-    /// Every call so far.
-    pub fn calls(&self) -> Vec<Call> {
-        self.lock().calls.clone()
+    /// Refuses every offer from now on.
+    pub fn refuse_offers(&self, error: Option<Error>) {
+        self.state().refuse_offers = error;
     }
 
-    /// Every call since the last `take_calls`.
-    pub fn take_calls(&self) -> Vec<Call> {
-        std::mem::take(&mut self.lock().calls)
+    /// Leaves every offer unanswered from now on.
+    pub fn hold_offers(&self, hold: bool) {
+        self.state().hold_offers = hold;
     }
 
-    /// The sessions that were opened and not closed.
-    pub fn open_sessions(&self) -> Vec<SessionId> {
-        self.lock().open.iter().map(|spec| spec.session.clone()).collect()
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What `stats` answers for a session from now on.
-    pub fn set_stats(&self, session: SessionId, stats: SessionStats) {
-        let mut inner = self.lock();
-        inner.stats.retain(|(known, _)| *known != session);
-        inner.stats.push((session, stats));
-    }
-
-    /// An offer's SDP of the right shape for these streams.
-    pub fn offer_sdp(spec: &SessionSpec) -> String {
-        let mut sdp = String::from("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n");
-        for (index, (stream, _)) in spec.streams.iter().enumerate() {
-            let session = &spec.session;
-            sdp.push_str(&format!(
-                "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:video{index}\r\na=sendonly\r\na=msid:{session} {stream}\r\n"
-            ));
-        }
-        sdp
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Records a call and says whether the fake should answer it by itself.
-    fn record(&self, call: Call) -> bool {
-        let mut inner = self.lock();
-        inner.calls.push(call);
-        !inner.manual
+    fn record(&self, call: Call) {
+        self.state().calls.push(call);
     }
 }
 
 impl Media for FakeMedia {
     fn open_session(&self, spec: SessionSpec) {
-        self.lock().open.push(spec.clone());
-        if self.record(Call::Open(spec.clone())) {
-            let candidate = IceCandidate {
-                candidate: "candidate:1 1 UDP 2015363327 127.0.0.1 50000 typ host".into(),
-                sdp_mid: Some("video0".into()),
-                sdp_mline_index: Some(0),
-            };
-            let offer = LocalOffer { sdp: Self::offer_sdp(&spec), candidates: vec![candidate] };
-            self.send(MediaEvent::Offer { session: spec.session, result: Ok(offer) });
-        }
+        let streams: Vec<_> = spec.streams.iter().map(|(stream, _)| *stream).collect();
+        let result = {
+            let mut state = self.state();
+            state.calls.push(Call::Open(spec.session.clone(), streams.clone(), spec.codecs));
+            state.open.push((spec.session.clone(), streams));
+            if state.hold_offers {
+                return;
+            }
+            match &state.refuse_offers {
+                Some(error) => Err(error.clone()),
+                None => Ok(LocalOffer {
+                    sdp: "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n".into(),
+                    candidates: vec![IceCandidate {
+                        candidate: "candidate:1 1 UDP 2122252543 127.0.0.1 50000 typ host".into(),
+                        sdp_mid: Some("0".into()),
+                        sdp_mline_index: Some(0),
+                    }],
+                }),
+            }
+        };
+        self.emit(MediaEvent::Offer { session: spec.session, result });
     }
 
     fn set_answer(&self, session: SessionId, sdp: String) {
-        let accepted: Vec<(StreamType, Codec)> = {
-            let inner = self.lock();
-            let spec = inner.open.iter().find(|spec| spec.session == session);
-            spec.map(|spec| {
-                let codec = spec.codecs.first().copied().unwrap_or(Codec::H264);
-                spec.streams.iter().map(|(stream, _)| (*stream, codec)).collect()
-            })
-            .unwrap_or_default()
+        self.record(Call::Answer(session.clone()));
+        let streams = self.state().open.iter().find(|(id, _)| *id == session).map(|(_, streams)| streams.clone());
+        let result = if sdp.starts_with("v=0") {
+            Ok(streams.unwrap_or_default().into_iter().map(|stream| (stream, Codec::H264)).collect())
+        } else {
+            Err(Error::invalid("The answer is not SDP: it must begin with 'v=0'. Send what createAnswer() gave."))
         };
-        let known = !accepted.is_empty();
-        if self.record(Call::Answer(session.clone(), sdp)) {
-            let result = if known { Ok(accepted) } else { Err(super::unknown_session(&session)) };
-            self.send(MediaEvent::Answered { session, result });
-        }
+        self.emit(MediaEvent::Answered { session, result });
     }
 
     fn add_candidate(&self, session: SessionId, candidate: IceCandidate) {
-        self.record(Call::Candidate(session, candidate));
+        self.record(Call::Candidate(session, candidate.candidate));
     }
 
     fn close_session(&self, session: SessionId) {
-        self.lock().open.retain(|spec| spec.session != session);
-        self.record(Call::Close(session));
+        let mut state = self.state();
+        state.open.retain(|(id, _)| *id != session);
+        state.calls.push(Call::Close(session));
     }
 
     fn stream_running(&self, key: StreamKey, profile: Profile) {
@@ -159,15 +145,8 @@ impl Media for FakeMedia {
     }
 
     fn stats(&self, sessions: Vec<SessionId>, reply: oneshot::Sender<Vec<(SessionId, SessionStats)>>) {
-        let inner = self.lock();
-        let open = |session: &SessionId| inner.open.iter().any(|spec| spec.session == *session);
-        let known = sessions.into_iter().filter(open).map(|session| {
-            let stats = inner.stats.iter().find(|(known, _)| *known == session);
-            (session.clone(), stats.map(|(_, stats)| stats.clone()).unwrap_or_default())
-        });
-        let answer: Vec<_> = known.collect();
-        drop(inner);
-        let _ = reply.send(answer);
+        // A requester that went away needs no answer.
+        let _ = reply.send(sessions.into_iter().map(|id| (id, SessionStats::default())).collect());
     }
 
     fn shutdown(&self, done: oneshot::Sender<()>) {
