@@ -1,5 +1,5 @@
 //! The media side in real GStreamer, watched by real WebRTC receivers over loopback.
 #![allow(clippy::unwrap_used)]
 
-mod bench;
 mod basics;
+mod bench;

@@ -33,12 +33,7 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(
-        config: Arc<Config>,
-        hub: Arc<FrameHub>,
-        events: Events,
-        control: mpsc::Sender<Msg>,
-    ) -> Self {
+    pub(super) fn new(config: Arc<Config>, hub: Arc<FrameHub>, events: Events, control: mpsc::Sender<Msg>) -> Self {
         let clock = gst::SystemClock::obtain();
         let (started, base_time) = (Instant::now(), clock.time());
         Self { config, hub, events, control, clock, base_time, started }

@@ -390,7 +390,8 @@ impl Control {
 
     fn answer_stats(&mut self, now: Instant) {
         let due = |pending: &PendingStats| pending.missing.is_empty() || pending.deadline <= now;
-        let ready: Vec<_> = self.stats.iter().filter(|(_, pending)| due(pending)).map(|(request, _)| *request).collect();
+        let ready: Vec<_> =
+            self.stats.iter().filter(|(_, pending)| due(pending)).map(|(request, _)| *request).collect();
         for request in ready {
             let Some(pending) = self.stats.remove(&request) else { continue };
             let known = pending.sessions.into_iter().filter_map(|id| {

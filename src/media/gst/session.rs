@@ -130,9 +130,8 @@ impl Session {
         let mut legs = Vec::with_capacity(spec.streams.len());
         for (stream, _) in &spec.streams {
             // The pad first, then its transceiver: add-transceiver and then a pad make two m-lines.
-            let pad = webrtc
-                .request_pad_simple("sink_%u")
-                .ok_or_else(|| Error::internal("webrtcbin gives no sink pad"))?;
+            let pad =
+                webrtc.request_pad_simple("sink_%u").ok_or_else(|| Error::internal("webrtcbin gives no sink pad"))?;
             let transceiver = pad.property::<WebRTCRTPTransceiver>("transceiver");
             let ssrc = random_ssrc();
             transceiver.set_property("direction", WebRTCRTPTransceiverDirection::Sendonly);
@@ -219,7 +218,8 @@ impl Session {
         let streams: Vec<_> = self.spec.streams.iter().map(|(stream, _)| *stream).collect();
         let session = &self.spec.session;
         let sdp = sdp::finish_offer(&text, session, &streams, &self.spec.codecs, &self.candidates, complete);
-        let candidates = self.candidates.iter().map(|(mline, text)| self.describe_candidate(*mline, text.clone())).collect();
+        let candidates =
+            self.candidates.iter().map(|(mline, text)| self.describe_candidate(*mline, text.clone())).collect();
         self.phase = Phase::Offered;
         Ok(LocalOffer { sdp, candidates })
     }
@@ -256,7 +256,8 @@ impl Session {
         (payload, codec): (u8, Codec),
         key_frames: Arc<KeyFrames>,
     ) -> Result<Arc<Gate>> {
-        let leg = self.legs.get_mut(index).ok_or_else(|| Error::internal("the answer has more streams than the offer"))?;
+        let leg =
+            self.legs.get_mut(index).ok_or_else(|| Error::internal("the answer has more streams than the offer"))?;
         let failed = |error: &dyn std::fmt::Display| Error::internal(format!("payloader for {codec}: {error}"));
         let source = wiring::session_source(codec);
         let payloader = wiring::payloader(codec, payload, leg.ssrc).map_err(|error| failed(&error))?;

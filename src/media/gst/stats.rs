@@ -23,7 +23,8 @@ pub(super) fn parse(stats: &gst::StructureRef) -> Vec<(u32, StreamStats)> {
             gst_webrtc::WebRTCStatsType::RemoteInboundRtp => {
                 stream.packets_lost = packets_lost(&entry);
                 // Both in seconds. A round trip of zero means that no report carried one yet.
-                stream.round_trip_time_ms = entry.get::<f64>("round-trip-time").ok().filter(|s| *s > 0.0).map(|s| s * 1e3);
+                stream.round_trip_time_ms =
+                    entry.get::<f64>("round-trip-time").ok().filter(|s| *s > 0.0).map(|s| s * 1e3);
                 stream.jitter_ms = entry.get::<f64>("jitter").ok().map(|s| s * 1e3);
             }
             _ => {}

@@ -88,7 +88,8 @@ impl Streams {
         if let Some(feed) = &stream.feed {
             feed.set_framerate(profile.framerate);
         }
-        let codecs: Vec<_> = stream.slots.iter().filter(|(_, s)| s.encoder.is_some()).map(|(codec, _)| *codec).collect();
+        let codecs: Vec<_> =
+            stream.slots.iter().filter(|(_, s)| s.encoder.is_some()).map(|(codec, _)| *codec).collect();
         for codec in codecs {
             self.start(ctx, teardown, key, codec);
         }
@@ -116,11 +117,8 @@ impl Streams {
 
     /// Who to ask for key frames of a stream in a codec; makes the slot, with its encoder still to be started.
     pub(super) fn key_frames(&mut self, key: &StreamKey, profile: Profile, codec: Codec) -> Arc<KeyFrames> {
-        let stream = self.streams.entry(key.clone()).or_insert_with(|| Stream {
-            profile,
-            feed: None,
-            slots: BTreeMap::new(),
-        });
+        let stream =
+            self.streams.entry(key.clone()).or_insert_with(|| Stream { profile, feed: None, slots: BTreeMap::new() });
         let now = Instant::now();
         let slot = stream.slots.entry(codec).or_insert_with(|| Slot::new(now));
         slot.idle_since = Some(now);
@@ -173,7 +171,14 @@ impl Streams {
     }
 
     /// An encoder's pipeline failed by itself.
-    pub(super) fn encoder_failed(&mut self, ctx: &Arc<Context>, teardown: &Teardown, serial: u64, message: &str, now: Instant) {
+    pub(super) fn encoder_failed(
+        &mut self,
+        ctx: &Arc<Context>,
+        teardown: &Teardown,
+        serial: u64,
+        message: &str,
+        now: Instant,
+    ) {
         for (key, stream) in &mut self.streams {
             for (codec, slot) in &mut stream.slots {
                 if slot.encoder.as_ref().is_none_or(|encoder| encoder.serial != serial) {
@@ -196,7 +201,12 @@ impl Streams {
     pub(super) fn handle_timeout(&mut self, ctx: &Arc<Context>, teardown: &Teardown, now: Instant) {
         let mut retry = Vec::new();
         for (key, stream) in &mut self.streams {
-            let idle: Vec<_> = stream.slots.iter().filter(|(_, slot)| slot.idle_until().is_some_and(|at| at <= now)).map(|(codec, _)| *codec).collect();
+            let idle: Vec<_> = stream
+                .slots
+                .iter()
+                .filter(|(_, slot)| slot.idle_until().is_some_and(|at| at <= now))
+                .map(|(codec, _)| *codec)
+                .collect();
             for codec in idle {
                 if let Some(feed) = &stream.feed {
                     feed.remove(codec);
@@ -234,7 +244,8 @@ impl Streams {
 
     /// Starts a slot's encoder, or replaces the one that runs once the new one has started.
     fn start(&mut self, ctx: &Arc<Context>, teardown: &Teardown, key: &StreamKey, codec: Codec) {
-        let range_m = self.ranges_m.get(&key.device).copied().unwrap_or((ctx.config.depth.min_m, ctx.config.depth.max_m));
+        let range_m =
+            self.ranges_m.get(&key.device).copied().unwrap_or((ctx.config.depth.min_m, ctx.config.depth.max_m));
         let Some(stream) = self.streams.get_mut(key) else { return };
         let Some(slot) = stream.slots.get_mut(&codec) else { return };
         let now = Instant::now();
