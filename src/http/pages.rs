@@ -132,8 +132,12 @@ fn etag(hash: &[u8; 32]) -> String {
 }
 
 fn content_type(path: &str) -> String {
+    // RFC 9239's name for scripts; the table still has an older one for modules.
+    if path.ends_with(".js") || path.ends_with(".mjs") {
+        return "text/javascript; charset=utf-8".into();
+    }
     let mime = mime_guess::from_path(path).first_or_octet_stream();
-    let text = mime.type_() == "text" || matches!(mime.essence_str(), "application/json" | "application/javascript");
+    let text = mime.type_() == "text" || mime.essence_str() == "application/json";
     if text { format!("{}; charset=utf-8", mime.essence_str()) } else { mime.to_string() }
 }
 

@@ -177,46 +177,15 @@ pub struct CandidateBody {
     pub sdp_mline_index: Option<u32>,
 }
 
-impl CandidateBody {
-    /// Parses the candidate's line.
-    ///
-    /// # Errors
-    /// Invalid, saying what a candidate looks like.
-    pub(super) fn parse(self) -> Result<IceCandidate> {
-        let text = self.candidate.trim();
-        let text = text.strip_prefix("a=").unwrap_or(text);
-        if !text.is_empty() && !is_candidate(text) {
-            let shown: String = text.chars().take(60).collect();
-            return Err(Error::invalid(format!(
-                "The candidate '{shown}' does not parse. Send it as the browser gives it: \
-                 'candidate:<foundation> <component> <transport> <priority> <address> <port> typ <type> …'."
-            )));
+impl From<CandidateBody> for IceCandidate {
+    /// The line itself is checked with the session it is for, after the session was found.
+    fn from(body: CandidateBody) -> Self {
+        Self {
+            candidate: body.candidate,
+            sdp_mid: body.sdp_mid.filter(|mid| !mid.is_empty()),
+            sdp_mline_index: body.sdp_mline_index,
         }
-        Ok(IceCandidate {
-            candidate: text.to_owned(),
-            sdp_mid: self.sdp_mid.filter(|mid| !mid.is_empty()),
-            sdp_mline_index: self.sdp_mline_index,
-        })
     }
-}
-
-/// The grammar of RFC 8839, section 5.1, as far as every candidate has it. The address may be an mDNS name.
-fn is_candidate(text: &str) -> bool {
-    let Some(rest) = text.strip_prefix("candidate:") else { return false };
-    if !rest.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
-        return false;
-    }
-    let mut words = rest.split(' ').filter(|word| !word.is_empty());
-    let mut word = || words.next();
-    let foundation = word().is_some_and(|w| w.len() <= 32);
-    let component = word().and_then(|w| w.parse::<u16>().ok()).is_some_and(|n| (1..=256).contains(&n));
-    let transport = word().is_some_and(|w| w.eq_ignore_ascii_case("udp") || w.eq_ignore_ascii_case("tcp"));
-    let priority = word().is_some_and(|w| w.parse::<u32>().is_ok());
-    let address = word().is_some_and(|w| w.len() <= 255 && w.contains(['.', ':']));
-    let port = word().is_some_and(|w| w.parse::<u16>().is_ok());
-    let typ = word() == Some("typ");
-    let kind = word().is_some_and(|w| ["host", "srflx", "prflx", "relay"].contains(&w));
-    foundation && component && transport && priority && address && port && typ && kind
 }
 
 /// Starts streams explicitly.
@@ -230,15 +199,12 @@ pub struct StartBody {
     pub configs: Vec<StartConfig>,
     /// Taken for the sake of older clients and without effect: streams are sent as the camera sees them.
     #[serde(default)]
-    #[expect(dead_code, reason = "part of the contract, checked for its type only")]
     pub align_to: Option<String>,
     /// Taken for the sake of older clients and without effect: no post-processing filters run.
     #[serde(default)]
-    #[expect(dead_code, reason = "part of the contract, checked for its type only")]
     pub apply_filters: Option<bool>,
     /// Taken for the sake of older clients and without effect: what runs with the same parameters is always reused.
     #[serde(default)]
-    #[expect(dead_code, reason = "part of the contract, checked for its type only")]
     pub reuse_cache: Option<bool>,
 }
 
@@ -303,44 +269,34 @@ impl StartConfig {
     fn parse(&self, device: &DeviceId, sensors: &[SensorInfo]) -> Result<(usize, StreamConfig)> {
         let sensor = find_sensor(device, &self.sensor_id, sensors)?;
         let stream: StreamType = self.stream_type.parse()?;
-        let of_stream = || sensor.profiles.iter().filter(move |profile| profile.stream == stream);
-        if of_stream().next().is_none() {
-            let offered = list(sensor.profiles.iter().map(|profile| profile.stream));
-            return Err(Error::invalid(format!("The sensor {} has no {stream}. It offers: {offered}.", sensor.name)));
-        }
-        let format = self.format(stream).filter(|format| of_stream().any(|profile| profile.format == *format));
-        let Some(format) = format else {
-            let shown: String = self.format.chars().take(40).collect();
-            let offered = list(of_stream().map(|profile| profile.format));
-            return Err(Error::invalid(format!("{stream} does not come as '{shown}'. Formats offered: {offered}.")));
+        let format = self.format(stream, sensor)?;
+        let profile = if stream.is_video() {
+            let WantedResolution { width, height } = self.resolution;
+            WantedProfile { width, height, framerate: self.framerate }.parse(&self.stream_type)?
+        } else {
+            // A motion sample has no size, whatever the client's form filled in.
+            WantedProfile { width: 1, height: 1, framerate: self.framerate }.parse(&self.stream_type)?;
+            Profile { width: 0, height: 0, framerate: u32::try_from(self.framerate).unwrap_or(0) }
         };
-        let of_format = || of_stream().filter(move |profile| profile.format == format);
-        let framerate = self.framerate;
-        let (width, height) = if stream.is_video() { (self.resolution.width, self.resolution.height) } else { (0, 0) };
-        let of_size = || {
-            of_format().filter(move |p| i64::from(p.profile.width) == width && i64::from(p.profile.height) == height)
-        };
-        if of_size().next().is_none() {
-            let offered = list(of_format().map(|p| format!("{}x{}", p.profile.width, p.profile.height)));
-            return Err(Error::invalid(format!(
-                "{stream} as {format} does not come in {width}x{height}. Sizes offered: {offered}."
-            )));
-        }
-        let Some(found) = of_size().find(|p| i64::from(p.profile.framerate) == framerate) else {
-            let offered = list(of_size().map(|p| p.profile.framerate));
-            return Err(Error::invalid(format!(
-                "{stream} at {width}x{height} does not run at {framerate} fps. Rates offered: {offered}."
-            )));
-        };
-        Ok((sensor.index, StreamConfig { stream, format, profile: found.profile }))
+        let config = StreamConfig { stream, format, profile };
+        crate::core::profile::check(sensors, sensor.index, &config)?;
+        Ok((sensor.index, config))
     }
 
     /// The format meant. The old pages say "combined_motion" for a motion sample.
-    fn format(&self, stream: StreamType) -> Option<PixelFormat> {
-        if !stream.is_video() && self.format.trim().eq_ignore_ascii_case("combined_motion") {
-            return Some(PixelFormat::MotionXyz32f);
+    fn format(&self, stream: StreamType, sensor: &SensorInfo) -> Result<PixelFormat> {
+        let name = self.format.trim();
+        if !stream.is_video() && name.eq_ignore_ascii_case("combined_motion") {
+            return Ok(PixelFormat::MotionXyz32f);
         }
-        self.format.parse().ok()
+        name.parse().map_err(|unknown: Error| {
+            let offered = list(sensor.profiles.iter().filter(|p| p.stream == stream).map(|p| p.format));
+            if offered.is_empty() {
+                return unknown;
+            }
+            let shown: String = name.chars().take(40).collect();
+            Error::invalid(format!("{stream} is not offered as '{shown}'; it is offered as {offered}."))
+        })
     }
 }
 
@@ -392,6 +348,16 @@ pub struct OptionValueBody {
     /// The new value; true and false count as 1 and 0.
     #[serde(deserialize_with = "number_or_bool")]
     pub value: f64,
+}
+
+/// Changes the metres that the depth colours run over.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"min_depth": 0.3, "max_depth": 4.0}))]
+pub struct DepthRangeBody {
+    /// Metres shown in the near colour, from 0 on.
+    pub min_depth: f32,
+    /// Metres shown in the far colour, at most 65.535.
+    pub max_depth: f32,
 }
 
 /// Makes a simulated camera misbehave.

@@ -158,6 +158,11 @@ pub struct DepthRange {
     pub units: &'static str,
 }
 
+/// Widens a configured value through its text, so that 0.3 stays 0.3 on its way from f32 to f64.
+pub(super) fn exact(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or_else(|_| f64::from(value))
+}
+
 /// Whether a device's point cloud is in the metadata.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PointCloudStatus {

@@ -29,7 +29,7 @@ pub(super) fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(streams::stop))
         .routes(routes!(streams::status))
         .routes(routes!(streams::depth_at_pixel))
-        .routes(routes!(streams::depth_range))
+        .routes(routes!(streams::depth_range, streams::set_depth_range))
         .routes(routes!(streams::activate_point_cloud))
         .routes(routes!(streams::deactivate_point_cloud))
         .routes(routes!(streams::point_cloud_status))

@@ -13,8 +13,8 @@ use super::{
     super::{
         errors::ApiResult,
         extract::JsonBody,
-        requests::StartBody,
-        types::{DepthAtPixel, DepthRange, PointCloudStatus},
+        requests::{DepthRangeBody, StartBody},
+        types::{DepthAtPixel, DepthRange, PointCloudStatus, exact},
     },
     responses::{AnyRoute, Checked, Conflicting, Named, WithBody},
 };
@@ -139,8 +139,8 @@ fn depth_at(frame: &Frame, x: u32, y: u32) -> Result<Option<f64>, Error> {
     }
     let at = 2 * (y as usize * width as usize + x as usize);
     let raw = frame.bytes().get(at..at + 2).map_or(0, |bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
-    // The unit is a short decimal such as 0.001; as f64 from f32 it would print as 0.0010000000474974513.
-    let metres = f64::from(raw) * f64::from(frame.depth_units);
+    let metres = f64::from(raw) * exact(frame.depth_units);
+    // To the micrometre: the product of two decimals is rarely one itself.
     Ok((raw != 0).then_some((metres * 1e6).round() / 1e6))
 }
 
@@ -152,11 +152,33 @@ pub(in super::super) async fn depth_range(
     State(handle): State<Handle>,
     Path(device): Path<String>,
 ) -> ApiResult<Json<DepthRange>> {
-    handle.device(&DeviceId::new(device)).await?;
-    let depth = &handle.config().depth;
-    // Through text, so that 0.3 stays 0.3 on its way from f32 to f64.
-    let exact = |metres: f32| metres.to_string().parse().unwrap_or_else(|_| f64::from(metres));
-    Ok(Json(DepthRange { min_depth: exact(depth.min_m), max_depth: exact(depth.max_m), units: "meters" }))
+    let device = DeviceId::new(device);
+    handle.device(&device).await?;
+    Ok(Json(range_of(&handle, &device)))
+}
+
+fn range_of(handle: &Handle, device: &DeviceId) -> DepthRange {
+    let (min, max) = handle.depth_range(device);
+    DepthRange { min_depth: exact(min), max_depth: exact(max), units: "meters" }
+}
+
+/// Change the metres that the depth colours run over
+///
+/// Takes effect at once for everyone who watches this device's depth; until the server ends.
+#[utoipa::path(put, path = "/devices/{device_id}/stream/depth-range", tag = "streams",
+    operation_id = "set_depth_range",
+    params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
+    request_body = DepthRangeBody,
+    responses((status = 200, description = "The new range.", body = DepthRange), AnyRoute, Named, Checked, WithBody))]
+pub(in super::super) async fn set_depth_range(
+    State(handle): State<Handle>,
+    Path(device): Path<String>,
+    JsonBody(body): JsonBody<DepthRangeBody>,
+) -> ApiResult<Json<DepthRange>> {
+    let device = DeviceId::new(device);
+    let (min_depth, max_depth) = (body.min_depth, body.max_depth);
+    handle.set_depth_range(device, min_depth, max_depth).await?;
+    Ok(Json(DepthRange { min_depth: exact(min_depth), max_depth: exact(max_depth), units: "meters" }))
 }
 
 /// Send the point cloud with the metadata

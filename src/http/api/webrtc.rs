@@ -64,7 +64,7 @@ pub(in super::super) async fn add_candidate(
     JsonBody(body): JsonBody<CandidateBody>,
 ) -> ApiResult<Json<Success>> {
     let session = SessionId::new(&body.session_id);
-    handle.add_candidate(session, body.parse()?).await?;
+    handle.add_candidate(session, body.into()).await?;
     Ok(Json(Success { success: true }))
 }
 
