@@ -64,7 +64,7 @@ rows=() missed_budgets=0
 row() {
   local verdict=""
   if [ -n "$3" ]; then
-    if holds "$4"; then verdict=yes; else verdict=**no**; missed_budgets=$((missed_budgets + 1)); fi
+    if holds "$4"; then verdict=yes; else verdict='**no**'; missed_budgets=$((missed_budgets + 1)); fi
   fi
   rows+=("| $1 | $2 | $3 | $verdict | \`$5\` |")
   note "$1: $2 ${3:+(budget: $3) }$verdict"

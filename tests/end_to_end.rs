@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
+#[path = "support/server.rs"]
+mod server;
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use realsense_webrtc::{
     },
 };
 use serde_json::json;
-use support::{DEVICE, LIMIT, Server};
+use server::{DEVICE, LIMIT, Server};
 
 /// Longest time without a frame that a busy test machine is forgiven. The budget of 200 ms is the benchmark's business.
 const MAX_GAP: Duration = Duration::from_secs(1);
