@@ -2,10 +2,13 @@
 //! `scripts/test.sh` checks that it stays so.
 
 pub mod candidate;
+pub mod colormap;
+pub mod geometry;
 pub mod plan;
 pub mod profile;
 pub mod sessions;
 pub mod streams;
+pub mod template;
 
 #[cfg(test)]
 mod streams_tests;

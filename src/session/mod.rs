@@ -4,6 +4,8 @@ mod actor;
 mod devices;
 pub mod handle;
 mod offers;
+#[cfg(test)]
+mod tests;
 
 pub use actor::{Event, Parts, spawn};
 pub use handle::Handle;

@@ -85,7 +85,7 @@ impl Backdrop {
             }
             for x in 0..width {
                 let at = y * width + x;
-                let differs = |other: usize| ids[at] != ids[other] || contrast(&first[at], &first[other]);
+                let differs = |other: usize| ids[at] != ids[other] || contrast(&first[at], &first[other], infrared);
                 let edge = (x > 0 && differs(at - 1))
                     || (x + 1 < width && differs(at + 1))
                     || (y > 0 && differs(at - width))
@@ -160,9 +160,10 @@ fn is_hidden(view: &View, x: usize, hit: &Hit, right_eye: V3) -> bool {
     (x as f32) < disparity || scene::blocked(hit.point + hit.normal.scaled(2e-3), right_eye)
 }
 
-fn contrast(a: &Sample, b: &Sample) -> bool {
-    // 1/64 of full brightness, or a quarter of the darker one.
-    (0..3).any(|i| a[i].abs_diff(b[i]) > 256 + a[i].min(b[i]) / 8)
+/// Whether two neighbours differ enough for the border between them to need smoothing: by 1/64 of full brightness plus
+/// an eighth of the darker one. Dots are soft by themselves and do not count.
+fn contrast(a: &Sample, b: &Sample, infrared: bool) -> bool {
+    (0..if infrared { 1 } else { 3 }).any(|i| a[i].abs_diff(b[i]) > 256 + a[i].min(b[i]) / 8)
 }
 
 fn pack(light: &Light, infrared: bool) -> Sample {

@@ -242,7 +242,9 @@ pub(crate) fn light(hit: &Hit, eye: V3) -> Light {
     let start = hit.point + hit.normal.scaled(2e-3);
     // Four points of the lamp make the shadows' edges soft.
     let mut seen = 0.0;
-    for (dx, dz) in [(0.9, 0.35), (-0.35, 0.9), (-0.9, -0.35), (0.35, -0.9)] {
+    let faces = hit.normal.dot(LAMP - hit.point) > -LAMP_RADIUS_M;
+    let spots: &[(f32, f32)] = if faces { &[(0.9, 0.35), (-0.35, 0.9), (-0.9, -0.35), (0.35, -0.9)] } else { &[] };
+    for &(dx, dz) in spots {
         let lamp = LAMP + V3(dx, 0.0, dz).scaled(LAMP_RADIUS_M);
         if !blocked(start, lamp) {
             seen += 0.25;
@@ -270,7 +272,7 @@ fn shade(point: V3, normal: V3, eye: V3, albedo: V3, infrared: f32, gloss: f32, 
     Light {
         color: V3(lit.0 * 1.0, lit.1 * 0.97, lit.2 * 0.92),
         infrared: infrared * total * 0.8 + shine * 0.6,
-        dots: dots(camera) * infrared * normal.dot(view).max(0.0) * 9.0 / (camera.2 * camera.2 + 1.5),
+        dots: dots(camera) * infrared * normal.dot(view).max(0.0) * 14.0 / (camera.2 * camera.2 + 1.5),
         direct: (direct + shine) / (total + shine).max(1e-6),
     }
 }
