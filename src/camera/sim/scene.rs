@@ -237,8 +237,8 @@ pub(crate) fn blocked(from: V3, to: V3) -> bool {
     THINGS.iter().any(|thing| thing.shape.meet(from, dir, 0.999).is_some())
 }
 
-/// Light from a point of the room towards an eye, the ball left out.
-pub(crate) fn light(hit: &Hit, eye: V3) -> Light {
+/// Light from a point of the room towards an eye, the ball left out. The dots are only worked out with `projector`.
+pub(crate) fn light(hit: &Hit, eye: V3, projector: bool) -> Light {
     let start = hit.point + hit.normal.scaled(2e-3);
     // Four points of the lamp make the shadows' edges soft.
     let mut seen = 0.0;
@@ -251,29 +251,48 @@ pub(crate) fn light(hit: &Hit, eye: V3) -> Light {
         }
     }
     let (albedo, infrared, gloss) = material(hit);
-    shade(hit.point, hit.normal, eye, albedo, infrared, gloss, seen)
+    let surface = Surface { point: hit.point, normal: hit.normal, albedo, infrared, gloss };
+    surface.shade(eye, seen, projector)
 }
 
-fn shade(point: V3, normal: V3, eye: V3, albedo: V3, infrared: f32, gloss: f32, seen: f32) -> Light {
-    let to_lamp = LAMP - point;
-    let distance2 = to_lamp.dot(to_lamp);
-    let to_lamp = to_lamp.unit();
-    let view = (eye - point).unit();
-    let lambert = normal.dot(to_lamp).max(0.0);
-    let direct = seen * lambert * 7.0 / (distance2 + 2.0);
-    let shine = normal.dot((to_lamp + view).unit()).max(0.0).powi(60) * gloss * seen;
-    // Light from all sides, less near the floor's contact with things and in the room's corners.
-    let open = 0.55 + 0.45 * (point.1 * 2.0 + 0.25).min(1.0).max(normal.1.min(0.8));
-    let corner = 1.0 - 0.25 * (-3.5 * (WALL_Z - point.2).min(WALL_X - point.0.abs())).exp();
-    let ambient = (0.30 + 0.10 * normal.1) * open * corner;
-    let lit = albedo.scaled(direct + ambient) + V3(shine, shine, shine);
-    let total = direct + ambient;
-    let camera = to_camera(point);
-    Light {
-        color: V3(lit.0 * 1.0, lit.1 * 0.97, lit.2 * 0.92),
-        infrared: infrared * total * 0.8 + shine * 0.6,
-        dots: dots(camera) * infrared * normal.dot(view).max(0.0) * 14.0 / (camera.2 * camera.2 + 1.5),
-        direct: (direct + shine) / (total + shine).max(1e-6),
+/// A lit point.
+struct Surface {
+    point: V3,
+    normal: V3,
+    albedo: V3,
+    infrared: f32,
+    gloss: f32,
+}
+
+impl Surface {
+    /// Light towards an eye where this share of the lamp is seen.
+    fn shade(&self, eye: V3, seen: f32, projector: bool) -> Light {
+        let Self { point, normal, albedo, infrared, gloss } = *self;
+        let to_lamp = LAMP - point;
+        let distance2 = to_lamp.dot(to_lamp);
+        let to_lamp = to_lamp.unit();
+        let view = (eye - point).unit();
+        let lambert = normal.dot(to_lamp).max(0.0);
+        let direct = seen * lambert * 7.0 / (distance2 + 2.0);
+        let shine = normal.dot((to_lamp + view).unit()).max(0.0).powi(60) * gloss * seen;
+        // Light from all sides, less near the floor's contact with things and in the room's corners.
+        let open = 0.55 + 0.45 * (point.1 * 2.0 + 0.25).min(1.0).max(normal.1.min(0.8));
+        let corner = 1.0 - 0.25 * (-3.5 * (WALL_Z - point.2).min(WALL_X - point.0.abs())).exp();
+        let ambient = (0.30 + 0.10 * normal.1) * open * corner;
+        let lit = albedo.scaled(direct + ambient) + V3(shine, shine, shine);
+        let total = direct + ambient;
+        let dots = if projector {
+            let camera = to_camera(point);
+            dots(camera) * infrared * normal.dot(view).max(0.0) * 14.0 / (camera.2 * camera.2 + 1.5)
+        } else {
+            0.0
+        };
+        Light {
+            color: V3(lit.0 * 1.0, lit.1 * 0.97, lit.2 * 0.92),
+            infrared: infrared * total * 0.8 + shine * 0.6,
+            dots,
+            direct: (direct + shine) / (total + shine).max(1e-6),
+        }
     }
 }
 
@@ -406,7 +425,7 @@ impl Ball {
     }
 
     /// Light from the ball's point nearest to `point` towards an eye.
-    pub(crate) fn light(&self, point: V3, eye: V3) -> Light {
+    pub(crate) fn light(&self, point: V3, eye: V3, projector: bool) -> Light {
         let normal = (point - self.centre).unit();
         let point = self.centre + normal.scaled(BALL_RADIUS_M);
         let segment = ((normal.2.atan2(normal.0) + self.spin) / std::f32::consts::TAU * 6.0).floor() as i32;
@@ -418,7 +437,7 @@ impl Ball {
             4 => (V3(0.04, 0.2, 0.62), 0.4),
             _ => (V3(0.85, 0.85, 0.82), 0.75),
         };
-        shade(point, normal, eye, albedo, infrared, 0.45, 1.0)
+        Surface { point, normal, albedo, infrared, gloss: 0.45 }.shade(eye, 1.0, projector)
     }
 
     /// How much of the lamp the ball hides from a point, 0 to 1.
@@ -431,6 +450,9 @@ impl Ball {
         let off = point + to_lamp.scaled(along) - self.centre;
         // The lamp seen past the ball: the penumbra grows with the distance from the ball.
         let blur = LAMP_RADIUS_M * along + 0.005;
+        if off.dot(off) > (BALL_RADIUS_M + blur) * (BALL_RADIUS_M + blur) {
+            return 0.0;
+        }
         let t = ((BALL_RADIUS_M + blur - off.dot(off).sqrt()) / (2.0 * blur)).clamp(0.0, 1.0);
         t * t * (3.0 - 2.0 * t)
     }
