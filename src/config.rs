@@ -1,9 +1,13 @@
 //! The configuration: TOML file plus environment and command line, turned into validated types.
 //! `realsense-webrtc.toml` in the repository documents every key and equals these defaults (a test says so).
 
+mod load;
+
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+pub use load::ENV_PREFIX;
 
 use crate::model::{Profile, StreamType};
 

@@ -1,6 +1,7 @@
 //! Gets an Intel RealSense depth camera into many browsers at once: each stream is encoded once with GStreamer and
 //! fanned out to every WebRTC session. `main.rs` is the program; everything it does lives here.
 
+pub mod app;
 pub mod camera;
 pub mod config;
 pub mod core;
@@ -9,4 +10,5 @@ pub mod http;
 pub mod media;
 pub mod model;
 pub mod probe;
+pub mod process;
 pub mod session;

@@ -1,46 +1,334 @@
-//! Owns the backends and one named OS thread per open device.
+//! Owns the backends and, by `device`, one named OS thread per present device. Hands commands to those threads and their
+//! answers back; never calls the SDK itself except to list devices.
 
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, SyncSender, TrySendError},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use super::{
+    Backend, BackendEvent, Fault, StreamConfig,
+    device::{self, DeviceCommand, DeviceThread},
+    hub::FrameHub,
+};
 use crate::{
-    camera::Fault,
-    error::Result,
-    model::{DeviceId, DeviceInfo, OptionInfo, SensorInfo},
+    core::streams::Applied,
+    error::{Error, Result},
+    model::{DeviceId, DeviceInfo, OptionInfo, SensorInfo, StreamKey},
     session::handle::Health,
 };
 
+/// Commands that may wait for a device thread. More means that the device hangs.
+const QUEUE: usize = 64;
+/// Most devices remembered; a robot has a handful.
+const MAX_DEVICES: usize = 64;
+
+/// What the manager tells the session actor. Few: a handful for each start, stop or plug.
+#[derive(Debug)]
+pub enum CameraEvent {
+    /// The device is open and offers these sensors.
+    Present {
+        /// Device.
+        device: DeviceId,
+        /// Its sensors.
+        sensors: Vec<SensorInfo>,
+    },
+    /// The device is there but cannot be opened; it is tried again.
+    OpenFailed {
+        /// Device.
+        device: DeviceId,
+        /// Why.
+        error: Error,
+    },
+    /// The device went.
+    Gone {
+        /// Device.
+        device: DeviceId,
+    },
+    /// What became of an apply.
+    Applied {
+        /// Device.
+        device: DeviceId,
+        /// The apply's generation.
+        generation: u64,
+        /// Outcome.
+        applied: Applied,
+    },
+    /// A running stream stopped delivering frames and was stopped.
+    Broke {
+        /// Stream.
+        key: StreamKey,
+        /// Why.
+        error: Error,
+    },
+}
+
+/// Where camera events go; never blocks.
+pub type CameraEvents = Arc<dyn Fn(CameraEvent) + Send + Sync>;
+
+/// How long devices may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// For a request to a device to be answered.
+    pub reply: Duration,
+    /// Without a frame before a running stream counts as broken.
+    pub stall: Duration,
+}
+
 /// Talks to the device threads. Cheap to clone.
 #[derive(Clone)]
-pub struct CameraHandle {}
+pub struct CameraHandle {
+    shared: Arc<Shared>,
+}
 
-#[allow(clippy::unused_async, missing_docs)]
+struct Shared {
+    backends: Vec<Arc<dyn Backend>>,
+    hub: Arc<FrameHub>,
+    events: CameraEvents,
+    timing: Timing,
+    plugs: mpsc::SyncSender<Plug>,
+    devices: Mutex<BTreeMap<DeviceId, Entry>>,
+    watcher: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Entry {
+    backend: Arc<dyn Backend>,
+    info: DeviceInfo,
+    streaming: Arc<AtomicBool>,
+    /// `None` while the device is unplugged.
+    commands: Option<SyncSender<DeviceCommand>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+enum Plug {
+    Backend(usize, BackendEvent),
+    Quit,
+}
+
+/// Starts the watcher thread and a thread for every device that is present.
+///
+/// # Errors
+/// Internal when the system gives no thread.
+pub fn start(
+    backends: Vec<Arc<dyn Backend>>,
+    hub: Arc<FrameHub>,
+    events: CameraEvents,
+    timing: Timing,
+) -> Result<CameraHandle> {
+    let (plugs, inbox) = mpsc::sync_channel(256);
+    let shared =
+        Arc::new(Shared { backends, hub, events, timing, plugs, devices: Mutex::default(), watcher: Mutex::default() });
+    for (index, backend) in shared.backends.iter().enumerate() {
+        let plugs = shared.plugs.clone();
+        backend.set_events(Arc::new(move |event| {
+            // Full only if hundreds of plug events wait; a later refresh finds what was missed.
+            let _ = plugs.try_send(Plug::Backend(index, event));
+        }));
+        for info in backend.devices() {
+            shared.added(backend, &info.device_id);
+        }
+    }
+    let for_thread = shared.clone();
+    let watcher = std::thread::Builder::new()
+        .name("camera-watch".into())
+        .spawn(move || {
+            while let Ok(Plug::Backend(index, event)) = inbox.recv() {
+                match event {
+                    BackendEvent::Added(device) => for_thread.added(&for_thread.backends[index].clone(), &device),
+                    BackendEvent::Removed(device) => for_thread.removed(&device),
+                }
+            }
+        })
+        .map_err(|error| Error::internal(format!("cannot start the camera watcher thread: {error}")))?;
+    *lock(&shared.watcher) = Some(watcher);
+    Ok(CameraHandle { shared })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Critical sections here only move values in and out, so a poisoned lock is still whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn added(&self, backend: &Arc<dyn Backend>, device: &DeviceId) {
+        let Some(info) = backend.devices().into_iter().find(|info| info.device_id == *device) else { return };
+        let mut devices = lock(&self.devices);
+        if devices.get(device).is_some_and(|entry| entry.commands.is_some()) {
+            return;
+        }
+        if devices.len() >= MAX_DEVICES && !devices.contains_key(device) {
+            warn!(%device, "ignored: {MAX_DEVICES} devices are known already");
+            return;
+        }
+        let (commands, inbox) = mpsc::sync_channel(QUEUE);
+        let streaming = Arc::new(AtomicBool::new(false));
+        let thread = DeviceThread {
+            device: device.clone(),
+            backend: backend.clone(),
+            hub: self.hub.clone(),
+            events: self.events.clone(),
+            streaming: streaming.clone(),
+            stall: self.timing.stall,
+        };
+        let spawned = std::thread::Builder::new().name(format!("cam-{device}")).spawn(move || thread.run(&inbox));
+        match spawned {
+            Ok(handle) => {
+                info!(%device, backend = backend.name(), name = info.name, "camera present");
+                let mut threads = devices.remove(device).map(|entry| entry.threads).unwrap_or_default();
+                threads.retain(|thread| !thread.is_finished());
+                threads.push(handle);
+                let entry = Entry { backend: backend.clone(), info, streaming, commands: Some(commands), threads };
+                devices.insert(device.clone(), entry);
+            }
+            Err(error) => warn!(%device, %error, "cannot start the device's thread"),
+        }
+    }
+
+    fn removed(&self, device: &DeviceId) {
+        if let Some(entry) = lock(&self.devices).get_mut(device) {
+            info!(%device, "camera gone");
+            // Dropping the sender ends the thread.
+            entry.commands = None;
+            entry.streaming.store(false, Ordering::Relaxed);
+        }
+        (self.events)(CameraEvent::Gone { device: device.clone() });
+    }
+}
+
+fn unknown(device: &DeviceId) -> Error {
+    Error::not_found(format!("Device {device} is not known. GET /api/devices lists the devices that are there."))
+}
+
+fn unplugged(device: &DeviceId) -> Error {
+    Error::unavailable(format!("Device {device} is unplugged. Plug it in again; its streams resume by themselves."))
+}
+
 impl CameraHandle {
-    pub(crate) async fn devices(&self, _force: bool) -> Result<Vec<DeviceInfo>> {
-        unreachable!()
+    /// Makes exactly these streams run on a device; answered by [`CameraEvent::Applied`].
+    ///
+    /// # Errors
+    /// Unavailable when the device is away or its queue is full.
+    pub fn apply(&self, device: &DeviceId, generation: u64, wanted: Vec<(usize, StreamConfig)>) -> Result<()> {
+        self.send(device, DeviceCommand::Apply { generation, wanted })
     }
-    pub(crate) async fn device(&self, _device: &DeviceId) -> Result<DeviceInfo> {
-        unreachable!()
+
+    pub(crate) async fn devices(&self, force_refresh: bool) -> Result<Vec<DeviceInfo>> {
+        if force_refresh {
+            let shared = self.shared.clone();
+            let refresh = move || {
+                for (index, backend) in shared.backends.iter().enumerate() {
+                    for info in backend.devices() {
+                        // A device that is known and present is left as it is.
+                        let _ = shared.plugs.try_send(Plug::Backend(index, BackendEvent::Added(info.device_id)));
+                    }
+                }
+            };
+            tokio::task::spawn_blocking(refresh).await.map_err(|error| Error::internal(error.to_string()))?;
+        }
+        let devices = lock(&self.shared.devices);
+        Ok(devices.values().filter(|entry| entry.commands.is_some()).map(Entry::describe).collect())
     }
-    pub(crate) async fn sensors(&self, _device: &DeviceId) -> Result<Vec<SensorInfo>> {
-        unreachable!()
+
+    #[allow(clippy::unused_async, reason = "a backend may have to ask its thread; the handle's callers await already")]
+    pub(crate) async fn device(&self, device: &DeviceId) -> Result<DeviceInfo> {
+        let devices = lock(&self.shared.devices);
+        let entry = devices.get(device).ok_or_else(|| unknown(device))?;
+        if entry.commands.is_some() { Ok(entry.describe()) } else { Err(unplugged(device)) }
     }
-    pub(crate) async fn option(&self, _device: &DeviceId, _sensor: usize, _option: &str) -> Result<OptionInfo> {
-        unreachable!()
+
+    pub(crate) async fn sensors(&self, device: &DeviceId) -> Result<Vec<SensorInfo>> {
+        self.ask(device, DeviceCommand::Sensors).await
     }
-    pub(crate) async fn set_option(
-        &self,
-        _device: &DeviceId,
-        _sensor: usize,
-        _option: &str,
-        _value: f64,
-    ) -> Result<()> {
-        unreachable!()
+
+    pub(crate) async fn option(&self, device: &DeviceId, sensor: usize, option: &str) -> Result<OptionInfo> {
+        let option = option.to_owned();
+        self.ask(device, |reply| DeviceCommand::Option { sensor, option, reply }).await
     }
-    pub(crate) async fn hw_reset(&self, _device: &DeviceId) -> Result<()> {
-        unreachable!()
+
+    pub(crate) async fn set_option(&self, device: &DeviceId, sensor: usize, option: &str, value: f64) -> Result<()> {
+        let option = option.to_owned();
+        self.ask(device, |reply| DeviceCommand::SetOption { sensor, option, value, reply }).await
     }
-    pub(crate) async fn inject_fault(&self, _device: &DeviceId, _fault: Fault) -> Result<()> {
-        unreachable!()
+
+    pub(crate) async fn hw_reset(&self, device: &DeviceId) -> Result<()> {
+        self.ask(device, DeviceCommand::HwReset).await
     }
+
+    #[allow(clippy::unused_async, reason = "symmetry with the other device calls")]
+    pub(crate) async fn inject_fault(&self, device: &DeviceId, fault: Fault) -> Result<()> {
+        let backend = lock(&self.shared.devices).get(device).map(|entry| entry.backend.clone());
+        backend.ok_or_else(|| unknown(device))?.inject_fault(device, fault)
+    }
+
     pub(crate) fn health(&self) -> Health {
-        unreachable!()
+        let sdk_version = self.shared.backends.iter().find_map(|backend| backend.sdk_version());
+        let degraded = self.shared.backends.is_empty().then(|| {
+            "No camera backend works. Connect a camera, or start with simulated ones (--sim-cameras 1).".to_owned()
+        });
+        Health { sdk_version: sdk_version.unwrap_or_else(|| "none".into()), degraded }
+    }
+
+    /// Ends every device thread, waiting at most `bound` for them. Blocks: call it from a blocking context.
+    pub fn shutdown(&self, bound: Duration) {
+        let deadline = Instant::now() + bound;
+        // The watcher goes first, so that no device comes back while the others are ended.
+        if self.shared.plugs.try_send(Plug::Quit).is_ok()
+            && let Some(watcher) = lock(&self.shared.watcher).take()
+        {
+            device::join_until(watcher, deadline);
+        }
+        let threads: Vec<_> = lock(&self.shared.devices)
+            .values_mut()
+            .flat_map(|entry| {
+                entry.commands = None;
+                std::mem::take(&mut entry.threads)
+            })
+            .collect();
+        for thread in threads {
+            device::join_until(thread, deadline);
+        }
+    }
+
+    async fn ask<T>(
+        &self,
+        device: &DeviceId,
+        command: impl FnOnce(oneshot::Sender<Result<T>>) -> DeviceCommand,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.send(device, command(reply))?;
+        match tokio::time::timeout(self.shared.timing.reply, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(unplugged(device)),
+            Err(_) => {
+                Err(Error::unavailable(format!("Device {device} did not answer in time. Try again, or reset it.")))
+            }
+        }
+    }
+
+    fn send(&self, device: &DeviceId, command: DeviceCommand) -> Result<()> {
+        let sender = {
+            let devices = lock(&self.shared.devices);
+            let entry = devices.get(device).ok_or_else(|| unknown(device))?;
+            entry.commands.clone().ok_or_else(|| unplugged(device))?
+        };
+        sender.try_send(command).map_err(|error| match error {
+            TrySendError::Full(_) => Error::unavailable(format!("Device {device} is busy. Try again shortly.")),
+            TrySendError::Disconnected(_) => unplugged(device),
+        })
+    }
+}
+
+impl Entry {
+    fn describe(&self) -> DeviceInfo {
+        DeviceInfo { is_streaming: self.streaming.load(Ordering::Relaxed), ..self.info.clone() }
     }
 }

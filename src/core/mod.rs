@@ -1,2 +1,14 @@
 //! The pure logic: no GStreamer, no tokio, no hyper, no clock. Functions take `now` and return effects.
 //! `scripts/test.sh` checks that it stays so.
+
+pub mod candidate;
+pub mod colormap;
+pub mod geometry;
+pub mod plan;
+pub mod profile;
+pub mod sessions;
+pub mod streams;
+pub mod template;
+
+#[cfg(test)]
+mod streams_tests;

@@ -1,6 +1,9 @@
 //! Media. This file owns the interface between the session actor and whatever turns frames into WebRTC: the real
 //! GStreamer one, or the fake that tests use. Calls never block; answers come as [`MediaEvent`]s.
 
+pub mod fake;
+pub mod gst;
+
 use std::time::Duration;
 
 use serde::Serialize;

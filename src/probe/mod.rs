@@ -1,1 +1,218 @@
-//! `realsense-webrtc probe`: WebRTC receivers without a browser that check a running server.
+//! `realsense-webrtc probe`: WebRTC receivers without a browser that check and measure a running server of the wire
+//! contract. Owns the command line of the probe; knows the server by HTTP and WebRTC only, never by its types.
+
+pub mod assemble;
+pub mod churn;
+pub mod client;
+pub mod failure_recovery;
+pub mod handle;
+pub mod load;
+pub mod multi_client;
+mod payload;
+pub mod process;
+pub mod receiver;
+pub mod report;
+mod sdp;
+pub mod steps;
+pub mod stream_types;
+pub mod viewer;
+pub mod watch;
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use self::{
+    churn::{Churn, Leave},
+    client::Client,
+    load::Load,
+    receiver::Options,
+    report::Report,
+    steps::Check,
+};
+use crate::error::Result;
+
+/// Watch, check and load a running server with WebRTC receivers that need no browser.
+#[derive(Debug, Clone, Args)]
+pub struct ProbeArgs {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Address of the server (http:// only); a path replaces the prefix /api.
+    #[arg(long, global = true, default_value = "http://127.0.0.1:8000", value_name = "URL")]
+    url: String,
+    /// Serial number of the device; the first one there is unless given.
+    #[arg(long, global = true, value_name = "SERIAL")]
+    device: Option<String>,
+    /// Token to send as `Authorization: Bearer`, where the server wants one.
+    #[arg(long, global = true, env = "REALSENSE_WEBRTC_PROBE_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Print one JSON object instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(flatten)]
+    watch: WatchArgs,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Command {
+    /// One session: first packet, first frame, frame rate, bitrate, loss and gaps of each stream (the default).
+    Watch(WatchArgs),
+    /// Several sessions at once: all receive, one closes, the others go on, counts are right, nothing is left.
+    MultiClient {
+        /// Number of sessions; they watch colour, depth and both in turn.
+        #[arg(long, default_value_t = 3, value_name = "N")]
+        clients: usize,
+    },
+    /// Every stream type alone and in mixes, with the reference counts after each join and leave.
+    StreamTypes {
+        /// Stream types to try; those that the device has unless given.
+        #[arg(long, value_delimiter = ',', value_name = "TYPES")]
+        streams: Vec<String>,
+    },
+    /// Requests that must be refused and peers that misbehave, while a healthy viewer must notice nothing.
+    FailureRecovery,
+    /// Many viewers at once: what they get, and what the server costs.
+    Load {
+        /// Number of viewers; 0 measures the idle server.
+        #[arg(long, default_value_t = 10, value_name = "N")]
+        viewers: usize,
+        /// Seconds to measure, from when everybody has a picture.
+        #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
+        secs: f64,
+        /// Streams of every viewer.
+        #[arg(long, value_delimiter = ',', default_value = "color", value_name = "TYPES")]
+        streams: Vec<String>,
+        /// Milliseconds between two joins; 0 for all at once.
+        #[arg(long, default_value_t = 50, value_name = "MS")]
+        join_interval_ms: u64,
+        /// Process of the server; found by its port when it is local, unless given.
+        #[arg(long)]
+        pid: Option<u32>,
+        /// Print every viewer, not only the sums.
+        #[arg(long)]
+        per_viewer: bool,
+    },
+    /// One viewer watches while others join and leave; then threads, fds and memory are compared.
+    Churn {
+        /// Sessions that join and leave.
+        #[arg(long, default_value_t = 200, value_name = "N")]
+        joins: usize,
+        /// How many at a time.
+        #[arg(long, default_value_t = 4, value_name = "N")]
+        concurrency: usize,
+        /// Sessions before the measurement, so that pools and caches are filled.
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        warm_up: usize,
+        /// Streams of every session.
+        #[arg(long, value_delimiter = ',', default_value = "color", value_name = "TYPES")]
+        streams: Vec<String>,
+        /// How the sessions leave.
+        #[arg(long, value_enum, default_value_t = Leave::Delete)]
+        leave: Leave,
+        /// Process of the server; found by its port when it is local, unless given.
+        #[arg(long)]
+        pid: Option<u32>,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+struct WatchArgs {
+    /// Streams to watch.
+    #[arg(long, value_delimiter = ',', default_value = "color", value_name = "TYPES")]
+    streams: Vec<String>,
+    /// Seconds to watch, from the first picture on.
+    #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
+    secs: f64,
+    /// Share of packets to lose on purpose, 0 to 1, to see NACK at work.
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    drop: f64,
+}
+
+/// Runs the probe; true when everything it checked was right.
+///
+/// # Errors
+/// What kept it from checking at all: a bad address, no server, no device, a refused session.
+pub async fn run(args: ProbeArgs) -> Result<bool> {
+    let ProbeArgs { command, url, device, token, json, watch } = args;
+    let client = Client::new(&url, token)?;
+    let device = device.as_deref();
+    let report = |title: &str| Report::new(format!("{title} of {url}"), json);
+    match command.unwrap_or(Command::Watch(watch)) {
+        Command::Watch(watch) => {
+            let device = client.pick_device(device).await?;
+            let options = Options { drop_share: watch.drop.clamp(0.0, 1.0), ..Options::default() };
+            watch::run(&client, &device, &watch.streams, seconds(watch.secs), options, report("watch")).await
+        }
+        Command::MultiClient { clients } => {
+            let check = Check::start(client, device, report("multi-client")).await?;
+            Ok(multi_client::run(check, clients.max(2)).await)
+        }
+        Command::StreamTypes { streams } => {
+            let check = Check::start(client, device, report("stream-types")).await?;
+            Ok(stream_types::run(check, &streams).await)
+        }
+        Command::FailureRecovery => {
+            let check = Check::start(client, device, report("failure-recovery")).await?;
+            Ok(failure_recovery::run(check).await)
+        }
+        Command::Load { viewers, secs, streams, join_interval_ms, pid, per_viewer } => {
+            let device = client.pick_device(device).await?;
+            let load = Load {
+                viewers,
+                measure_for: seconds(secs),
+                streams,
+                join_interval: Duration::from_millis(join_interval_ms),
+                pid: pid.or_else(|| local_server(&client)),
+                per_viewer,
+            };
+            load::run(&client, &device, &load, report("load")).await
+        }
+        Command::Churn { joins, concurrency, warm_up, streams, leave, pid } => {
+            let device = client.pick_device(device).await?;
+            let pid = pid.or_else(|| local_server(&client));
+            let churn = Churn { joins, concurrency, warm_up, streams, leave, pid };
+            churn::run(&client, &device, &churn, report("churn")).await
+        }
+    }
+}
+
+fn seconds(secs: f64) -> Duration {
+    /// A day: long enough for a soak test.
+    const LIMIT_S: f64 = 86_400.0;
+    Duration::from_secs_f64(if secs.is_finite() { secs.clamp(0.0, LIMIT_S) } else { 0.0 })
+}
+
+/// The server's process, where it runs on this machine.
+fn local_server(client: &Client) -> Option<u32> {
+    let local = matches!(client.host(), "127.0.0.1" | "::1" | "localhost");
+    local.then(|| process::listening_on(client.port()))?
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        probe: ProbeArgs,
+    }
+
+    fn parse(line: &str) -> ProbeArgs {
+        Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{error}")).probe
+    }
+
+    #[test]
+    fn the_command_line() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+        let plain = parse("probe --streams color,depth --secs 2");
+        assert!(plain.command.is_none());
+        assert_eq!(plain.watch.streams, ["color", "depth"]);
+        let load = parse("probe load --viewers 3 --streams depth --url http://[::1]:1 --json");
+        assert!(load.json && load.url.ends_with(":1"));
+        assert!(matches!(load.command, Some(Command::Load { viewers: 3, .. })));
+    }
+}

@@ -154,9 +154,15 @@ pub struct Snapshot {
     pub running: BTreeMap<DeviceId, Vec<StreamConfig>>,
     /// Devices whose point cloud is wanted.
     pub point_clouds: BTreeSet<DeviceId>,
-    /// Number of sessions.
-    pub sessions: usize,
-    /// Bumped on every change of a session's state, so that pages can be told to look again.
+    /// Near and far end of the depth colour map in metres, for devices where it was changed.
+    pub depth_ranges: BTreeMap<DeviceId, (f32, f32)>,
+    /// Count of references by device and stream type.
+    pub references: BTreeMap<DeviceId, BTreeMap<StreamType, usize>>,
+    /// Every session's state.
+    pub session_states: Vec<(SessionId, crate::core::sessions::State)>,
+    /// Every device that was ever seen, and whether it can be used now.
+    pub devices: BTreeMap<DeviceId, bool>,
+    /// Bumped on every change of anything above, so that pages can be told to look again.
     pub revision: u64,
 }
 
@@ -184,6 +190,7 @@ pub(crate) enum Command {
     Stop(DeviceId, Reply<StreamStatus>),
     Status(DeviceId, Reply<StreamStatus>),
     PointCloud(DeviceId, bool, Reply<()>),
+    DepthRange(DeviceId, (f32, f32), Reply<()>),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -313,6 +320,20 @@ impl Handle {
     /// NotFound.
     pub async fn set_point_cloud(&self, device: DeviceId, active: bool) -> Result<()> {
         self.ask(|reply| Command::PointCloud(device, active, reply)).await?
+    }
+
+    /// Changes the metres that a device's depth colour map runs over, live.
+    ///
+    /// # Errors
+    /// NotFound, Invalid unless 0 <= `min_m` < `max_m` <= 65.535.
+    pub async fn set_depth_range(&self, device: DeviceId, min_m: f32, max_m: f32) -> Result<()> {
+        self.ask(|reply| Command::DepthRange(device, (min_m, max_m), reply)).await?
+    }
+
+    /// Near and far end of a device's depth colour map in metres.
+    pub fn depth_range(&self, device: &DeviceId) -> (f32, f32) {
+        let changed = self.snapshot.borrow().depth_ranges.get(device).copied();
+        changed.unwrap_or((self.config.depth.min_m, self.config.depth.max_m))
     }
 
     /// Ends all sessions and streams; resolves when everything is down.

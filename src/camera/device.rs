@@ -1,0 +1,335 @@
+//! One device's thread: the only caller of the backend for that device. Opens it, carries out commands in order, watches
+//! for streams that stop delivering, and closes it when its queue is dropped.
+
+use std::{
+    collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+use tracing::{debug, info, warn};
+
+use super::{
+    Backend, Camera, Frame, FrameSink, StreamConfig,
+    hub::FrameHub,
+    manager::{CameraEvent, CameraEvents},
+};
+use crate::{
+    core::{
+        plan::{self, BySensor, Step},
+        streams::Applied,
+    },
+    error::{Error, Result},
+    model::{DeviceId, OptionInfo, SensorInfo, StreamKey, StreamType},
+};
+
+/// Between attempts to open a device that is there but busy.
+const REOPEN: Duration = Duration::from_secs(2);
+/// How often running streams are looked at for a stall.
+const WATCH: Duration = Duration::from_millis(250);
+
+type Reply<T> = oneshot::Sender<Result<T>>;
+
+/// What a device thread can be told.
+pub(super) enum DeviceCommand {
+    Apply { generation: u64, wanted: Vec<(usize, StreamConfig)> },
+    Sensors(Reply<Vec<SensorInfo>>),
+    Option { sensor: usize, option: String, reply: Reply<OptionInfo> },
+    SetOption { sensor: usize, option: String, value: f64, reply: Reply<()> },
+    HwReset(Reply<()>),
+}
+
+/// What a device thread is made of.
+pub(super) struct DeviceThread {
+    pub(super) device: DeviceId,
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) hub: Arc<FrameHub>,
+    pub(super) events: CameraEvents,
+    pub(super) streaming: Arc<AtomicBool>,
+    pub(super) stall: Duration,
+}
+
+struct Open<'a> {
+    thread: &'a DeviceThread,
+    camera: Box<dyn Camera>,
+    clock: Arc<FrameClock>,
+    running: BySensor,
+}
+
+/// When each stream last delivered, in milliseconds since the device was opened.
+struct FrameClock {
+    opened: Instant,
+    last_ms: [AtomicU64; 6],
+    wrong_size: AtomicU64,
+}
+
+impl FrameClock {
+    fn new() -> Self {
+        Self { opened: Instant::now(), last_ms: Default::default(), wrong_size: AtomicU64::new(0) }
+    }
+
+    fn slot(&self, stream: StreamType) -> &AtomicU64 {
+        let index = match stream {
+            StreamType::Color => 0,
+            StreamType::Depth => 1,
+            StreamType::Infrared(1) => 2,
+            StreamType::Infrared(_) => 3,
+            StreamType::Gyro => 4,
+            StreamType::Accel => 5,
+        };
+        &self.last_ms[index]
+    }
+
+    fn touch(&self, stream: StreamType) {
+        self.slot(stream)
+            .store(u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn silence(&self, stream: StreamType) -> Duration {
+        self.opened.elapsed().saturating_sub(Duration::from_millis(self.slot(stream).load(Ordering::Relaxed)))
+    }
+}
+
+/// Joins a thread unless it is still busy at the deadline; then it is left to end by itself.
+pub(super) fn join_until(thread: JoinHandle<()>, deadline: Instant) {
+    while !thread.is_finished() {
+        if Instant::now() >= deadline {
+            warn!(thread = thread.thread().name(), "still busy in the SDK; left behind");
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // A panic was logged by the panic hook already.
+    let _ = thread.join();
+}
+
+impl DeviceThread {
+    /// Runs until the queue's sender is dropped.
+    pub(super) fn run(self, inbox: &Receiver<DeviceCommand>) {
+        debug!(device = %self.device, "camera thread starts");
+        loop {
+            let ended = catch_unwind(AssertUnwindSafe(|| self.live(inbox)));
+            self.streaming.store(false, Ordering::Relaxed);
+            match ended {
+                Ok(Ended::Closed) => break,
+                Ok(Ended::Retry(error)) => {
+                    if !self.refuse_for(inbox, REOPEN, &error) {
+                        break;
+                    }
+                }
+                Err(_) => {
+                    let error =
+                        Error::unavailable(format!("Device {} failed inside its driver and is reopened.", self.device));
+                    (self.events)(CameraEvent::Gone { device: self.device.clone() });
+                    (self.events)(CameraEvent::OpenFailed { device: self.device.clone(), error: error.clone() });
+                    if !self.refuse_for(inbox, REOPEN, &error) {
+                        break;
+                    }
+                }
+            }
+        }
+        debug!(device = %self.device, "camera thread ends");
+    }
+
+    fn live(&self, inbox: &Receiver<DeviceCommand>) -> Ended {
+        let clock = Arc::new(FrameClock::new());
+        let opened = self.backend.open(&self.device, self.sink(&clock)).and_then(|mut camera| {
+            let sensors = camera.sensors()?;
+            Ok((camera, sensors))
+        });
+        let (camera, sensors) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                warn!(device = %self.device, error = error.for_log(), "cannot open the camera; trying again in {REOPEN:?}");
+                (self.events)(CameraEvent::OpenFailed { device: self.device.clone(), error: error.clone() });
+                return Ended::Retry(error);
+            }
+        };
+        (self.events)(CameraEvent::Present { device: self.device.clone(), sensors });
+        let mut open = Open { thread: self, camera, clock, running: BySensor::new() };
+        open.serve(inbox);
+        open.apply(&[]);
+        Ended::Closed
+    }
+
+    fn sink(&self, clock: &Arc<FrameClock>) -> FrameSink {
+        let (hub, device, clock) = (self.hub.clone(), self.device.clone(), clock.clone());
+        Arc::new(move |frame: Frame| {
+            if frame.stream.is_video() && !frame.size_fits() {
+                let count = clock.wrong_size.fetch_add(1, Ordering::Relaxed) + 1;
+                // At powers of two only: a broken camera must not fill the log.
+                if count.is_power_of_two() {
+                    warn!(%device, stream = %frame.stream, bytes = frame.bytes().len(), count, "dropped a frame of the wrong size");
+                }
+                return;
+            }
+            clock.touch(frame.stream);
+            hub.publish(&device, frame);
+        })
+    }
+
+    /// Answers commands with an error for a while. False when the queue was dropped.
+    fn refuse_for(&self, inbox: &Receiver<DeviceCommand>, time: Duration, error: &Error) -> bool {
+        let until = Instant::now() + time;
+        loop {
+            match inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(command) => self.refuse(command, error),
+                Err(RecvTimeoutError::Timeout) => return true,
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+    }
+
+    fn refuse(&self, command: DeviceCommand, error: &Error) {
+        // A requester that went away needs no answer.
+        match command {
+            DeviceCommand::Apply { generation, wanted } => {
+                let failed = wanted.iter().map(|(_, config)| (config.stream, error.clone())).collect();
+                let applied = Applied { running: Vec::new(), failed };
+                (self.events)(CameraEvent::Applied { device: self.device.clone(), generation, applied });
+            }
+            DeviceCommand::Sensors(reply) => drop(reply.send(Err(error.clone()))),
+            DeviceCommand::Option { reply, .. } => drop(reply.send(Err(error.clone()))),
+            DeviceCommand::SetOption { reply, .. } | DeviceCommand::HwReset(reply) => {
+                drop(reply.send(Err(error.clone())))
+            }
+        }
+    }
+}
+
+enum Ended {
+    Closed,
+    Retry(Error),
+}
+
+impl Open<'_> {
+    fn serve(&mut self, inbox: &Receiver<DeviceCommand>) {
+        loop {
+            let first = if self.running.is_empty() {
+                inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                inbox.recv_timeout(WATCH)
+            };
+            match first {
+                Ok(command) => {
+                    // Requests that came while the device was busy are taken together, so that several viewers who join
+                    // at once cost one reopening of the sensor.
+                    let mut apply = None;
+                    for command in std::iter::once(command).chain(std::iter::from_fn(|| inbox.try_recv().ok())) {
+                        match command {
+                            DeviceCommand::Apply { generation, wanted } => apply = Some((generation, wanted)),
+                            other => self.carry_out(other),
+                        }
+                    }
+                    if let Some((generation, wanted)) = apply {
+                        let applied = self.apply(&wanted);
+                        let device = self.thread.device.clone();
+                        (self.thread.events)(CameraEvent::Applied { device, generation, applied });
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.watch();
+        }
+    }
+
+    fn carry_out(&mut self, command: DeviceCommand) {
+        // A requester that went away needs no answer.
+        match command {
+            DeviceCommand::Sensors(reply) => drop(reply.send(self.camera.sensors())),
+            DeviceCommand::Option { sensor, option, reply } => drop(reply.send(self.camera.option(sensor, &option))),
+            DeviceCommand::SetOption { sensor, option, value, reply } => {
+                let result = self.camera.set_option(sensor, &option, value);
+                if result.is_ok() {
+                    info!(device = %self.thread.device, sensor, option, value, "option set");
+                }
+                drop(reply.send(result));
+            }
+            DeviceCommand::HwReset(reply) => drop(reply.send(self.camera.hw_reset())),
+            DeviceCommand::Apply { .. } => unreachable!("applies are collected by the caller"),
+        }
+    }
+
+    fn apply(&mut self, wanted: &[(usize, StreamConfig)]) -> Applied {
+        let wanted = plan::by_sensor(wanted);
+        let mut failed = Vec::new();
+        for (sensor, step) in plan::plan(&self.running, &wanted) {
+            let before = self.stop(sensor);
+            if let Step::Start(streams) | Step::Reopen(streams) = step {
+                self.start(sensor, &before, streams, &mut failed);
+            }
+        }
+        self.thread.streaming.store(!self.running.is_empty(), Ordering::Relaxed);
+        Applied { running: self.running.values().flatten().copied().collect(), failed }
+    }
+
+    /// Starts a sensor; when the whole set is refused, what ran before is put back.
+    fn start(
+        &mut self,
+        sensor: usize,
+        before: &BTreeSet<StreamConfig>,
+        streams: BTreeSet<StreamConfig>,
+        failed: &mut Vec<(StreamType, Error)>,
+    ) {
+        let Err(error) = self.try_start(sensor, &streams) else { return };
+        let kept: BTreeSet<_> = before.intersection(&streams).copied().collect();
+        failed.extend(streams.difference(&kept).map(|config| (config.stream, error.clone())));
+        if !kept.is_empty()
+            && let Err(error) = self.try_start(sensor, &kept)
+        {
+            failed.extend(kept.iter().map(|config| (config.stream, error.clone())));
+        }
+    }
+
+    fn try_start(&mut self, sensor: usize, streams: &BTreeSet<StreamConfig>) -> Result<()> {
+        let list: Vec<_> = streams.iter().copied().collect();
+        let begun = Instant::now();
+        let names: Vec<_> = list.iter().map(|config| config.stream.to_string()).collect();
+        if let Err(error) = self.camera.start(sensor, &list) {
+            warn!(device = %self.thread.device, sensor, streams = names.join("+"), error = error.for_log(), "cannot start");
+            return Err(error);
+        }
+        info!(device = %self.thread.device, sensor, streams = names.join("+"), took = ?begun.elapsed(), "sensor started");
+        for config in &list {
+            self.clock.touch(config.stream);
+        }
+        self.running.insert(sensor, streams.clone());
+        Ok(())
+    }
+
+    fn stop(&mut self, sensor: usize) -> BTreeSet<StreamConfig> {
+        let Some(before) = self.running.remove(&sensor) else { return BTreeSet::new() };
+        self.camera.stop(sensor);
+        for config in &before {
+            self.thread.hub.clear(&StreamKey::new(self.thread.device.clone(), config.stream));
+        }
+        info!(device = %self.thread.device, sensor, "sensor stopped");
+        before
+    }
+
+    /// Stops sensors of which a stream went silent and reports them; the session actor has them started again.
+    fn watch(&mut self) {
+        let silent = |streams: &BTreeSet<StreamConfig>| {
+            streams.iter().any(|config| self.clock.silence(config.stream) > self.thread.stall)
+        };
+        let stalled: Vec<usize> =
+            self.running.iter().filter(|(_, streams)| silent(streams)).map(|(sensor, _)| *sensor).collect();
+        for sensor in stalled {
+            for config in self.stop(sensor) {
+                let key = StreamKey::new(self.thread.device.clone(), config.stream);
+                let error = Error::unavailable(format!("{key} stopped delivering frames and is being restarted."));
+                warn!(%key, "no frames for {:?}; restarting the sensor", self.thread.stall);
+                (self.thread.events)(CameraEvent::Broke { key, error });
+            }
+        }
+        self.thread.streaming.store(!self.running.is_empty(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,200 @@
+//! Reads the configuration: file, then environment, then command line; refuses what it does not know.
+
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::Config;
+
+/// Environment variables with this prefix override keys: `REALSENSE_WEBRTC__SESSIONS__LIMIT=20` sets `sessions.limit`.
+pub const ENV_PREFIX: &str = "REALSENSE_WEBRTC__";
+
+impl Config {
+    /// Reads `file` (defaults when `None`) and applies overrides: `(key path, value)` pairs from the environment first,
+    /// from the command line last.
+    ///
+    /// # Errors
+    /// A message for a person: the file cannot be read, a key is unknown (the nearest known one is named), a value does
+    /// not fit.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        command_line: Vec<(&'static str, Value)>,
+    ) -> Result<Self, String> {
+        let mut table = Table::new();
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| format!("Cannot read the configuration {}: {error}.", path.display()))?;
+            // Read once into the types, because only then an error can point at its line.
+            toml::from_str::<Config>(&text).map_err(|error| with_hint(&format!("In {}: {error}", path.display())))?;
+            table = text.parse().map_err(|error| format!("In {}: {error}", path.display()))?;
+        }
+        for (name, value) in environment {
+            let Some(path) = name.strip_prefix(ENV_PREFIX) else { continue };
+            let path = path.to_ascii_lowercase().replace("__", ".");
+            set(&mut table, &path, parse_value(&value))
+                .map_err(|error| format!("In the environment, {name}: {error}"))?;
+        }
+        for (path, value) in command_line {
+            set(&mut table, path, value)?;
+        }
+        let config: Self = table.try_into().map_err(|error| with_hint(&format!("In the configuration: {error}")))?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// A message that names the key and what it may be.
+    pub fn validate(&self) -> Result<(), String> {
+        let check =
+            |ok: bool, message: &str| if ok { Ok(()) } else { Err(format!("In the configuration: {message}.")) };
+        check((1..=10_000).contains(&self.sessions.limit), "sessions.limit must be from 1 to 10000")?;
+        check(self.sessions.answer_timeout_s > 0, "sessions.answer_timeout_s must be at least 1")?;
+        check(self.sessions.connect_timeout_s > 0, "sessions.connect_timeout_s must be at least 1")?;
+        check(self.sessions.idle_timeout_s > 0, "sessions.idle_timeout_s must be at least 1")?;
+        check((2..=60).contains(&self.sessions.peer_silence_s), "sessions.peer_silence_s must be from 2 to 60")?;
+        check(self.camera.sim_cameras <= 16, "camera.sim_cameras must be from 0 to 16")?;
+        check((0.0..=3600.0).contains(&self.camera.linger_s), "camera.linger_s must be from 0 to 3600")?;
+        check(self.camera.start_timeout_s > 0, "camera.start_timeout_s must be at least 1")?;
+        check(self.camera.stall_timeout_s > 0, "camera.stall_timeout_s must be at least 1")?;
+        for (name, stream) in
+            [("color", &self.streams.color), ("depth", &self.streams.depth), ("infrared", &self.streams.infrared)]
+        {
+            let size = (1..=4096).contains(&stream.width) && (1..=4096).contains(&stream.height);
+            check(size, &format!("streams.{name}: width and height must be from 1 to 4096"))?;
+            check((1..=300).contains(&stream.framerate), &format!("streams.{name}.framerate must be from 1 to 300"))?;
+            let bitrate = (50..=100_000).contains(&stream.bitrate_kbps);
+            check(bitrate, &format!("streams.{name}.bitrate_kbps must be from 50 to 100000"))?;
+        }
+        let range = self.depth.min_m >= 0.0 && self.depth.min_m < self.depth.max_m && self.depth.max_m <= 65.535;
+        check(range, "depth.min_m and depth.max_m must satisfy 0 <= min_m < max_m <= 65.535")?;
+        let map = ["jet", "turbo", "viridis", "gray"].contains(&self.depth.color_map.as_str());
+        check(map, "depth.color_map must be jet, turbo, viridis or gray")?;
+        let ports =
+            (self.webrtc.min_port == 0) == (self.webrtc.max_port == 0) && self.webrtc.min_port <= self.webrtc.max_port;
+        check(ports, "webrtc.min_port and webrtc.max_port must both be 0, or min_port <= max_port")?;
+        check(self.webrtc.gather_timeout_ms <= 10_000, "webrtc.gather_timeout_ms must be from 0 to 10000")?;
+        let stun = self.webrtc.stun_server.is_empty() || self.webrtc.stun_server.starts_with("stun:");
+        check(stun, "webrtc.stun_server must be empty or look like stun:HOST:PORT")?;
+        for server in &self.webrtc.turn_servers {
+            let good = server.url.starts_with("turn:") || server.url.starts_with("turns:");
+            check(good, "webrtc.turn_servers.url must look like turn:HOST:PORT or turns:HOST:PORT")?;
+        }
+        check(["text", "json"].contains(&self.log.format.as_str()), "log.format must be text or json")
+    }
+}
+
+/// A value from the environment: TOML where it parses as such (numbers, booleans, arrays), else the string itself.
+fn parse_value(text: &str) -> Value {
+    let parsed = format!("v = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("v"));
+    parsed.unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+fn set(table: &mut Table, path: &str, value: Value) -> Result<(), String> {
+    match path.split_once('.') {
+        None => {
+            table.insert(path.to_owned(), value);
+            Ok(())
+        }
+        Some((section, rest)) => {
+            let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            let Value::Table(inner) = entry else { return Err(format!("'{section}' is a value, not a section.")) };
+            set(inner, rest, value)
+        }
+    }
+}
+
+/// Adds the nearest known key to serde's "unknown field" message.
+fn with_hint(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    if !message.contains("unknown field") {
+        return message.trim_end().to_owned();
+    }
+    let Some(unknown) = quoted.next() else { return message.to_owned() };
+    let nearest = quoted.max_by(|a, b| strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown)));
+    match nearest {
+        Some(nearest) => format!("{}\nDid you mean '{nearest}'?", message.trim_end()),
+        None => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn none() -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    fn write(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    #[test]
+    fn the_shipped_file_equals_the_defaults_and_names_every_key() {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("realsense-webrtc.toml");
+        assert_eq!(Config::load(Some(&shipped), none(), vec![]).unwrap(), Config::default());
+        let text = std::fs::read_to_string(shipped).unwrap();
+        let shipped_keys = keys(&text.parse().unwrap());
+        let known = keys(&Table::try_from(Config::default()).unwrap());
+        assert_eq!(shipped_keys, known);
+    }
+
+    fn keys(table: &Table) -> Vec<String> {
+        let mut out = Vec::new();
+        for (key, value) in table {
+            match value {
+                Value::Table(inner) => out.extend(keys(inner).into_iter().map(|inner| format!("{key}.{inner}"))),
+                _ => out.push(key.clone()),
+            }
+        }
+        out.sort();
+        out
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_and_the_nearest_named() {
+        let file = write("[sessions]\nlimmit = 3\n");
+        let error = Config::load(Some(file.path()), none(), vec![]).unwrap_err();
+        assert!(error.contains("line 2") && error.contains("Did you mean 'limit'?"), "{error}");
+    }
+
+    #[test]
+    fn environment_overrides_the_file_and_the_command_line_overrides_both() {
+        let file = write("[sessions]\nlimit = 3\n[server]\nlisten = \"127.0.0.1:1\"\n");
+        let environment = vec![
+            ("REALSENSE_WEBRTC__SESSIONS__LIMIT".to_owned(), "4".to_owned()),
+            ("REALSENSE_WEBRTC__SERVER__LISTEN".to_owned(), "127.0.0.1:2".to_owned()),
+            ("UNRELATED".to_owned(), "x".to_owned()),
+        ];
+        let line = vec![("server.listen", Value::String("127.0.0.1:3".into()))];
+        let config = Config::load(Some(file.path()), environment, line).unwrap();
+        assert_eq!((config.sessions.limit, config.server.listen.port()), (4, 3));
+        let wrong = vec![("REALSENSE_WEBRTC__SESION__LIMIT".to_owned(), "4".to_owned())];
+        let error = Config::load(None, wrong, vec![]).unwrap_err();
+        assert!(error.contains("Did you mean 'sessions'?"), "{error}");
+    }
+
+    #[test]
+    fn a_value_out_of_range_names_its_key() {
+        for (text, key) in [
+            ("[sessions]\nlimit = 0\n", "sessions.limit"),
+            ("[depth]\nmin_m = 7.0\n", "depth.min_m"),
+            ("[depth]\ncolor_map = \"rainbow\"\n", "depth.color_map"),
+            ("[webrtc]\nmin_port = 5\n", "webrtc.min_port"),
+            (
+                "[streams.color]\nwidth = 640\nheight = 480\nframerate = 0\nbitrate_kbps = 2000\n",
+                "streams.color.framerate",
+            ),
+        ] {
+            let error = Config::load(Some(write(text).path()), none(), vec![]).unwrap_err();
+            assert!(error.contains(key), "{error}");
+        }
+        let error = Config::load(Some(Path::new("/nonexistent.toml")), none(), vec![]).unwrap_err();
+        assert!(error.contains("/nonexistent.toml"), "{error}");
+    }
+}

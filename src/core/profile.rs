@@ -1,0 +1,180 @@
+//! Chooses among the profiles a device really offers. A wish that cannot be met is refused with the nearest that can.
+
+use crate::{
+    camera::StreamConfig,
+    error::{Error, Result},
+    model::{PixelFormat, Profile, SensorInfo, StreamType},
+};
+
+/// Formats in the order the media side likes them: the ones that need least conversion before the encoder first.
+const PREFERENCE: [PixelFormat; 7] = [
+    PixelFormat::I420,
+    PixelFormat::Yuyv,
+    PixelFormat::Rgb8,
+    PixelFormat::Bgr8,
+    PixelFormat::Y8,
+    PixelFormat::Z16,
+    PixelFormat::MotionXyz32f,
+];
+
+/// Finds the sensor and the best format for a stream at exactly this size and rate.
+///
+/// # Errors
+/// Invalid: the device has no such stream, or not at this profile (the nearest one is named).
+pub fn choose(sensors: &[SensorInfo], stream: StreamType, wanted: Profile) -> Result<(usize, StreamConfig)> {
+    let rank = |format: PixelFormat| PREFERENCE.iter().position(|known| *known == format);
+    let exact = offered(sensors, stream)
+        .filter(|(_, config)| config.profile == wanted)
+        .min_by_key(|(_, config)| rank(config.format));
+    if let Some(found) = exact {
+        return Ok(found);
+    }
+    match nearest(sensors, stream, wanted) {
+        Some(near) => {
+            Err(Error::invalid(format!("{stream} is not offered at {wanted}; the nearest it offers is {near}.")))
+        }
+        None => Err(Error::invalid(format!(
+            "This device has no {stream} stream. It has: {}.",
+            streams(sensors).iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        ))),
+    }
+}
+
+/// The configured default if the device offers it, else the nearest it does offer.
+///
+/// # Errors
+/// Invalid: the device has no such stream.
+pub fn choose_default(sensors: &[SensorInfo], stream: StreamType, default: Profile) -> Result<(usize, StreamConfig)> {
+    let profile = nearest(sensors, stream, default).unwrap_or(default);
+    choose(sensors, stream, profile)
+}
+
+/// Checks an explicit start's config against what the named sensor offers.
+///
+/// # Errors
+/// Invalid, naming what the sensor offers instead.
+pub fn check(sensors: &[SensorInfo], sensor: usize, config: &StreamConfig) -> Result<()> {
+    let Some(info) = sensors.iter().find(|info| info.index == sensor) else {
+        return Err(Error::not_found(format!("The device has no sensor {sensor}.")));
+    };
+    let of_stream: Vec<_> = info.profiles.iter().filter(|profile| profile.stream == config.stream).collect();
+    if of_stream.is_empty() {
+        let names = streams(std::slice::from_ref(info)).iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        return Err(Error::invalid(format!(
+            "Sensor {sensor} ({}) has no {} stream. It has: {names}.",
+            info.name, config.stream
+        )));
+    }
+    if !of_stream.iter().any(|profile| profile.format == config.format) {
+        let mut formats: Vec<_> = of_stream.iter().map(|profile| profile.format.to_string()).collect();
+        formats.sort_unstable();
+        formats.dedup();
+        return Err(Error::invalid(format!(
+            "{} is not offered as {}; it is offered as {}.",
+            config.stream,
+            config.format,
+            formats.join(", ")
+        )));
+    }
+    if of_stream.iter().any(|profile| profile.format == config.format && profile.profile == config.profile) {
+        return Ok(());
+    }
+    let same_format: Vec<_> =
+        of_stream.iter().filter(|profile| profile.format == config.format).map(|profile| profile.profile).collect();
+    let near = same_format.into_iter().min_by_key(|profile| distance(*profile, config.profile));
+    Err(Error::invalid(format!(
+        "{} is not offered at {}; the nearest it offers is {}.",
+        config.stream,
+        config.profile,
+        near.map_or_else(|| "unknown".to_owned(), |near| near.to_string())
+    )))
+}
+
+/// The stream types a device offers.
+pub fn streams(sensors: &[SensorInfo]) -> Vec<StreamType> {
+    let mut all: Vec<_> =
+        sensors.iter().flat_map(|sensor| sensor.profiles.iter().map(|profile| profile.stream)).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn offered(sensors: &[SensorInfo], stream: StreamType) -> impl Iterator<Item = (usize, StreamConfig)> + '_ {
+    sensors.iter().flat_map(move |sensor| {
+        sensor.profiles.iter().filter(move |profile| profile.stream == stream).map(move |profile| {
+            (sensor.index, StreamConfig { stream, format: profile.format, profile: profile.profile })
+        })
+    })
+}
+
+fn nearest(sensors: &[SensorInfo], stream: StreamType, wanted: Profile) -> Option<Profile> {
+    offered(sensors, stream).map(|(_, config)| config.profile).min_by_key(|profile| distance(*profile, wanted))
+}
+
+/// How far two profiles are apart: first by size (in pixels along each side), then by rate.
+fn distance(a: Profile, b: Profile) -> (u32, u32) {
+    (a.width.abs_diff(b.width) + a.height.abs_diff(b.height), a.framerate.abs_diff(b.framerate))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::model::SensorProfile;
+
+    pub(crate) fn vga(framerate: u32) -> Profile {
+        Profile { width: 640, height: 480, framerate }
+    }
+
+    pub(crate) fn sensors() -> Vec<SensorInfo> {
+        let profile = |stream, format, framerate| SensorProfile { stream, format, profile: vga(framerate) };
+        vec![
+            SensorInfo {
+                index: 0,
+                name: "Stereo Module".into(),
+                profiles: vec![
+                    profile(StreamType::Depth, PixelFormat::Z16, 30),
+                    profile(StreamType::Infrared(1), PixelFormat::Y8, 30),
+                    profile(StreamType::Infrared(2), PixelFormat::Y8, 30),
+                ],
+                options: vec![],
+            },
+            SensorInfo {
+                index: 1,
+                name: "RGB Camera".into(),
+                profiles: vec![
+                    profile(StreamType::Color, PixelFormat::Rgb8, 30),
+                    profile(StreamType::Color, PixelFormat::Yuyv, 30),
+                    profile(StreamType::Color, PixelFormat::Rgb8, 15),
+                ],
+                options: vec![],
+            },
+        ]
+    }
+
+    #[test]
+    fn the_cheapest_format_wins() {
+        let (sensor, config) = choose(&sensors(), StreamType::Color, vga(30)).unwrap();
+        assert_eq!((sensor, config.format), (1, PixelFormat::Yuyv));
+    }
+
+    #[test]
+    fn a_refusal_names_the_nearest() {
+        let error = choose(&sensors(), StreamType::Color, vga(20)).unwrap_err();
+        assert!(error.public().contains("640x480 at 15 fps"), "{error}");
+        assert_eq!(choose_default(&sensors(), StreamType::Color, vga(28)).unwrap().1.profile, vga(30));
+        let error = choose(&sensors()[..1], StreamType::Color, vga(30)).unwrap_err();
+        assert!(error.public().contains("depth, infrared-1, infrared-2"), "{error}");
+    }
+
+    #[test]
+    fn an_explicit_start_must_match_exactly() {
+        let good = StreamConfig { stream: StreamType::Color, format: PixelFormat::Rgb8, profile: vga(15) };
+        assert!(check(&sensors(), 1, &good).is_ok());
+        let wrong_format = StreamConfig { format: PixelFormat::Z16, ..good };
+        assert!(check(&sensors(), 1, &wrong_format).unwrap_err().public().contains("rgb8, yuyv"));
+        let wrong_rate = StreamConfig { profile: vga(60), ..good };
+        assert!(check(&sensors(), 1, &wrong_rate).unwrap_err().public().contains("at 30 fps"));
+        assert!(check(&sensors(), 0, &good).unwrap_err().public().contains("Stereo Module"));
+        assert!(check(&sensors(), 7, &good).is_err());
+    }
+}

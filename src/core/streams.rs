@@ -1,0 +1,397 @@
+//! Who wants which stream of which device, and what runs. References are sets of holders, so a double release cannot
+//! steal another viewer's. Takes `now`, returns effects; reads no clock, calls nobody.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    camera::StreamConfig,
+    error::{Error, Result},
+    model::{DeviceId, SessionId, StreamKey, StreamType},
+};
+
+/// Least and greatest time between attempts to bring an interrupted stream back.
+const RETRY_MIN: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(15);
+
+/// Who holds a reference on a stream.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holder {
+    /// The explicit start of the device over REST.
+    Explicit,
+    /// A session.
+    Session(SessionId),
+}
+
+/// What the caller is to do, in this order.
+#[derive(Debug)]
+pub enum Effect {
+    /// Make exactly these streams run on the device; answered by [`Streams::applied`].
+    Apply {
+        /// Device.
+        device: DeviceId,
+        /// Counts up with each apply of a device; the answer carries it.
+        generation: u64,
+        /// Sensor and stream.
+        wanted: Vec<(usize, StreamConfig)>,
+    },
+    /// The stream runs (again).
+    Running {
+        /// Stream.
+        key: StreamKey,
+        /// What runs.
+        config: StreamConfig,
+    },
+    /// A stream that never ran could not be started; its holders hold it no more.
+    Failed {
+        /// Stream.
+        key: StreamKey,
+        /// Why.
+        error: Error,
+        /// Who had waited for it.
+        holders: Vec<Holder>,
+    },
+    /// A running stream stopped by itself; its holders keep it and it comes back when it can.
+    Interrupted {
+        /// Stream.
+        key: StreamKey,
+        /// Why.
+        error: Error,
+    },
+    /// Nobody wants the stream any more.
+    Stopped {
+        /// Stream.
+        key: StreamKey,
+    },
+}
+
+/// What became of an apply, as the camera manager reports it.
+#[derive(Debug, Clone, Default)]
+pub struct Applied {
+    /// What runs now.
+    pub running: Vec<StreamConfig>,
+    /// What was wanted and does not run, and why.
+    pub failed: Vec<(StreamType, Error)>,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// How long a stream outlives its last holder.
+    pub linger: Duration,
+    /// How long a first start may take.
+    pub start_timeout: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Starting { deadline: Instant },
+    Running { since: Instant },
+    Interrupted { retry_at: Option<Instant>, attempt: u32 },
+}
+
+#[derive(Debug)]
+struct Stream {
+    sensor: usize,
+    config: StreamConfig,
+    holders: BTreeSet<Holder>,
+    state: State,
+    linger_until: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Device {
+    present: bool,
+    generation: u64,
+    streams: BTreeMap<StreamType, Stream>,
+}
+
+/// The table of streams.
+#[derive(Debug)]
+pub struct Streams {
+    timing: Timing,
+    devices: BTreeMap<DeviceId, Device>,
+    effects: Vec<Effect>,
+    dirty: BTreeSet<DeviceId>,
+}
+
+impl Streams {
+    /// An empty table.
+    pub fn new(timing: Timing) -> Self {
+        Self { timing, devices: BTreeMap::new(), effects: Vec::new(), dirty: BTreeSet::new() }
+    }
+
+    /// What is to be done since the last call. All changes of a device come as one apply.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        let mut effects = mem::take(&mut self.effects);
+        for id in mem::take(&mut self.dirty) {
+            let Some(device) = self.devices.get_mut(&id).filter(|device| device.present) else { continue };
+            device.generation += 1;
+            let wanted = device.streams.values().map(|stream| (stream.sensor, stream.config)).collect();
+            effects.push(Effect::Apply { device: id, generation: device.generation, wanted });
+        }
+        effects
+    }
+
+    /// The device came (back): what was wanted of it is wanted again.
+    pub fn device_present(&mut self, id: &DeviceId) {
+        let device = self.devices.entry(id.clone()).or_default();
+        device.present = true;
+        if !device.streams.is_empty() {
+            self.dirty.insert(id.clone());
+        }
+    }
+
+    /// The device went: running streams are interrupted, starting ones fail.
+    pub fn device_gone(&mut self, id: &DeviceId) {
+        let Some(device) = self.devices.get_mut(id) else { return };
+        device.present = false;
+        self.dirty.remove(id);
+        let error = Error::unavailable(format!(
+            "Device {id} was unplugged. Plug it in again; its streams resume by themselves."
+        ));
+        for stream in device.streams.keys().copied().collect::<Vec<_>>() {
+            self.lost(&StreamKey::new(id.clone(), stream), &error, None);
+        }
+    }
+
+    /// Whether a reference could be taken now.
+    ///
+    /// # Errors
+    /// Unavailable when the device is away or the stream is interrupted.
+    pub fn check(&self, key: &StreamKey) -> Result<()> {
+        let Some(device) = self.devices.get(&key.device).filter(|device| device.present) else {
+            return Err(Error::unavailable(format!("Device {} is unplugged. Plug it in and try again.", key.device)));
+        };
+        match device.streams.get(&key.stream) {
+            Some(Stream { state: State::Interrupted { .. }, .. }) => {
+                Err(Error::unavailable(format!("{key} is being restarted after an interruption; try again shortly.")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a reference. A stream that is not there yet is started with this config.
+    ///
+    /// # Errors
+    /// Unavailable when the device is away or the stream is interrupted; nothing changes then.
+    pub fn acquire(
+        &mut self,
+        now: Instant,
+        key: &StreamKey,
+        holder: Holder,
+        sensor: usize,
+        config: StreamConfig,
+    ) -> Result<()> {
+        self.check(key)?;
+        let device = self.devices.entry(key.device.clone()).or_default();
+        match device.streams.get_mut(&key.stream) {
+            Some(stream) => {
+                stream.holders.insert(holder);
+                stream.linger_until = None;
+            }
+            None => {
+                let state = State::Starting { deadline: now + self.timing.start_timeout };
+                let holders = BTreeSet::from([holder]);
+                device.streams.insert(key.stream, Stream { sensor, config, holders, state, linger_until: None });
+                self.dirty.insert(key.device.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives every reference of a holder on a device back. Giving back what is not held does nothing. A session's streams
+    /// linger, because a page reload comes back at once; an explicit stop is meant and takes effect now.
+    pub fn release(&mut self, now: Instant, id: &DeviceId, holder: &Holder) {
+        for stream in self.held_by(id, holder) {
+            self.release_one(now, &StreamKey::new(id.clone(), stream), holder);
+        }
+    }
+
+    /// Gives one reference back, as [`Self::release`] does for all of a device's.
+    pub fn release_one(&mut self, now: Instant, key: &StreamKey, holder: &Holder) {
+        let linger = self.timing.linger;
+        let Some(stream) = self.stream_mut(key) else { return };
+        if !stream.holders.remove(holder) || !stream.holders.is_empty() {
+            return;
+        }
+        let at_once = *holder == Holder::Explicit || linger.is_zero();
+        if at_once || matches!(stream.state, State::Interrupted { .. }) {
+            self.remove(key);
+        } else {
+            stream.linger_until = Some(now + linger);
+        }
+    }
+
+    /// The camera manager's answer to an apply. What a stale answer says runs is believed; what it says failed is not,
+    /// because a newer apply is on its way.
+    pub fn applied(&mut self, now: Instant, id: &DeviceId, generation: u64, applied: Applied) {
+        let Some(device) = self.devices.get_mut(id).filter(|device| device.present) else { return };
+        let current = generation == device.generation;
+        for config in applied.running {
+            let Some(stream) = device.streams.get_mut(&config.stream).filter(|stream| stream.config == config) else {
+                continue;
+            };
+            if !matches!(stream.state, State::Running { .. }) {
+                stream.state = State::Running { since: now };
+                self.effects.push(Effect::Running { key: StreamKey::new(id.clone(), config.stream), config });
+            }
+        }
+        if current {
+            for (stream, error) in applied.failed {
+                self.lost(&StreamKey::new(id.clone(), stream), &error, Some(now));
+            }
+        }
+    }
+
+    /// A running stream broke by itself while its device stayed; it is retried.
+    pub fn broke(&mut self, now: Instant, key: &StreamKey, error: &Error) {
+        self.lost(key, error, Some(now));
+    }
+
+    /// When [`Self::handle_timeout`] is to be called next.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let streams = self.devices.values().flat_map(|device| device.streams.values());
+        streams
+            .filter_map(|stream| {
+                let own = match stream.state {
+                    State::Starting { deadline } => Some(deadline),
+                    State::Running { .. } => None,
+                    State::Interrupted { retry_at, .. } => retry_at,
+                };
+                own.into_iter().chain(stream.linger_until).min()
+            })
+            .min()
+    }
+
+    /// Does what is due: stops lingering streams, gives up slow starts, retries interrupted ones.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let keys: Vec<StreamKey> = self
+            .devices
+            .iter()
+            .flat_map(|(id, device)| device.streams.keys().map(|stream| StreamKey::new(id.clone(), *stream)))
+            .collect();
+        for key in keys {
+            let Some(stream) = self.stream_mut(&key) else { continue };
+            if stream.linger_until.is_some_and(|until| until <= now) {
+                self.remove(&key);
+                continue;
+            }
+            match &mut stream.state {
+                State::Starting { deadline } if *deadline <= now => {
+                    let seconds = self.timing.start_timeout.as_secs();
+                    let error = Error::unavailable(format!(
+                        "{key} did not start within {seconds} s. Check the camera's cable and try again."
+                    ));
+                    self.lost(&key, &error, Some(now));
+                    self.dirty.insert(key.device);
+                }
+                State::Interrupted { retry_at, attempt } if retry_at.is_some_and(|at| at <= now) => {
+                    *attempt += 1;
+                    // The answer to the apply sets the next time; until then nothing is due.
+                    *retry_at = None;
+                    self.dirty.insert(key.device);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether the stream exists, and with what it runs or is starting.
+    pub fn config(&self, key: &StreamKey) -> Option<StreamConfig> {
+        self.stream(key).map(|stream| stream.config)
+    }
+
+    /// Whether frames of it can be expected.
+    pub fn is_running(&self, key: &StreamKey) -> bool {
+        self.stream(key).is_some_and(|stream| matches!(stream.state, State::Running { .. }))
+    }
+
+    /// The profile of a running or starting video stream on a sensor: its other streams must match it.
+    pub fn sensor_config(&self, id: &DeviceId, sensor: usize) -> Option<StreamConfig> {
+        let device = self.devices.get(id)?;
+        device
+            .streams
+            .values()
+            .find(|stream| stream.sensor == sensor && stream.config.stream.is_video())
+            .map(|s| s.config)
+    }
+
+    /// Counts of references, nothing with zero.
+    pub fn references(&self) -> BTreeMap<DeviceId, BTreeMap<StreamType, usize>> {
+        let counted = self.devices.iter().map(|(id, device)| {
+            let counts = device.streams.iter().map(|(stream_type, stream)| (*stream_type, stream.holders.len()));
+            (id.clone(), counts.filter(|(_, count)| *count > 0).collect::<BTreeMap<_, _>>())
+        });
+        counted.filter(|(_, counts)| !counts.is_empty()).collect()
+    }
+
+    /// What runs on a device: sensor, config, since when.
+    pub fn running(&self, id: &DeviceId) -> Vec<(usize, StreamConfig, Instant)> {
+        let streams = self.devices.get(id).into_iter().flat_map(|device| device.streams.values());
+        streams
+            .filter_map(|stream| match stream.state {
+                State::Running { since } => Some((stream.sensor, stream.config, since)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Whether all that runs on a device is lingering.
+    pub fn is_stopping(&self, id: &DeviceId) -> bool {
+        self.devices.get(id).is_some_and(|device| {
+            !device.streams.is_empty() && device.streams.values().all(|stream| stream.linger_until.is_some())
+        })
+    }
+
+    /// The streams a holder holds on a device.
+    pub fn held_by(&self, id: &DeviceId, holder: &Holder) -> Vec<StreamType> {
+        let streams = self.devices.get(id).into_iter().flat_map(|device| device.streams.iter());
+        streams.filter(|(_, stream)| stream.holders.contains(holder)).map(|(stream_type, _)| *stream_type).collect()
+    }
+
+    /// Every device that was ever present.
+    pub fn devices(&self) -> impl Iterator<Item = &DeviceId> {
+        self.devices.keys()
+    }
+
+    fn stream(&self, key: &StreamKey) -> Option<&Stream> {
+        self.devices.get(&key.device)?.streams.get(&key.stream)
+    }
+
+    fn stream_mut(&mut self, key: &StreamKey) -> Option<&mut Stream> {
+        self.devices.get_mut(&key.device)?.streams.get_mut(&key.stream)
+    }
+
+    /// A stream does not run: one that never did fails, one that did is interrupted, one that nobody holds is dropped.
+    fn lost(&mut self, key: &StreamKey, error: &Error, retry_from: Option<Instant>) {
+        let Some(stream) = self.stream_mut(key) else { return };
+        match stream.state {
+            State::Starting { .. } => {
+                let holders = mem::take(&mut stream.holders).into_iter().collect();
+                self.effects.push(Effect::Failed { key: key.clone(), error: error.clone(), holders });
+                self.remove(key);
+            }
+            _ if stream.holders.is_empty() => self.remove(key),
+            State::Running { .. } => {
+                stream.state = State::Interrupted { retry_at: retry_from.map(|now| now + RETRY_MIN), attempt: 0 };
+                self.effects.push(Effect::Interrupted { key: key.clone(), error: error.clone() });
+            }
+            State::Interrupted { attempt, .. } => {
+                let wait = RETRY_MIN.saturating_mul(1 << attempt.min(5)).min(RETRY_MAX);
+                stream.state = State::Interrupted { retry_at: retry_from.map(|now| now + wait), attempt };
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &StreamKey) {
+        let Some(device) = self.devices.get_mut(&key.device) else { return };
+        if device.streams.remove(&key.stream).is_some() {
+            self.dirty.insert(key.device.clone());
+            self.effects.push(Effect::Stopped { key: key.clone() });
+        }
+    }
+}

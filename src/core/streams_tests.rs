@@ -1,0 +1,345 @@
+//! The streams table under scripted and random sequences; time is a number here, nothing sleeps.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use proptest::prelude::*;
+
+use super::streams::{Applied, Effect, Holder, Streams, Timing};
+use crate::{
+    camera::StreamConfig,
+    error::{Error, Kind},
+    model::{DeviceId, PixelFormat, Profile, SessionId, StreamKey, StreamType},
+};
+
+const TIMING: Timing = Timing { linger: Duration::from_secs(3), start_timeout: Duration::from_secs(15) };
+
+fn config(stream: StreamType) -> StreamConfig {
+    StreamConfig { stream, format: PixelFormat::Y8, profile: Profile { width: 640, height: 480, framerate: 30 } }
+}
+
+fn sensor(stream: StreamType) -> usize {
+    usize::from(stream == StreamType::Color)
+}
+
+fn viewer(n: u32) -> Holder {
+    Holder::Session(SessionId::new(n.to_string()))
+}
+
+struct Bench {
+    streams: Streams,
+    device: DeviceId,
+    now: Instant,
+    log: Vec<String>,
+    wanted: BTreeSet<StreamType>,
+    generation: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let device = DeviceId::new("844212070924");
+        let mut streams = Streams::new(TIMING);
+        streams.device_present(&device);
+        Self { streams, device, now: Instant::now(), log: Vec::new(), wanted: BTreeSet::new(), generation: 0 }
+    }
+
+    fn key(&self, stream: StreamType) -> StreamKey {
+        StreamKey::new(self.device.clone(), stream)
+    }
+
+    fn acquire(&mut self, who: Holder, stream: StreamType) -> Result<(), Error> {
+        let key = self.key(stream);
+        let result = self.streams.acquire(self.now, &key, who, sensor(stream), config(stream));
+        self.drain();
+        result
+    }
+
+    fn release(&mut self, who: &Holder) {
+        self.streams.release(self.now, &self.device, who);
+        self.drain();
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+        self.streams.handle_timeout(self.now);
+        self.drain();
+    }
+
+    /// The camera does what it was last told.
+    fn obey(&mut self) {
+        let applied = Applied { running: self.wanted.iter().copied().map(config).collect(), failed: vec![] };
+        self.streams.applied(self.now, &self.device, self.generation, applied);
+        self.drain();
+    }
+
+    fn fail(&mut self, stream: StreamType) {
+        let failed = vec![(stream, Error::unavailable("no power"))];
+        self.streams.applied(self.now, &self.device, self.generation, Applied { running: vec![], failed });
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        for effect in self.streams.take_effects() {
+            self.log.push(match effect {
+                Effect::Apply { generation, wanted, .. } => {
+                    self.generation = generation;
+                    self.wanted = wanted.iter().map(|(_, config)| config.stream).collect();
+                    let names: Vec<_> = self.wanted.iter().map(ToString::to_string).collect();
+                    format!("apply {}", names.join("+"))
+                }
+                Effect::Running { key, .. } => format!("running {}", key.stream),
+                Effect::Failed { key, holders, .. } => format!("failed {} of {}", key.stream, holders.len()),
+                Effect::Interrupted { key, .. } => format!("interrupted {}", key.stream),
+                Effect::Stopped { key } => format!("stopped {}", key.stream),
+            });
+        }
+    }
+
+    fn said(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.log)
+    }
+
+    fn count(&self, stream: StreamType) -> usize {
+        self.streams.references().get(&self.device).and_then(|counts| counts.get(&stream)).copied().unwrap_or(0)
+    }
+}
+
+#[test]
+fn streams_start_with_the_first_viewer_and_stop_after_the_last() {
+    let mut bench = Bench::new();
+    bench.acquire(viewer(1), StreamType::Color).unwrap();
+    bench.obey();
+    assert_eq!(bench.said(), ["apply color", "running color"]);
+    bench.acquire(viewer(2), StreamType::Depth).unwrap();
+    bench.obey();
+    bench.acquire(viewer(3), StreamType::Infrared(1)).unwrap();
+    bench.obey();
+    assert_eq!(
+        bench.said(),
+        ["apply color+depth", "running depth", "apply color+depth+infrared-1", "running infrared-1"]
+    );
+    bench.release(&viewer(1));
+    bench.pass(2);
+    assert!(bench.said().is_empty(), "the stream lingers");
+    bench.pass(1);
+    assert_eq!(bench.said(), ["stopped color", "apply depth+infrared-1"]);
+    bench.release(&viewer(2));
+    bench.release(&viewer(3));
+    assert!(bench.streams.is_stopping(&bench.device));
+    bench.pass(3);
+    assert_eq!(bench.said(), ["stopped depth", "stopped infrared-1", "apply "]);
+    assert_eq!(bench.streams.next_timeout(), None);
+}
+
+#[test]
+fn a_page_reload_within_the_linger_does_not_touch_the_camera() {
+    let mut bench = Bench::new();
+    bench.acquire(viewer(1), StreamType::Color).unwrap();
+    bench.obey();
+    bench.said();
+    bench.release(&viewer(1));
+    bench.pass(2);
+    bench.acquire(viewer(2), StreamType::Color).unwrap();
+    bench.pass(60);
+    assert!(bench.said().is_empty());
+    assert!(bench.streams.is_running(&bench.key(StreamType::Color)));
+}
+
+#[test]
+fn a_double_release_takes_nothing_from_another_viewer() {
+    let mut bench = Bench::new();
+    for n in 1..=2 {
+        bench.acquire(viewer(n), StreamType::Color).unwrap();
+    }
+    bench.acquire(viewer(1), StreamType::Color).unwrap();
+    assert_eq!(bench.count(StreamType::Color), 2);
+    bench.release(&viewer(1));
+    bench.release(&viewer(1));
+    assert_eq!(bench.count(StreamType::Color), 1);
+}
+
+#[test]
+fn an_explicit_stop_leaves_the_viewers_their_stream() {
+    let mut bench = Bench::new();
+    bench.acquire(Holder::Explicit, StreamType::Color).unwrap();
+    bench.acquire(viewer(1), StreamType::Color).unwrap();
+    bench.obey();
+    bench.release(&Holder::Explicit);
+    bench.pass(60);
+    assert!(bench.streams.is_running(&bench.key(StreamType::Color)));
+}
+
+#[test]
+fn a_failed_start_lets_go_of_every_waiter_and_of_nothing_else() {
+    let mut bench = Bench::new();
+    bench.acquire(viewer(1), StreamType::Color).unwrap();
+    bench.obey();
+    bench.acquire(viewer(1), StreamType::Depth).unwrap();
+    bench.acquire(viewer(2), StreamType::Depth).unwrap();
+    bench.said();
+    bench.fail(StreamType::Depth);
+    assert_eq!(bench.said(), ["failed depth of 2", "stopped depth", "apply color"]);
+    assert_eq!((bench.count(StreamType::Color), bench.count(StreamType::Depth)), (1, 0));
+}
+
+#[test]
+fn a_start_that_takes_too_long_fails() {
+    let mut bench = Bench::new();
+    bench.acquire(viewer(1), StreamType::Color).unwrap();
+    bench.pass(14);
+    bench.said();
+    bench.pass(1);
+    assert_eq!(bench.said(), ["failed color of 1", "stopped color", "apply "]);
+}
+
+#[test]
+fn a_stale_failure_is_not_believed() {
+    let mut bench = Bench::new();
+    bench.acquire(viewer(1), StreamType::Color).unwrap();
+    let stale = bench.generation;
+    bench.acquire(viewer(2), StreamType::Depth).unwrap();
+    let failed = vec![(StreamType::Depth, Error::unavailable("x"))];
+    let running = vec![config(StreamType::Color)];
+    bench.streams.applied(bench.now, &bench.device.clone(), stale, Applied { running, failed });
+    bench.drain();
+    assert!(bench.streams.is_running(&bench.key(StreamType::Color)));
+    assert_eq!(bench.count(StreamType::Depth), 1);
+}
+
+#[test]
+fn unplugging_interrupts_and_replugging_resumes() {
+    let mut bench = Bench::new();
+    bench.acquire(viewer(1), StreamType::Color).unwrap();
+    bench.obey();
+    bench.acquire(viewer(1), StreamType::Depth).unwrap();
+    bench.said();
+    let device = bench.device.clone();
+    bench.streams.device_gone(&device);
+    bench.drain();
+    assert_eq!(bench.said(), ["interrupted color", "failed depth of 1", "stopped depth"]);
+    let error = bench.acquire(viewer(2), StreamType::Color).unwrap_err();
+    assert!(matches!(error.kind(), Kind::Unavailable { .. }));
+    assert_eq!(bench.count(StreamType::Color), 1, "a refusal changes nothing");
+    bench.streams.device_present(&device);
+    bench.drain();
+    bench.obey();
+    assert_eq!(bench.said(), ["apply color", "running color"]);
+}
+
+#[test]
+fn a_broken_stream_is_retried_with_growing_pauses() {
+    let mut bench = Bench::new();
+    bench.acquire(viewer(1), StreamType::Color).unwrap();
+    bench.obey();
+    bench.said();
+    let key = bench.key(StreamType::Color);
+    bench.streams.broke(bench.now, &key, &Error::unavailable("stalled"));
+    bench.drain();
+    assert_eq!(bench.said(), ["interrupted color"]);
+    let mut pauses = Vec::new();
+    for _ in 0..7 {
+        let at = bench.streams.next_timeout().unwrap();
+        pauses.push(at - bench.now);
+        bench.now = at;
+        bench.streams.handle_timeout(at);
+        bench.drain();
+        assert_eq!(bench.said(), ["apply color"]);
+        bench.fail(StreamType::Color);
+    }
+    assert!(pauses.windows(2).all(|pair| pair[0] <= pair[1]), "{pauses:?}");
+    assert_eq!((pauses[0], pauses[6]), (Duration::from_millis(500), Duration::from_secs(15)));
+    bench.release(&viewer(1));
+    assert_eq!(bench.said(), ["stopped color", "apply "], "nobody waits for it any more");
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Acquire(u32, StreamType),
+    Release(u32),
+    Obey,
+    Fail(StreamType),
+    Break(StreamType),
+    Unplug,
+    Plug,
+    Pass(u64),
+}
+
+fn any_stream() -> impl Strategy<Value = StreamType> {
+    proptest::sample::select(StreamType::VIDEO.to_vec())
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..6u32, any_stream()).prop_map(|(who, stream)| Step::Acquire(who, stream)),
+        3 => (0..6u32).prop_map(Step::Release),
+        4 => Just(Step::Obey),
+        1 => any_stream().prop_map(Step::Fail),
+        1 => any_stream().prop_map(Step::Break),
+        1 => Just(Step::Unplug),
+        2 => Just(Step::Plug),
+        3 => (0..20u64).prop_map(Step::Pass),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+    /// Whatever happens, the counts equal a plain model of who holds what, every wanted stream has a holder or
+    /// lingers, and once everyone has left nothing is wanted and nothing is due.
+    #[test]
+    fn references_are_exact_under_any_sequence(steps in proptest::collection::vec(any_step(), 1..120)) {
+        let mut bench = Bench::new();
+        let mut model: BTreeMap<StreamType, BTreeSet<u32>> = BTreeMap::new();
+        for step in steps {
+            match step {
+                Step::Acquire(who, stream) => {
+                    if bench.acquire(viewer(who), stream).is_ok() {
+                        model.entry(stream).or_default().insert(who);
+                    }
+                }
+                Step::Release(who) => {
+                    bench.release(&viewer(who));
+                    for holders in model.values_mut() {
+                        holders.remove(&who);
+                    }
+                }
+                Step::Obey => bench.obey(),
+                Step::Fail(stream) => bench.fail(stream),
+                Step::Break(stream) => {
+                    let key = bench.key(stream);
+                    bench.streams.broke(bench.now, &key, &Error::unavailable("x"));
+                    bench.drain();
+                }
+                Step::Unplug => {
+                    bench.streams.device_gone(&bench.device.clone());
+                    bench.drain();
+                    // A device that is plugged in again runs nothing.
+                    bench.wanted.clear();
+                }
+                Step::Plug => {
+                    bench.streams.device_present(&bench.device.clone());
+                    bench.drain();
+                }
+                Step::Pass(seconds) => bench.pass(seconds),
+            }
+            for line in bench.said() {
+                if let Some(name) = line.strip_prefix("failed ").and_then(|rest| rest.split(' ').next()) {
+                    model.remove(&name.parse::<StreamType>().unwrap());
+                }
+            }
+            for stream in StreamType::VIDEO {
+                prop_assert_eq!(bench.count(stream), model.get(&stream).map_or(0, BTreeSet::len), "{}", stream);
+            }
+        }
+        for who in 0..6 {
+            bench.release(&viewer(who));
+        }
+        bench.pass(60);
+        bench.streams.device_present(&bench.device.clone());
+        bench.drain();
+        prop_assert!(bench.wanted.is_empty());
+        prop_assert_eq!(bench.streams.next_timeout(), None);
+    }
+}

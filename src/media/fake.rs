@@ -1,0 +1,156 @@
+//! A media side without GStreamer, for tests of everything above it: it makes canned offers, takes every answer that looks
+//! like SDP, remembers what it was told, and sends the events a test asks for.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::{LocalOffer, Media, MediaEvent, SessionSpec, SessionStats};
+use crate::{
+    error::Error,
+    model::{Codec, DeviceId, IceCandidate, Profile, SessionId, StreamKey, StreamType},
+};
+
+/// What the fake was told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Call {
+    /// A session was opened with these streams, to be offered in these codecs.
+    Open(SessionId, Vec<StreamType>, Vec<Codec>),
+    /// An answer came.
+    Answer(SessionId),
+    /// A candidate came.
+    Candidate(SessionId, String),
+    /// A session was closed.
+    Close(SessionId),
+    /// A stream runs.
+    Running(StreamKey, Profile),
+    /// A stream stopped.
+    Stopped(StreamKey),
+    /// A depth range was set.
+    DepthRange(DeviceId, f32, f32),
+    /// Shutdown.
+    Shutdown,
+}
+
+/// The fake.
+pub struct FakeMedia {
+    events: Arc<dyn Fn(MediaEvent) + Send + Sync>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    calls: Vec<Call>,
+    open: Vec<(SessionId, Vec<StreamType>)>,
+    refuse_offers: Option<Error>,
+    hold_offers: bool,
+}
+
+impl FakeMedia {
+    /// A fake that sends its events there.
+    pub fn new(events: Arc<dyn Fn(MediaEvent) + Send + Sync>) -> Arc<Self> {
+        Arc::new(Self { events, state: Mutex::default() })
+    }
+
+    /// Everything it was told so far.
+    pub fn calls(&self) -> Vec<Call> {
+        self.state().calls.clone()
+    }
+
+    /// The sessions that are open now.
+    pub fn open_sessions(&self) -> Vec<SessionId> {
+        self.state().open.iter().map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Sends an event as the real media side would.
+    pub fn emit(&self, event: MediaEvent) {
+        (self.events)(event);
+    }
+
+    /// Refuses every offer from now on.
+    pub fn refuse_offers(&self, error: Option<Error>) {
+        self.state().refuse_offers = error;
+    }
+
+    /// Leaves every offer unanswered from now on.
+    pub fn hold_offers(&self, hold: bool) {
+        self.state().hold_offers = hold;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(&self, call: Call) {
+        self.state().calls.push(call);
+    }
+}
+
+impl Media for FakeMedia {
+    fn open_session(&self, spec: SessionSpec) {
+        let streams: Vec<_> = spec.streams.iter().map(|(stream, _)| *stream).collect();
+        let result = {
+            let mut state = self.state();
+            state.calls.push(Call::Open(spec.session.clone(), streams.clone(), spec.codecs));
+            state.open.push((spec.session.clone(), streams));
+            if state.hold_offers {
+                return;
+            }
+            match &state.refuse_offers {
+                Some(error) => Err(error.clone()),
+                None => Ok(LocalOffer {
+                    sdp: "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n".into(),
+                    candidates: vec![IceCandidate {
+                        candidate: "candidate:1 1 UDP 2122252543 127.0.0.1 50000 typ host".into(),
+                        sdp_mid: Some("0".into()),
+                        sdp_mline_index: Some(0),
+                    }],
+                }),
+            }
+        };
+        self.emit(MediaEvent::Offer { session: spec.session, result });
+    }
+
+    fn set_answer(&self, session: SessionId, sdp: String) {
+        self.record(Call::Answer(session.clone()));
+        let streams = self.state().open.iter().find(|(id, _)| *id == session).map(|(_, streams)| streams.clone());
+        let result = if sdp.starts_with("v=0") {
+            Ok(streams.unwrap_or_default().into_iter().map(|stream| (stream, Codec::H264)).collect())
+        } else {
+            Err(Error::invalid("The answer is not SDP: it must begin with 'v=0'. Send what createAnswer() gave."))
+        };
+        self.emit(MediaEvent::Answered { session, result });
+    }
+
+    fn add_candidate(&self, session: SessionId, candidate: IceCandidate) {
+        self.record(Call::Candidate(session, candidate.candidate));
+    }
+
+    fn close_session(&self, session: SessionId) {
+        let mut state = self.state();
+        state.open.retain(|(id, _)| *id != session);
+        state.calls.push(Call::Close(session));
+    }
+
+    fn stream_running(&self, key: StreamKey, profile: Profile) {
+        self.record(Call::Running(key, profile));
+    }
+
+    fn stream_stopped(&self, key: StreamKey) {
+        self.record(Call::Stopped(key));
+    }
+
+    fn set_depth_range(&self, device: DeviceId, min_m: f32, max_m: f32) {
+        self.record(Call::DepthRange(device, min_m, max_m));
+    }
+
+    fn stats(&self, sessions: Vec<SessionId>, reply: oneshot::Sender<Vec<(SessionId, SessionStats)>>) {
+        // A requester that went away needs no answer.
+        let _ = reply.send(sessions.into_iter().map(|id| (id, SessionStats::default())).collect());
+    }
+
+    fn shutdown(&self, done: oneshot::Sender<()>) {
+        self.record(Call::Shutdown);
+        let _ = done.send(());
+    }
+}

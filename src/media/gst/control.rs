@@ -1,0 +1,427 @@
+//! The control thread: the only caller of `set_state`, link and unlink. Owns the table of sessions and the streams; acts
+//! on one message at a time and waits for nothing but the next message.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, atomic::Ordering::Relaxed, mpsc},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    context::{Context, Msg, Signal},
+    session::{Phase, Session},
+    streams::Streams,
+    teardown::Teardown,
+};
+use crate::{
+    error::{Error, Result},
+    media::{EndReason, MediaEvent, SessionSpec, SessionStats, StreamStats, unknown_session},
+    model::{Codec, Profile, SessionId, StreamKey, StreamType},
+};
+
+/// How often connected peers are looked at.
+const WATCH_EVERY: Duration = Duration::from_millis(250);
+/// From "silent" to "gone": a browser that is busy or roams gets this much more. With the default `peer_silence_s` of 5 a
+/// vanished peer's session ends after 10 s.
+const GONE_AFTER: Duration = Duration::from_secs(5);
+/// Longest wait for the peers' reports.
+const STATS_WAIT: Duration = Duration::from_millis(250);
+/// Media counts as flowing while packets left within this time.
+const STREAMING_MS: u64 = 2000;
+/// Longest wait for pipelines to go down at the end.
+const SHUTDOWN_WAIT: Duration = Duration::from_secs(3);
+
+/// The control thread's state.
+pub(super) struct Control {
+    ctx: Arc<Context>,
+    sessions: HashMap<SessionId, Session>,
+    serials: HashMap<u64, SessionId>,
+    streams: Streams,
+    teardown: Teardown,
+    stats: HashMap<u64, PendingStats>,
+    next_stats: u64,
+    /// The session that warms webrtcbin up; nobody hears of it.
+    warm_up: Option<SessionId>,
+    watched_at: Instant,
+}
+
+struct PendingStats {
+    sessions: Vec<SessionId>,
+    missing: HashSet<SessionId>,
+    deadline: Instant,
+    reply: oneshot::Sender<Vec<(SessionId, SessionStats)>>,
+}
+
+impl Control {
+    pub(super) fn new(ctx: Arc<Context>, teardown: Teardown) -> Self {
+        Self {
+            ctx,
+            sessions: HashMap::new(),
+            serials: HashMap::new(),
+            streams: Streams::default(),
+            teardown,
+            stats: HashMap::new(),
+            next_stats: 0,
+            warm_up: None,
+            watched_at: Instant::now(),
+        }
+    }
+
+    /// Runs until it is told to shut down or nobody can tell it anything any more.
+    pub(super) fn run(mut self, messages: &mpsc::Receiver<Msg>) {
+        self.warm_up();
+        let done = loop {
+            let message = match self.next_timeout() {
+                Some(at) => match messages.recv_timeout(at.saturating_duration_since(Instant::now())) {
+                    Ok(message) => Some(message),
+                    Err(mpsc::RecvTimeoutError::Timeout) => None,
+                    Err(mpsc::RecvTimeoutError::Disconnected) => break None,
+                },
+                None => match messages.recv() {
+                    Ok(message) => Some(message),
+                    Err(_) => break None,
+                },
+            };
+            match message {
+                Some(Msg::Shutdown(done)) => break Some(done),
+                Some(message) => self.handle(message),
+                None => {}
+            }
+            self.handle_timeout(Instant::now());
+        };
+        let sessions: Vec<_> = self.sessions.keys().cloned().collect();
+        sessions.iter().for_each(|session| self.close(session));
+        self.streams.shutdown(&self.ctx, &self.teardown);
+        // Branches unlinked meanwhile would wait for this thread; their pipelines go down whole.
+        self.teardown.finish(SHUTDOWN_WAIT);
+        tracing::debug!("Media ended");
+        if let Some(done) = done {
+            let _ = done.send(());
+        }
+    }
+
+    /// The first webrtcbin of a process takes 0.2 to 1.1 s (certificate, plugins): nobody's offer should wait for it.
+    fn warm_up(&mut self) {
+        let session = SessionId::new("warm-up");
+        let profile = self.ctx.config.streams.color.profile();
+        self.warm_up = Some(session.clone());
+        self.open(SessionSpec {
+            session,
+            device: crate::model::DeviceId::new("warm-up"),
+            streams: vec![(StreamType::Color, profile)],
+            codecs: Codec::ALL.to_vec(),
+        });
+    }
+
+    fn handle(&mut self, message: Msg) {
+        match message {
+            Msg::Open(spec) => self.open(spec),
+            Msg::Answer(session, sdp) => self.answer(session, &sdp),
+            Msg::Candidate(session, candidate) => {
+                if let Some(session) = self.sessions.get_mut(&session) {
+                    session.add_candidate(&self.ctx, &candidate);
+                }
+            }
+            Msg::Close(session) => self.close(&session),
+            Msg::StreamRunning(key, profile) => self.streams.running(&self.ctx, &self.teardown, &key, profile),
+            Msg::StreamStopped(key) => self.streams.stopped(&self.ctx, &self.teardown, &key),
+            Msg::DepthRange(device, min_m, max_m) => self.streams.set_range(&device, (min_m, max_m)),
+            Msg::Stats(sessions, reply) => self.request_stats(sessions, reply),
+            Msg::StatsPart(request, session, part) => self.take_stats(request, &session, part),
+            Msg::Session(serial, signal) => {
+                // A late callback of a session that is gone finds nothing here.
+                if let Some(session) = self.serials.get(&serial).cloned() {
+                    self.signal(&session, signal);
+                }
+            }
+            Msg::EncoderFailed(serial, message) => {
+                self.streams.encoder_failed(&self.ctx, &self.teardown, serial, &message, Instant::now());
+            }
+            Msg::BranchUnlinked(branch) => branch.free(),
+            // Taken by `run`.
+            Msg::Shutdown(_) => {}
+        }
+    }
+
+    fn emit(&self, event: MediaEvent) {
+        (self.ctx.events)(event);
+    }
+
+    fn open(&mut self, spec: SessionSpec) {
+        let id = spec.session.clone();
+        if self.sessions.contains_key(&id) {
+            let result = Err(Error::internal(format!("session {id} is opened twice")));
+            return self.emit(MediaEvent::Offer { session: id, result });
+        }
+        match Session::open(&self.ctx, spec, &self.teardown) {
+            Ok(session) => {
+                self.serials.insert(session.serial, id.clone());
+                self.sessions.insert(id, session);
+            }
+            Err(error) => self.emit(MediaEvent::Offer { session: id, result: Err(error) }),
+        }
+    }
+
+    fn close(&mut self, id: &SessionId) {
+        let Some(session) = self.sessions.remove(id) else { return };
+        self.serials.remove(&session.serial);
+        // First the branches, so that the encoders have nothing to do with what follows; then the pipeline.
+        self.streams.leave(&self.ctx, session.serial, Instant::now());
+        session.close(&self.teardown);
+        for pending in self.stats.values_mut() {
+            pending.missing.remove(id);
+        }
+    }
+
+    fn answer(&mut self, id: SessionId, sdp: &str) {
+        let result = match self.sessions.get_mut(&id) {
+            Some(session) => session.apply_answer(&self.ctx, sdp),
+            None => Err(unknown_session(&id)),
+        };
+        if let Err(error) = result {
+            self.emit(MediaEvent::Answered { session: id, result: Err(error) });
+        }
+    }
+
+    fn signal(&mut self, id: &SessionId, signal: Signal) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        match signal {
+            Signal::OfferMade(Ok(offer)) => session.apply_offer(&self.ctx, &offer),
+            Signal::OfferMade(Err(error)) | Signal::LocalDescriptionSet(Err(error)) => {
+                self.offer_failed(id, Error::internal(format!("webrtcbin made no offer: {error}")));
+            }
+            Signal::LocalDescriptionSet(Ok(())) => {}
+            Signal::LocalCandidate(mline, candidate) => {
+                if let Some(candidate) = session.local_candidate(mline, candidate) {
+                    self.emit(MediaEvent::LocalCandidate { session: id.clone(), candidate });
+                }
+            }
+            Signal::GatheringComplete => self.finish_offer(id, true),
+            Signal::RemoteDescriptionSet(result) => self.answered(id, result),
+            Signal::ConnectionState => self.connection_changed(id),
+            Signal::DtlsClosed => self.end(id, EndReason::PeerClosed),
+            Signal::Error(text) => {
+                if matches!(session.phase, Phase::Offering(_)) {
+                    self.offer_failed(id, Error::internal(text));
+                } else {
+                    self.end(id, EndReason::PipelineError(text));
+                }
+            }
+        }
+    }
+
+    fn finish_offer(&mut self, id: &SessionId, complete: bool) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if !matches!(session.phase, Phase::Offering(_)) {
+            return;
+        }
+        let result = session.finish_offer(&self.ctx, complete);
+        if self.warm_up.as_ref() == Some(id) {
+            if let Err(error) = result {
+                tracing::warn!("Warming WebRTC up failed: {}", error.for_log());
+            }
+            self.warm_up = None;
+            return self.close(id);
+        }
+        match result {
+            Ok(offer) => self.emit(MediaEvent::Offer { session: id.clone(), result: Ok(offer) }),
+            Err(error) => self.offer_failed(id, error),
+        }
+    }
+
+    fn offer_failed(&mut self, id: &SessionId, error: Error) {
+        self.close(id);
+        if self.warm_up.as_ref() == Some(id) {
+            self.warm_up = None;
+            tracing::warn!("Warming WebRTC up failed: {}", error.for_log());
+            return;
+        }
+        self.emit(MediaEvent::Offer { session: id.clone(), result: Err(error) });
+    }
+
+    fn answered(&mut self, id: &SessionId, result: Result<(), String>) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let Phase::Answering(chosen) = std::mem::replace(&mut session.phase, Phase::Answered) else { return };
+        if let Err(error) = result {
+            session.phase = Phase::Offered;
+            let refused = Error::invalid(format!("The answer's SDP cannot be used: {error}"));
+            return self.emit(MediaEvent::Answered { session: id.clone(), result: Err(refused) });
+        }
+        let result = self.build_legs(id, &chosen);
+        if let Err(error) = &result {
+            tracing::error!(session = id.short(), "{}", error.for_log());
+        }
+        self.emit(MediaEvent::Answered { session: id.clone(), result });
+    }
+
+    fn build_legs(&mut self, id: &SessionId, chosen: &[Option<(u8, Codec)>]) -> Result<Vec<(StreamType, Codec)>> {
+        let session = self.sessions.get_mut(id).ok_or_else(|| unknown_session(id))?;
+        let mut streams = Vec::with_capacity(chosen.len());
+        let specs: Vec<(StreamType, Profile)> = session.spec.streams.clone();
+        for (index, ((stream, profile), choice)) in specs.into_iter().zip(chosen).enumerate() {
+            let Some((payload, codec)) = *choice else { continue };
+            let key = StreamKey::new(session.spec.device.clone(), stream);
+            let key_frames = self.streams.key_frames(&key, profile, codec);
+            let gate = session.build_leg(&self.ctx, index, (payload, codec), key_frames)?;
+            self.streams.join(&self.ctx, &self.teardown, &key, codec, session.serial, gate);
+            streams.push((stream, codec));
+        }
+        Ok(streams)
+    }
+
+    fn connection_changed(&mut self, id: &SessionId) {
+        use gst_webrtc::WebRTCPeerConnectionState as State;
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        match session.connection_state() {
+            State::Connected if !session.connected => {
+                session.connected = true;
+                // The silence clock starts now, whether or not the peer has said anything yet.
+                session.link.heard_ms.fetch_max(self.ctx.now_ms().max(1), Relaxed);
+                let (serial, remote_address) = (session.serial, session.remote_address());
+                self.streams.go_live(serial);
+                self.emit(MediaEvent::Connected { session: id.clone(), remote_address });
+            }
+            State::Failed => {
+                let text = "The network path to the browser could not be set up or was lost (ICE or DTLS failed).";
+                self.end(id, EndReason::ConnectFailed(text.into()));
+            }
+            State::Closed if session.connected => self.end(id, EndReason::PeerClosed),
+            _ => {}
+        }
+    }
+
+    /// Ends a session from here: the branches go at once, the rest when the actor says so.
+    fn end(&mut self, id: &SessionId, reason: EndReason) {
+        self.close(id);
+        if self.warm_up.as_ref() == Some(id) {
+            self.warm_up = None;
+            return;
+        }
+        self.emit(MediaEvent::Ended { session: id.clone(), reason });
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let offering = self.sessions.values().filter_map(|session| match session.phase {
+            Phase::Offering(deadline) => Some(deadline),
+            _ => None,
+        });
+        let watch = self.sessions.values().any(|session| session.connected).then(|| self.watched_at + WATCH_EVERY);
+        let stats = self.stats.values().map(|pending| pending.deadline);
+        offering.chain(watch).chain(stats).chain(self.streams.next_timeout()).min()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        let late: Vec<_> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| matches!(session.phase, Phase::Offering(deadline) if deadline <= now))
+            .map(|(id, _)| id.clone())
+            .collect();
+        late.iter().for_each(|id| self.finish_offer(id, false));
+        self.streams.handle_timeout(&self.ctx, &self.teardown, now);
+        if now.saturating_duration_since(self.watched_at) >= WATCH_EVERY {
+            self.watched_at = now;
+            self.watch_peers(now);
+        }
+        self.answer_stats(now);
+    }
+
+    /// Reports activity, silence and absence of connected peers.
+    fn watch_peers(&mut self, now: Instant) {
+        let now_ms = self.ctx.ms(now);
+        let silent_ms = self.ctx.config.sessions.peer_silence_s.max(1) * 1000;
+        let gone_ms = silent_ms + u64::try_from(GONE_AFTER.as_millis()).unwrap_or(u64::MAX);
+        let mut events = Vec::new();
+        let mut gone = Vec::new();
+        for (id, session) in self.sessions.iter_mut().filter(|(_, session)| session.connected) {
+            let heard = session.link.heard_ms.load(Relaxed);
+            let silence = now_ms.saturating_sub(heard);
+            if silence >= gone_ms {
+                gone.push((id.clone(), Duration::from_millis(silence)));
+            } else if silence >= silent_ms {
+                if !std::mem::replace(&mut session.silent, true) {
+                    events.push(MediaEvent::Disconnected { session: id.clone() });
+                }
+            } else {
+                if std::mem::replace(&mut session.silent, false) {
+                    let remote_address = session.remote_address();
+                    events.push(MediaEvent::Connected { session: id.clone(), remote_address });
+                }
+                if heard > session.reported_ms && now_ms.saturating_sub(session.reported_ms) >= 1000 {
+                    session.reported_ms = now_ms;
+                    events.push(MediaEvent::Activity { session: id.clone() });
+                }
+            }
+        }
+        events.into_iter().for_each(|event| self.emit(event));
+        for (id, silence) in gone {
+            self.end(&id, EndReason::PeerSilent(silence));
+        }
+    }
+
+    fn request_stats(&mut self, sessions: Vec<SessionId>, reply: oneshot::Sender<Vec<(SessionId, SessionStats)>>) {
+        self.next_stats += 1;
+        let request = self.next_stats;
+        let mut missing = HashSet::new();
+        for id in &sessions {
+            if let Some(session) = self.sessions.get(id).filter(|session| session.connected) {
+                session.request_stats(&self.ctx, request);
+                missing.insert(id.clone());
+            }
+        }
+        let deadline = Instant::now() + STATS_WAIT;
+        self.stats.insert(request, PendingStats { sessions, missing, deadline, reply });
+    }
+
+    fn take_stats(&mut self, request: u64, id: &SessionId, part: Vec<(u32, StreamStats)>) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            for (ssrc, stats) in part {
+                if let Some(leg) = session.legs.iter_mut().find(|leg| leg.ssrc == ssrc) {
+                    leg.peer = stats;
+                }
+            }
+        }
+        if let Some(pending) = self.stats.get_mut(&request) {
+            pending.missing.remove(id);
+        }
+    }
+
+    fn answer_stats(&mut self, now: Instant) {
+        let due = |pending: &PendingStats| pending.missing.is_empty() || pending.deadline <= now;
+        let ready: Vec<_> =
+            self.stats.iter().filter(|(_, pending)| due(pending)).map(|(request, _)| *request).collect();
+        for request in ready {
+            let Some(pending) = self.stats.remove(&request) else { continue };
+            let known = pending.sessions.into_iter().filter_map(|id| {
+                let stats = self.session_stats(self.sessions.get(&id)?);
+                Some((id, stats))
+            });
+            let answer = known.collect();
+            let _ = pending.reply.send(answer);
+        }
+    }
+
+    fn session_stats(&self, session: &Session) -> SessionStats {
+        let now_ms = self.ctx.now_ms();
+        let mut streaming = false;
+        let streams = session.legs.iter().map(|leg| {
+            let counters = &leg.counters;
+            let sent_ms = counters.sent_ms.load(Relaxed);
+            streaming |= sent_ms > 0 && now_ms.saturating_sub(sent_ms) <= STREAMING_MS;
+            StreamStats {
+                stream_type: leg.stream.to_string(),
+                codec: leg.codec,
+                bytes_sent: counters.bytes.load(Relaxed),
+                packets_sent: counters.packets.load(Relaxed),
+                frames_sent: counters.frames.load(Relaxed),
+                frames_dropped: counters.dropped.load(Relaxed),
+                pli_count: leg.peer.pli_count.max(counters.plis.load(Relaxed)),
+                ..leg.peer.clone()
+            }
+        });
+        let streams = streams.collect();
+        SessionStats { streaming, streams }
+    }
+}

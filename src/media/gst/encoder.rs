@@ -1,0 +1,188 @@
+//! One running encoder: the pipeline of one stream in one codec, and the branches of the sessions that watch it. Owns
+//! the pipeline and its tee pads; used by the control thread only.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use gst::prelude::*;
+
+use super::{
+    context::{Context, Msg},
+    gate::{Gate, KeyFrames},
+    graph::{self, Text},
+    teardown::Teardown,
+};
+use crate::{
+    core::template::Fault,
+    model::{Codec, Profile, StreamKey},
+};
+
+/// Serial numbers tell a live pipeline's callbacks from a dead one's.
+pub(super) fn next_serial() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A started encoder pipeline.
+pub(super) struct Encoder {
+    pub(super) serial: u64,
+    pub(super) source: gst_app::AppSrc,
+    pipeline: gst::Pipeline,
+    fanout: gst::Element,
+}
+
+/// A session's place on an encoder's tee.
+pub(super) struct Branch {
+    pipeline: gst::Pipeline,
+    fanout: gst::Element,
+    tee_pad: gst::Pad,
+    sink: gst_app::AppSink,
+}
+
+impl Encoder {
+    /// Builds and starts the pipeline that `text` describes.
+    ///
+    /// # Errors
+    /// A fault in the text, or the state change failed (as a fault at line 1).
+    pub(super) fn start(
+        ctx: &Arc<Context>,
+        key: &StreamKey,
+        codec: Codec,
+        profile: Profile,
+        text: &Text,
+        key_frames: &KeyFrames,
+        teardown: &Teardown,
+    ) -> Result<Self, Fault> {
+        let graph = graph::build(text, &graph::values(&ctx.config, key, profile))?;
+        let serial = next_serial();
+        let pipeline = graph.pipeline;
+        ctx.synchronise(&pipeline);
+        watch_bus(ctx, &pipeline, key, codec, serial);
+        if pipeline.set_state(gst::State::Playing).is_err() {
+            teardown.pipeline(pipeline);
+            let message =
+                format!("the {codec} pipeline of {} does not start; the log has the element's words", key.stream);
+            return Err(Fault { file: text.file.clone(), line: 1, message });
+        }
+        key_frames.set_target(&graph.fanout);
+        tracing::info!(stream = %key, %codec, file = %text.file, "Encoder started");
+        Ok(Self { serial, source: graph.source, pipeline, fanout: graph.fanout })
+    }
+
+    /// Puts a session's branch on the tee. Nothing reaches the session before the next key frame.
+    ///
+    /// # Errors
+    /// GStreamer refused; the branch is gone again.
+    pub(super) fn attach(&self, gate: Arc<Gate>) -> Result<Branch, String> {
+        let passing = gate.clone();
+        let sink = gst_app::AppSink::builder()
+            .sync(false)
+            .async_(false)
+            .enable_last_sample(false)
+            // The callback takes each unit at once; the bound only guards against a callback that is not called.
+            .max_buffers(4)
+            .drop(true)
+            .callbacks(
+                gst_app::AppSinkCallbacks::builder()
+                    .new_sample(move |sink| {
+                        if let Some(sample) = sink.try_pull_sample(gst::ClockTime::ZERO)
+                            && let (Some(unit), Some(shared)) = (sample.buffer(), sample.buffer_owned())
+                        {
+                            passing.deliver(unit, shared);
+                        }
+                        // Never an error: it would travel up the tee and stop the encoder for everybody.
+                        Ok(gst::FlowSuccess::Ok)
+                    })
+                    .build(),
+            )
+            .build();
+        self.pipeline.add(&sink).map_err(|error| error.to_string())?;
+        let linked = (|| {
+            // In PLAYING before it is linked, else the first buffers would meet a sink that flushes.
+            sink.sync_state_with_parent().map_err(|error| error.to_string())?;
+            let tee_pad = self.fanout.request_pad_simple("src_%u").ok_or("the tee gives no pad")?;
+            let sink_pad = sink.static_pad("sink").ok_or("the appsink has no pad")?;
+            if let Err(error) = tee_pad.link(&sink_pad) {
+                self.fanout.release_request_pad(&tee_pad);
+                return Err(error.to_string());
+            }
+            Ok(tee_pad)
+        })();
+        match linked {
+            Ok(tee_pad) => {
+                gate.restart();
+                Ok(Branch { pipeline: self.pipeline.clone(), fanout: self.fanout.clone(), tee_pad, sink })
+            }
+            Err(error) => {
+                let _ = sink.set_state(gst::State::Null);
+                let _ = self.pipeline.remove(&sink);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the whole pipeline down, branches and all.
+    pub(super) fn stop(self, teardown: &Teardown) {
+        teardown.pipeline(self.pipeline);
+    }
+}
+
+impl Branch {
+    /// Begins to take the branch off: the tee's pad is unlinked while no buffer passes it, then the control thread gets
+    /// [`Msg::BranchUnlinked`] and finishes. The encoder never stops for it.
+    pub(super) fn detach(self, ctx: &Arc<Context>) {
+        let ctx = ctx.clone();
+        let pad = self.tee_pad.clone();
+        let branch = std::sync::Mutex::new(Some(self));
+        pad.add_probe(gst::PadProbeType::IDLE, move |pad, _| {
+            // An idle probe may be called again before its removal takes effect; only the first call counts.
+            let Some(branch) = branch.lock().ok().and_then(|mut branch| branch.take()) else {
+                return gst::PadProbeReturn::Remove;
+            };
+            if let Some(peer) = pad.peer() {
+                let _ = pad.unlink(&peer);
+            }
+            ctx.send(Msg::BranchUnlinked(branch));
+            gst::PadProbeReturn::Remove
+        });
+    }
+
+    /// Frees the tee pad and the sink of an unlinked branch.
+    pub(super) fn free(self) {
+        self.fanout.release_request_pad(&self.tee_pad);
+        // Callbacks hold the session's gate, and with it the session's appsrc.
+        self.sink.set_callbacks(gst_app::AppSinkCallbacks::builder().build());
+        let _ = self.sink.set_state(gst::State::Null);
+        if self.sink.parent().is_some() {
+            let _ = self.pipeline.remove(&self.sink);
+        }
+    }
+}
+
+/// Errors go to the control thread, warnings to the log, the rest is dropped: an undrained bus keeps what posts on it
+/// alive.
+fn watch_bus(ctx: &Arc<Context>, pipeline: &gst::Pipeline, key: &StreamKey, codec: Codec, serial: u64) {
+    let Some(bus) = pipeline.bus() else { return };
+    let control = ctx.control.clone();
+    let stream = key.to_string();
+    bus.set_sync_handler(move |_, message| {
+        match message.view() {
+            gst::MessageView::Error(error) => {
+                let source = error.src().map(|source| source.name().to_string()).unwrap_or_default();
+                tracing::error!(%stream, %codec, element = %source, debug = ?error.debug(), "{}", error.error());
+                let text = format!("{source}: {}", error.error());
+                let _ = control.send(Msg::EncoderFailed(serial, text));
+            }
+            gst::MessageView::Eos(_) => {
+                let _ = control.send(Msg::EncoderFailed(serial, "the pipeline ended by itself (end of stream)".into()));
+            }
+            gst::MessageView::Warning(warning) => {
+                tracing::warn!(%stream, %codec, debug = ?warning.debug(), "{}", warning.error());
+            }
+            _ => {}
+        }
+        gst::BusSyncReply::Drop
+    });
+}

@@ -1,0 +1,165 @@
+//! Where a session takes access units from an encoder. Owns the decision to pass, withhold or ask for a key frame, and a
+//! stream's counters; runs on the encoder's thread, so it takes no lock and waits for nothing.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+};
+
+use gst::prelude::*;
+
+use super::context::Context;
+
+/// Access units that may wait in a session before it counts as behind: half a second at 30 fps. On a network that keeps
+/// up, none waits.
+const MAX_QUEUED: u64 = 15;
+/// A session that fell behind gets pictures again once no more than this many wait.
+const RESUME_QUEUED: u64 = 2;
+/// How often at most a waiting session asks for a key frame.
+const ASK_AGAIN_MS: u64 = 500;
+/// Least milliseconds between two key frames of an encoder, however many viewers ask. The encoder's own
+/// `min-force-key-unit-interval` cannot do it: on 1.22.0 it compares with x264's timestamps, which start at 1000 hours, and
+/// holds back every request after the first (`GST_DEBUG=videoencoder:5` says "throttling").
+const KEY_FRAME_INTERVAL_MS: u64 = 200;
+
+/// Asks an encoder for key frames, no more often than it should; outlives the encoder's restarts.
+#[derive(Default)]
+pub(super) struct KeyFrames {
+    /// The tee's sink pad: an event pushed there goes upstream to the encoder. Held only long enough to clone it.
+    target: Mutex<gst::glib::WeakRef<gst::Pad>>,
+    wanted: AtomicBool,
+    last_ms: AtomicU64,
+    count: AtomicU32,
+}
+
+impl KeyFrames {
+    pub(super) fn set_target(&self, fanout: &gst::Element) {
+        let pad = fanout.static_pad("sink").map(|pad| pad.downgrade()).unwrap_or_default();
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = pad;
+    }
+
+    /// Asks for a key frame, now or as soon as the interval allows.
+    pub(super) fn request(&self, now_ms: u64) {
+        self.wanted.store(true, Relaxed);
+        self.poll(now_ms);
+    }
+
+    /// Sends a request that had to wait for the interval; called with every frame.
+    pub(super) fn poll(&self, now_ms: u64) {
+        if !self.wanted.load(Relaxed) {
+            return;
+        }
+        let last = self.last_ms.load(Relaxed);
+        if last != 0 && now_ms.saturating_sub(last) < KEY_FRAME_INTERVAL_MS {
+            return;
+        }
+        // Whoever wins the exchange sends; the others have been served by it.
+        if self.last_ms.compare_exchange(last, now_ms.max(1), Relaxed, Relaxed).is_err() {
+            return;
+        }
+        let Some(pad) = self.target.lock().unwrap_or_else(PoisonError::into_inner).upgrade() else { return };
+        self.wanted.store(false, Relaxed);
+        // all_headers=true would make the payloaders answer with requests of their own, for ever.
+        let event = gst_video::UpstreamForceKeyUnitEvent::builder()
+            .all_headers(false)
+            .count(self.count.fetch_add(1, Relaxed))
+            .build();
+        pad.push_event(event);
+    }
+}
+
+/// One stream's way into one session.
+pub(super) struct Gate {
+    ctx: Arc<Context>,
+    source: gst_app::AppSrc,
+    pub(super) key_frames: Arc<KeyFrames>,
+    waiting_for_key: AtomicBool,
+    closed: AtomicBool,
+    asked_ms: AtomicU64,
+    pub(super) counters: Arc<Counters>,
+}
+
+/// A stream's counters in one session.
+#[derive(Default)]
+pub(super) struct Counters {
+    pub(super) frames: AtomicU64,
+    pub(super) dropped: AtomicU64,
+    pub(super) packets: AtomicU64,
+    pub(super) bytes: AtomicU64,
+    pub(super) plis: AtomicU64,
+    /// When the last packet left the payloader; 0 for never.
+    pub(super) sent_ms: AtomicU64,
+}
+
+impl Gate {
+    pub(super) fn new(
+        ctx: Arc<Context>,
+        source: gst_app::AppSrc,
+        key_frames: Arc<KeyFrames>,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            ctx,
+            source,
+            key_frames,
+            waiting_for_key: AtomicBool::new(true),
+            closed: AtomicBool::new(false),
+            asked_ms: AtomicU64::new(0),
+            counters,
+        })
+    }
+
+    /// Starts over with a key frame: the session was just attached to an encoder.
+    pub(super) fn restart(&self) {
+        self.waiting_for_key.store(true, Relaxed);
+        self.ask();
+    }
+
+    /// Lets nothing pass any more.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Relaxed);
+    }
+
+    /// Access units waiting in the session.
+    pub(super) fn queued(&self) -> u64 {
+        self.source.current_level_buffers()
+    }
+
+    /// Passes an access unit on, or withholds it.
+    pub(super) fn deliver(&self, unit: &gst::BufferRef, shared: gst::Buffer) {
+        if self.closed.load(Relaxed) {
+            return;
+        }
+        let is_key = !unit.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        let queued = self.queued();
+        if self.waiting_for_key.load(Relaxed) {
+            if queued > RESUME_QUEUED {
+                self.counters.dropped.fetch_add(1, Relaxed);
+                return;
+            }
+            if !is_key {
+                self.counters.dropped.fetch_add(1, Relaxed);
+                if self.ctx.now_ms().saturating_sub(self.asked_ms.load(Relaxed)) >= ASK_AGAIN_MS {
+                    self.ask();
+                }
+                return;
+            }
+            self.waiting_for_key.store(false, Relaxed);
+        } else if queued >= MAX_QUEUED {
+            // Behind: what was encoded from here to the next key frame would not decode.
+            self.waiting_for_key.store(true, Relaxed);
+            self.counters.dropped.fetch_add(1, Relaxed);
+            return;
+        }
+        // A session on its way out refuses; that is no concern of the encoder's.
+        if self.source.push_buffer(shared).is_ok() {
+            self.counters.frames.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn ask(&self) {
+        let now = self.ctx.now_ms();
+        self.asked_ms.store(now, Relaxed);
+        self.key_frames.request(now);
+    }
+}

@@ -1,0 +1,219 @@
+//! From a pipeline file to a GStreamer pipeline that is not started yet. Owns reading the files, the built-in copies and
+//! finding the line at fault; starts nothing and keeps nothing.
+
+use gst::prelude::*;
+
+use super::install::how_to_get;
+use crate::{
+    config::Config,
+    core::template::{self, Fault, NAMED_ELEMENTS, Template, Values},
+    model::{Codec, Profile, StreamKey, StreamType},
+};
+
+/// The pipeline files as built into the program, by file name.
+const BUILT_IN: [(&str, &str); 6] = [
+    ("color.h264.gst", include_str!("../../../pipelines/color.h264.gst")),
+    ("color.vp8.gst", include_str!("../../../pipelines/color.vp8.gst")),
+    ("depth.h264.gst", include_str!("../../../pipelines/depth.h264.gst")),
+    ("depth.vp8.gst", include_str!("../../../pipelines/depth.vp8.gst")),
+    ("infrared.h264.gst", include_str!("../../../pipelines/infrared.h264.gst")),
+    ("infrared.vp8.gst", include_str!("../../../pipelines/infrared.vp8.gst")),
+];
+
+/// A pipeline's text and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Text {
+    /// The path, or "built-in color.h264.gst".
+    pub(super) file: String,
+    pub(super) text: String,
+    /// Why the file could not be read although it is there.
+    unreadable: Option<String>,
+}
+
+/// A parsed pipeline with its named elements, in state NULL.
+pub(super) struct Graph {
+    pub(super) pipeline: gst::Pipeline,
+    pub(super) source: gst_app::AppSrc,
+    pub(super) fanout: gst::Element,
+}
+
+/// Reads a stream's pipeline file; one that is not there is taken from the program.
+pub(super) fn read(config: &Config, stream: StreamType, codec: Codec) -> Text {
+    let name = format!("{}.{}.gst", stream.family(), codec.name().to_ascii_lowercase());
+    let path = config.pipelines.dir.join(&name);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Text { file: path.display().to_string(), text, unreadable: None },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let text = BUILT_IN.iter().find(|(file, _)| *file == name).map_or("", |(_, text)| text);
+            Text { file: format!("built-in {name}"), text: text.into(), unreadable: None }
+        }
+        Err(error) => {
+            Text { file: path.display().to_string(), text: String::new(), unreadable: Some(error.to_string()) }
+        }
+    }
+}
+
+/// What a stream's placeholders stand for.
+pub(super) fn values(config: &Config, key: &StreamKey, profile: Profile) -> Values {
+    let format = match key.stream {
+        StreamType::Infrared(_) => "GRAY8",
+        _ => "I420",
+    };
+    Values {
+        width: profile.width,
+        height: profile.height,
+        framerate: profile.framerate,
+        bitrate_kbps: config.streams.of(key.stream).bitrate_kbps,
+        format: format.into(),
+        stream: key.stream.to_string(),
+        device: key.device.to_string(),
+    }
+}
+
+/// Parses pipeline text and checks its named elements.
+///
+/// # Errors
+/// The first fault, with file and line.
+pub(super) fn build(text: &Text, values: &Values) -> Result<Graph, Fault> {
+    if let Some(why) = &text.unreadable {
+        return Err(Fault { file: text.file.clone(), line: 1, message: format!("the file cannot be read: {why}") });
+    }
+    let template = Template::parse(&text.file, &text.text)?;
+    let rendered = template.render(values);
+    let parsed = parse(&rendered).map_err(|error| locate(&template, &rendered, &error))?;
+    let pipeline = parsed.downcast::<gst::Pipeline>().map_err(|element| {
+        template.fault(1, format!("the text makes a single {}, not a pipeline", element.type_().name()))
+    })?;
+    let named = |name: &str| {
+        pipeline.by_name(name).ok_or_else(|| {
+            let what = NAMED_ELEMENTS.iter().find(|(known, _)| *known == name).map_or("", |(_, what)| what);
+            template.fault(template.line_of(name), format!("no element has name={name}; it must be {what}"))
+        })
+    };
+    let source = named("source")?.downcast::<gst_app::AppSrc>().map_err(|element| {
+        let message = format!("name=source is a {}; it must be the appsrc", factory_name(&element));
+        template.fault(template.line_of("source"), message)
+    })?;
+    let encoder = named("encoder")?;
+    let is_encoder = encoder.is::<gst::Bin>()
+        || encoder.factory().is_some_and(|factory| factory.has_type(gst::ElementFactoryType::ENCODER));
+    if !is_encoder {
+        let message = format!("name=encoder is a {}; it must be a video encoder", factory_name(&encoder));
+        return Err(template.fault(template.line_of("encoder"), message));
+    }
+    let fanout = named("fanout")?;
+    if factory_name(&fanout) != "tee" {
+        let message = format!("name=fanout is a {}; it must be a tee", factory_name(&fanout));
+        return Err(template.fault(template.line_of("fanout"), message));
+    }
+    Ok(Graph { pipeline, source, fanout })
+}
+
+fn factory_name(element: &gst::Element) -> String {
+    element.factory().map_or_else(|| element.type_().name().to_owned(), |factory| factory.name().to_string())
+}
+
+struct ParseFault {
+    error: gst::glib::Error,
+    missing: Vec<String>,
+}
+
+fn parse(text: &str) -> Result<gst::Element, ParseFault> {
+    let mut context = gst::ParseContext::new();
+    gst::parse::launch_full(text, Some(&mut context), gst::ParseFlags::FATAL_ERRORS).map_err(|error| ParseFault {
+        error,
+        missing: context.missing_elements().iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// Turns GStreamer's complaint, which knows no lines, into a fault at the line.
+fn locate(template: &Template, rendered: &str, fault: &ParseFault) -> Fault {
+    if let Some(element) = fault.missing.first() {
+        let message = format!("there is no GStreamer element '{element}'; {}", how_to_get(element));
+        return template.fault(template.line_of(element), message);
+    }
+    let message = fault.error.message().to_owned();
+    // The piece that fails alone is at fault; where all pieces are good alone, the link between them is.
+    for segment in template::segments(rendered) {
+        if segment.text.is_empty() {
+            return template.fault(segment.line, "syntax error: a \"!\" with no element beside it".into());
+        }
+        if let Err(alone) = parse_segment(&segment.text) {
+            let (offset, text) = blame(&segment.text, alone.error.message());
+            return template.fault(segment.line + offset, text);
+        }
+    }
+    // "could not link source to encoder0": the last name in it is the element that refused.
+    let culprit = message.split_whitespace().rev().map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()));
+    let stem = |word: &str| word.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
+    let line = culprit.map(|word| template.line_of(word).max(template.line_of(&stem(word)))).find(|line| *line > 1);
+    template.fault(line.unwrap_or(1), message)
+}
+
+/// Caps alone are not a pipeline; the elements they stand between are.
+fn parse_segment(text: &str) -> Result<gst::Element, ParseFault> {
+    let first = text.split_whitespace().next().unwrap_or_default();
+    let is_caps = first.split(',').next().is_some_and(|word| word.contains('/') && !word.contains('='));
+    if is_caps { parse(&format!("identity ! {text} ! identity")) } else { parse(text) }
+}
+
+/// The line within a segment that holds what GStreamer complains about in quotes, and the complaint.
+fn blame(segment: &str, message: &str) -> (usize, String) {
+    let quoted = message.split('"').nth(1).unwrap_or_default();
+    let offset = segment.lines().position(|line| !quoted.is_empty() && line.contains(quoted)).unwrap_or(0);
+    (offset, message.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::DeviceId;
+
+    fn try_text(text: &str) -> Result<(), Fault> {
+        gst::init().expect("GStreamer");
+        let config = Config::default();
+        let key = StreamKey::new(DeviceId::new("1"), StreamType::Color);
+        let values = values(&config, &key, config.streams.color.profile());
+        let text = Text { file: "color.gst".into(), text: text.into(), unreadable: None };
+        build(&text, &values).map(|_| ())
+    }
+
+    const GOOD: &str = "# c\nappsrc name=source\n! videoconvert\n! x264enc name=encoder\n    bitrate={bitrate_kbps}\n! video/x-h264,profile=baseline\n! tee name=fanout\n";
+
+    #[test]
+    fn every_built_in_file_builds_with_its_named_elements() {
+        for (file, text) in BUILT_IN {
+            try_text(text).unwrap_or_else(|fault| panic!("{file}: {fault}"));
+        }
+        try_text(GOOD).expect("good");
+    }
+
+    #[test]
+    fn faults_are_found_at_their_line_with_words() {
+        let cases = [
+            ("x264enc name", "x265encc name", 4, "no GStreamer element 'x265encc'"),
+            ("! videoconvert", "! openh264encoder", 3, "gst-inspect-1.0"),
+            ("bitrate=", "bitrat=", 5, "bitrat"),
+            ("bitrate={bitrate_kbps}", "tune=nonsense", 5, "tune"),
+            ("! videoconvert\n", "! ! videoconvert\n", 3, "syntax error"),
+            ("profile=baseline", "profile=(strin)x", 6, ""),
+            ("tee name=fanout", "queue name=fanout", 7, "must be a tee"),
+            ("appsrc name=source", "videotestsrc name=source", 2, "must be the appsrc"),
+            ("x264enc name=encoder\n    bitrate={bitrate_kbps}", "identity name=encoder", 4, "video encoder"),
+        ];
+        for (from, to, line, words) in cases {
+            let fault = try_text(&GOOD.replace(from, to)).expect_err(to);
+            assert!(fault.message.contains(words), "{to}: {fault}");
+            assert_eq!(fault.line, line, "{to}: {fault}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_taken_from_the_program() {
+        let mut config = Config::default();
+        config.pipelines.dir = "/nonexistent".into();
+        let text = read(&config, StreamType::Infrared(2), Codec::VP8);
+        assert_eq!(text.file, "built-in infrared.vp8.gst");
+        assert!(text.text.contains("vp8enc"));
+    }
+}

@@ -1,0 +1,155 @@
+//! Checks of the installation and of pipeline files at program start. Owns the table from GStreamer element to Debian
+//! package; starts nothing.
+
+use gst::prelude::*;
+
+use super::graph;
+use crate::{
+    config::Config,
+    model::{Codec, DeviceId, StreamKey, StreamType},
+};
+
+const BASE: &str = "gstreamer1.0-plugins-base";
+const GOOD: &str = "gstreamer1.0-plugins-good";
+const BAD: &str = "gstreamer1.0-plugins-bad";
+const UGLY: &str = "gstreamer1.0-plugins-ugly";
+const CORE: &str = "libgstreamer1.0-0";
+
+/// Elements the program needs whatever the pipeline files say.
+const NEEDED: [&str; 10] =
+    ["appsrc", "appsink", "tee", "rtph264pay", "rtpvp8pay", "rtpbin", "webrtcbin", "dtlssrtpenc", "srtpenc", "nicesrc"];
+
+/// Debian 12's packages of the elements that pipelines of this kind use (from `apt-file search libgst…`).
+const PACKAGES: [(&str, &str); 47] = [
+    ("appsrc", BASE),
+    ("appsink", BASE),
+    ("videoconvert", BASE),
+    ("videoscale", BASE),
+    ("videorate", BASE),
+    ("videotestsrc", BASE),
+    ("timeoverlay", BASE),
+    ("textoverlay", BASE),
+    ("clockoverlay", BASE),
+    ("tee", CORE),
+    ("identity", CORE),
+    ("queue", CORE),
+    ("queue2", CORE),
+    ("capsfilter", CORE),
+    ("fakesink", CORE),
+    ("filesink", CORE),
+    ("clocksync", CORE),
+    ("x264enc", UGLY),
+    ("vp8enc", GOOD),
+    ("vp9enc", GOOD),
+    ("rtph264pay", GOOD),
+    ("rtpvp8pay", GOOD),
+    ("rtpbin", GOOD),
+    ("udpsink", GOOD),
+    ("matroskamux", GOOD),
+    ("mp4mux", GOOD),
+    ("videoflip", GOOD),
+    ("videocrop", GOOD),
+    ("videobox", GOOD),
+    ("gamma", GOOD),
+    ("videobalance", GOOD),
+    ("v4l2h264enc", GOOD),
+    ("webrtcbin", BAD),
+    ("dtlssrtpenc", BAD),
+    ("srtpenc", BAD),
+    ("sctpenc", BAD),
+    ("h264parse", BAD),
+    ("openh264enc", BAD),
+    ("nvh264enc", BAD),
+    ("vah264enc", BAD),
+    ("msdkh264enc", BAD),
+    ("av1enc", BAD),
+    ("x265enc", BAD),
+    ("nicesrc", "gstreamer1.0-nice"),
+    ("nicesink", "gstreamer1.0-nice"),
+    ("vaapih264enc", "gstreamer1.0-vaapi"),
+    ("rtspclientsink", "gstreamer1.0-rtsp"),
+];
+
+/// The Debian package that has an element, where known.
+pub(super) fn package_of(element: &str) -> Option<&'static str> {
+    if element.starts_with("avenc_") || element.starts_with("avdec_") {
+        return Some("gstreamer1.0-libav");
+    }
+    PACKAGES.iter().find(|(name, _)| *name == element).map(|(_, package)| *package)
+}
+
+/// "install it with: apt install …", or a hint where the package is not known.
+pub(super) fn how_to_get(element: &str) -> String {
+    match package_of(element) {
+        Some(package) => format!("it is in the Debian package {package}: apt install {package}"),
+        None => "check its spelling; `gst-inspect-1.0` lists what is installed, `apt-file search` what could be".into(),
+    }
+}
+
+/// Whether every GStreamer element that the program needs is installed.
+///
+/// # Errors
+/// One sentence per missing element with its Debian package, and last the one command that installs them all.
+pub fn check_installation() -> Result<(), Vec<String>> {
+    if let Err(error) = gst::init() {
+        return Err(vec![format!("GStreamer does not start: {error}. Reinstall {CORE}.")]);
+    }
+    report_missing(|element| gst::ElementFactory::find(element).is_some())
+}
+
+fn report_missing(installed: impl Fn(&str) -> bool) -> Result<(), Vec<String>> {
+    let missing: Vec<_> = NEEDED.into_iter().filter(|element| !installed(element)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut report: Vec<_> = missing
+        .iter()
+        .map(|element| format!("GStreamer element {element} is missing; {}", how_to_get(element)))
+        .collect();
+    let mut packages: Vec<_> = missing.iter().filter_map(|element| package_of(element)).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    report.push(format!("Install all of it with: sudo apt install {}", packages.join(" ")));
+    Err(report)
+}
+
+/// Reads and tries every pipeline file, without starting any.
+///
+/// # Errors
+/// One `file:line: what is wrong` per fault.
+pub fn check_pipelines(config: &Config) -> Result<(), Vec<String>> {
+    if let Err(error) = gst::init() {
+        return Err(vec![format!("GStreamer does not start: {error}")]);
+    }
+    let mut faults = Vec::new();
+    for stream in [StreamType::Color, StreamType::Depth, StreamType::Infrared(1)] {
+        for codec in Codec::ALL {
+            let key = StreamKey::new(DeviceId::new("check"), stream);
+            let text = graph::read(config, stream, codec);
+            let built = graph::build(&text, &graph::values(config, &key, config.streams.of(stream).profile()));
+            match built {
+                Ok(graph) => {
+                    // Never started, but an element wants to be in NULL when it is freed.
+                    let _ = graph.pipeline.set_state(gst::State::Null);
+                }
+                Err(fault) => faults.push(fault.to_string()),
+            }
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_needed_element_has_a_package_and_missing_ones_are_said() {
+        assert!(NEEDED.iter().all(|element| package_of(element).is_some()));
+        assert_eq!(report_missing(|_| true), Ok(()));
+        let report = report_missing(|element| element != "nicesrc" && element != "webrtcbin").expect_err("two missing");
+        assert_eq!(report.len(), 3);
+        assert!(report[0].contains("webrtcbin") && report[0].contains("apt install gstreamer1.0-plugins-bad"));
+        assert!(report[2].ends_with("sudo apt install gstreamer1.0-nice gstreamer1.0-plugins-bad"), "{}", report[2]);
+    }
+}

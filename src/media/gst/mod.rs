@@ -1,0 +1,125 @@
+//! Media in GStreamer: one pipeline per stream and codec, one per session. This file owns the handle that the session
+//! actor calls; everything behind it runs on the control thread (`control`).
+//!
+//! ```text
+//! camera hub -> feed thread -> appsrc ! convert ! encoder ! tee   (encoder.rs; one per stream and codec)
+//!                                                       tee ! appsink -> gate -> appsrc ! payloader ! webrtcbin
+//!                                                       (one branch per session and stream; session.rs)
+//! ```
+
+mod context;
+mod control;
+mod encoder;
+mod feed;
+mod gate;
+mod graph;
+mod install;
+mod net;
+mod sdp;
+#[cfg(test)]
+mod sdp_tests;
+mod session;
+mod stats;
+mod streams;
+mod teardown;
+mod wiring;
+
+use std::sync::{Arc, mpsc};
+
+use tokio::sync::oneshot;
+
+use self::{
+    context::{Context, Msg},
+    control::Control,
+    teardown::Teardown,
+};
+use super::{Media, MediaEvent, SessionSpec, SessionStats};
+use crate::{
+    camera::hub::FrameHub,
+    config::Config,
+    error::{Error, Result},
+    model::{DeviceId, IceCandidate, Profile, SessionId, StreamKey},
+};
+
+pub use self::install::{check_installation, check_pipelines};
+
+/// Starts the media side: GStreamer, the control thread and its workers, and a first webrtcbin to warm up.
+///
+/// # Errors
+/// Internal when GStreamer does not start or the system gives no thread.
+pub fn start(
+    config: Arc<Config>,
+    hub: Arc<FrameHub>,
+    events: Arc<dyn Fn(MediaEvent) + Send + Sync>,
+) -> Result<Arc<dyn Media>> {
+    gst::init().map_err(|error| Error::internal(format!("GStreamer does not start: {error}")))?;
+    tracing::info!(version = %gst::version_string(), "Media starts");
+    let (sender, receiver) = mpsc::channel();
+    let ctx = Arc::new(Context::new(config, hub, events, sender.clone()));
+    let no_thread = |error: std::io::Error| Error::internal(format!("no thread for media: {error}"));
+    let teardown = Teardown::start().map_err(no_thread)?;
+    std::thread::Builder::new()
+        .name("media-control".into())
+        .spawn(move || Control::new(ctx, teardown).run(&receiver))
+        .map_err(no_thread)?;
+    Ok(Arc::new(GstMedia { control: sender }))
+}
+
+/// GStreamer's version, for `--version`: "GStreamer 1.22.0".
+pub fn version() -> String {
+    match gst::init() {
+        Ok(()) => gst::version_string().to_string(),
+        Err(error) => format!("GStreamer does not start: {error}"),
+    }
+}
+
+/// The handle: queues work for the control thread. The queue is not bounded by itself; the actor that calls has at most
+/// a few requests per session under way, and it limits the sessions.
+struct GstMedia {
+    control: mpsc::Sender<Msg>,
+}
+
+impl GstMedia {
+    fn send(&self, msg: Msg) {
+        // After the shutdown there is nobody left to tell, and nothing left to do.
+        let _ = self.control.send(msg);
+    }
+}
+
+impl Media for GstMedia {
+    fn open_session(&self, spec: SessionSpec) {
+        self.send(Msg::Open(spec));
+    }
+
+    fn set_answer(&self, session: SessionId, sdp: String) {
+        self.send(Msg::Answer(session, sdp));
+    }
+
+    fn add_candidate(&self, session: SessionId, candidate: IceCandidate) {
+        self.send(Msg::Candidate(session, candidate));
+    }
+
+    fn close_session(&self, session: SessionId) {
+        self.send(Msg::Close(session));
+    }
+
+    fn stream_running(&self, key: StreamKey, profile: Profile) {
+        self.send(Msg::StreamRunning(key, profile));
+    }
+
+    fn stream_stopped(&self, key: StreamKey) {
+        self.send(Msg::StreamStopped(key));
+    }
+
+    fn set_depth_range(&self, device: DeviceId, min_m: f32, max_m: f32) {
+        self.send(Msg::DepthRange(device, min_m, max_m));
+    }
+
+    fn stats(&self, sessions: Vec<SessionId>, reply: oneshot::Sender<Vec<(SessionId, SessionStats)>>) {
+        self.send(Msg::Stats(sessions, reply));
+    }
+
+    fn shutdown(&self, done: oneshot::Sender<()>) {
+        self.send(Msg::Shutdown(done));
+    }
+}

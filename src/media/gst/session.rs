@@ -1,0 +1,372 @@
+//! One session: its own pipeline with one webrtcbin and, per stream, `appsrc ! payloader`. Owns that pipeline from offer
+//! to teardown; used by the control thread only, its callbacks only send signals.
+
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::{Duration, Instant},
+};
+
+use gst::{glib, prelude::*};
+use gst_webrtc::{WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection, WebRTCSDPType, WebRTCSessionDescription};
+
+use super::{
+    context::{Context, Msg, Signal},
+    encoder::next_serial,
+    gate::{Counters, Gate, KeyFrames},
+    net, sdp,
+    teardown::Teardown,
+    wiring,
+};
+use crate::{
+    error::{Error, Result},
+    media::{LocalOffer, SessionSpec, StreamStats},
+    model::{Codec, IceCandidate, SessionId, StreamType},
+};
+
+/// A live session.
+pub(super) struct Session {
+    pub(super) serial: u64,
+    pub(super) spec: SessionSpec,
+    pub(super) phase: Phase,
+    pub(super) legs: Vec<Leg>,
+    pub(super) link: Arc<Link>,
+    /// Whether DTLS is up.
+    pub(super) connected: bool,
+    /// Whether the peer has been silent long enough to say so.
+    pub(super) silent: bool,
+    /// When its last activity was reported.
+    pub(super) reported_ms: u64,
+    pub(super) webrtc: gst::Element,
+    pipeline: gst::Pipeline,
+    candidates: Vec<(u32, String)>,
+    remote_candidates: usize,
+    mids: Vec<String>,
+}
+
+/// How far the negotiation is.
+pub(super) enum Phase {
+    /// The offer is being made and candidates gathered, until this time.
+    Offering(Instant),
+    /// The offer is out.
+    Offered,
+    /// webrtcbin has the answer, which chose these.
+    Answering(Vec<Option<(u8, Codec)>>),
+    /// The answer is applied.
+    Answered,
+}
+
+/// One stream of a session.
+pub(super) struct Leg {
+    pub(super) stream: StreamType,
+    pub(super) ssrc: u32,
+    pub(super) codec: Option<Codec>,
+    pub(super) counters: Arc<Counters>,
+    /// What the peer last reported.
+    pub(super) peer: StreamStats,
+    pad: gst::Pad,
+    gate: Option<Arc<Gate>>,
+}
+
+/// What the session's packet probe writes down.
+#[derive(Default)]
+pub(super) struct Link {
+    /// When the last packet of the peer came; 0 for never.
+    pub(super) heard_ms: AtomicU64,
+}
+
+/// Longest wait for webrtcbin to make an offer, beside the gathering itself: the first of a process takes up to 1.1 s.
+const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Session {
+    /// Builds the pipeline and asks webrtcbin for an offer; the rest comes as signals.
+    ///
+    /// # Errors
+    /// An element is missing or refuses.
+    pub(super) fn open(ctx: &Arc<Context>, spec: SessionSpec, teardown: &Teardown) -> Result<Self> {
+        let serial = next_serial();
+        let pipeline = gst::Pipeline::builder().name(format!("session-{}", spec.session.short())).build();
+        ctx.synchronise(&pipeline);
+        wiring::watch_bus(ctx, &pipeline, serial);
+        let link = Arc::new(Link::default());
+        match Self::build(ctx, &spec, &pipeline, serial, &link) {
+            Ok((webrtc, legs)) => Ok(Self {
+                serial,
+                spec,
+                phase: Phase::Offering(Instant::now() + OFFER_TIMEOUT),
+                legs,
+                link,
+                connected: false,
+                silent: false,
+                reported_ms: 0,
+                webrtc,
+                pipeline,
+                candidates: Vec::new(),
+                remote_candidates: 0,
+                mids: Vec::new(),
+            }),
+            Err(error) => {
+                teardown.session(pipeline, Vec::new());
+                Err(error)
+            }
+        }
+    }
+
+    fn build(
+        ctx: &Arc<Context>,
+        spec: &SessionSpec,
+        pipeline: &gst::Pipeline,
+        serial: u64,
+        link: &Arc<Link>,
+    ) -> Result<(gst::Element, Vec<Leg>)> {
+        let internal = |what: &str, error: &dyn std::fmt::Display| Error::internal(format!("{what}: {error}"));
+        let webrtc = gst::ElementFactory::make("webrtcbin")
+            .property_from_str("bundle-policy", "max-bundle")
+            .property("latency", 0u32)
+            .build()
+            .map_err(|error| internal("webrtcbin", &error))?;
+        wiring::configure_ice(ctx, &webrtc);
+        wiring::watch_webrtc(ctx, &webrtc, serial, link);
+        pipeline.add(&webrtc).map_err(|error| internal("adding webrtcbin", &error))?;
+        let mut legs = Vec::with_capacity(spec.streams.len());
+        for (stream, _) in &spec.streams {
+            // The pad first, then its transceiver: add-transceiver and then a pad make two m-lines.
+            let pad =
+                webrtc.request_pad_simple("sink_%u").ok_or_else(|| Error::internal("webrtcbin gives no sink pad"))?;
+            let transceiver = pad.property::<WebRTCRTPTransceiver>("transceiver");
+            let ssrc = random_ssrc();
+            transceiver.set_property("direction", WebRTCRTPTransceiverDirection::Sendonly);
+            transceiver.set_property("do-nack", true);
+            transceiver.set_property("codec-preferences", codec_preferences(&spec.codecs, ssrc));
+            let counters = Arc::default();
+            let peer = StreamStats::default();
+            legs.push(Leg { stream: *stream, ssrc, codec: None, counters, peer, pad, gate: None });
+        }
+        pipeline.set_state(gst::State::Playing).map_err(|error| internal("starting the session", &error))?;
+        let control = ctx.control.clone();
+        let promise = gst::Promise::with_change_func(move |reply| {
+            let offer = promised(reply).and_then(|reply| {
+                let reply = reply.ok_or("no reply")?;
+                reply.get::<WebRTCSessionDescription>("offer").map_err(|error| error.to_string())
+            });
+            let _ = control.send(Msg::Session(serial, Signal::OfferMade(offer)));
+        });
+        webrtc.emit_by_name::<()>("create-offer", &[&None::<gst::Structure>, &promise]);
+        Ok((webrtc, legs))
+    }
+
+    /// Gives webrtcbin its own offer, which starts the gathering.
+    pub(super) fn apply_offer(&mut self, ctx: &Context, offer: &WebRTCSessionDescription) {
+        self.phase = Phase::Offering(Instant::now() + Duration::from_millis(ctx.config.webrtc.gather_timeout_ms));
+        self.describe(ctx, "set-local-description", offer, Signal::LocalDescriptionSet);
+    }
+
+    fn describe(
+        &self,
+        ctx: &Context,
+        action: &str,
+        description: &WebRTCSessionDescription,
+        signal: fn(Result<(), String>) -> Signal,
+    ) {
+        let (control, serial) = (ctx.control.clone(), self.serial);
+        let promise = gst::Promise::with_change_func(move |reply| {
+            let result = promised(reply).map(|_| ());
+            let _ = control.send(Msg::Session(serial, signal(result)));
+        });
+        self.webrtc.emit_by_name::<()>(action, &[description, &promise]);
+    }
+
+    /// Keeps a candidate of ours while the offer is made; returns it once the offer is out.
+    pub(super) fn local_candidate(&mut self, mline: u32, candidate: String) -> Option<IceCandidate> {
+        if candidate.is_empty() || self.candidates.iter().any(|(_, known)| *known == candidate) {
+            return None;
+        }
+        let late = !matches!(self.phase, Phase::Offering(_));
+        let described = late.then(|| self.describe_candidate(mline, candidate.clone()));
+        self.candidates.push((mline, candidate));
+        described
+    }
+
+    fn describe_candidate(&self, mline: u32, candidate: String) -> IceCandidate {
+        let mid = usize::try_from(mline).ok().and_then(|mline| self.mids.get(mline).cloned());
+        IceCandidate { candidate, sdp_mid: mid, sdp_mline_index: Some(mline) }
+    }
+
+    /// The offer with what has been gathered.
+    ///
+    /// # Errors
+    /// Unavailable when nothing was gathered.
+    pub(super) fn finish_offer(&mut self, ctx: &Context, complete: bool) -> Result<LocalOffer> {
+        let Some(local) = self.webrtc.property::<Option<WebRTCSessionDescription>>("local-description") else {
+            return Err(Error::internal("webrtcbin made no local description in time"));
+        };
+        let text = local.sdp().as_text().map_err(|error| Error::internal(format!("the offer's SDP: {error}")))?;
+        self.mids = sdp::mids(&text);
+        for (mline, candidate) in sdp::candidates(&text) {
+            self.local_candidate(mline, candidate);
+        }
+        if self.candidates.is_empty() {
+            let (min, max) = (ctx.config.webrtc.min_port, ctx.config.webrtc.max_port);
+            return Err(Error::unavailable(if max > 0 {
+                format!(
+                    "No network port is free for another session: webrtc.min_port to max_port ({min}-{max}) is used up. \
+                     Close a session or widen the range."
+                )
+            } else {
+                "The server found no network address to send media from; check its network.".into()
+            }));
+        }
+        let streams: Vec<_> = self.spec.streams.iter().map(|(stream, _)| *stream).collect();
+        let session = &self.spec.session;
+        let sdp = sdp::finish_offer(&text, session, &streams, &self.spec.codecs, &self.candidates, complete);
+        let candidates =
+            self.candidates.iter().map(|(mline, text)| self.describe_candidate(*mline, text.clone())).collect();
+        self.phase = Phase::Offered;
+        Ok(LocalOffer { sdp, candidates })
+    }
+
+    /// Checks an answer and hands it to webrtcbin.
+    ///
+    /// # Errors
+    /// Invalid; the session waits for a better answer.
+    pub(super) fn apply_answer(&mut self, ctx: &Context, text: &str) -> Result<()> {
+        match self.phase {
+            Phase::Offered => {}
+            Phase::Offering(_) => return Err(Error::invalid("The session's offer is not made yet.")),
+            Phase::Answering(_) | Phase::Answered => {
+                return Err(Error::invalid("The session has its answer already; ask for a new offer to change it."));
+            }
+        }
+        let checked = sdp::check_answer(text, &self.mids, &self.spec.codecs, ctx.config.webrtc.ice_tcp)?;
+        let message = gst_sdp::SDPMessage::parse_buffer(checked.sdp.as_bytes())
+            .map_err(|error| Error::invalid(format!("The answer's SDP cannot be used: {error}")))?;
+        let answer = WebRTCSessionDescription::new(WebRTCSDPType::Answer, message);
+        self.phase = Phase::Answering(checked.chosen);
+        self.describe(ctx, "set-remote-description", &answer, Signal::RemoteDescriptionSet);
+        Ok(())
+    }
+
+    /// Builds `appsrc ! payloader` for a stream in the codec that the answer chose.
+    ///
+    /// # Errors
+    /// Internal: an element is missing or does not link.
+    pub(super) fn build_leg(
+        &mut self,
+        ctx: &Arc<Context>,
+        index: usize,
+        (payload, codec): (u8, Codec),
+        key_frames: Arc<KeyFrames>,
+    ) -> Result<Arc<Gate>> {
+        let leg =
+            self.legs.get_mut(index).ok_or_else(|| Error::internal("the answer has more streams than the offer"))?;
+        let failed = |error: &dyn std::fmt::Display| Error::internal(format!("payloader for {codec}: {error}"));
+        let source = wiring::session_source(codec);
+        let payloader = wiring::payloader(codec, payload, leg.ssrc).map_err(|error| failed(&error))?;
+        self.pipeline.add_many([source.upcast_ref(), &payloader]).map_err(|error| failed(&error))?;
+        source.link(&payloader).map_err(|error| failed(&error))?;
+        let out = payloader.static_pad("src").ok_or_else(|| failed(&"no src pad"))?;
+        wiring::count_packets(ctx, &out, &leg.counters);
+        out.link(&leg.pad).map_err(|error| failed(&error))?;
+        wiring::forward_key_frame_requests(ctx, &source, &key_frames, &leg.counters);
+        payloader.sync_state_with_parent().map_err(|error| failed(&error))?;
+        source.sync_state_with_parent().map_err(|error| failed(&error))?;
+        let gate = Gate::new(ctx.clone(), source, key_frames, leg.counters.clone());
+        leg.codec = Some(codec);
+        leg.gate = Some(gate.clone());
+        Ok(gate)
+    }
+
+    /// Gives webrtcbin a candidate of the peer; one that cannot be used is logged and forgotten.
+    pub(super) fn add_candidate(&mut self, ctx: &Context, candidate: &IceCandidate) {
+        if candidate.candidate.trim().is_empty() {
+            return;
+        }
+        let checked = sdp::check_candidate(&candidate.candidate, ctx.config.webrtc.ice_tcp);
+        let (Some(text), Some(mline)) = (checked, sdp::candidate_mline(candidate, &self.mids)) else {
+            tracing::debug!(session = self.id().short(), candidate = %candidate.candidate, "Candidate ignored");
+            return;
+        };
+        self.remote_candidates += 1;
+        if self.remote_candidates > sdp::MAX_REMOTE_CANDIDATES || !matches!(self.phase, Phase::Answered) {
+            return;
+        }
+        self.webrtc.emit_by_name::<()>("add-ice-candidate", &[&mline, &text]);
+    }
+
+    /// Asks for the peer's reports; they come as [`Msg::StatsPart`].
+    pub(super) fn request_stats(&self, ctx: &Context, request: u64) {
+        let (control, session) = (ctx.control.clone(), self.id().clone());
+        let promise = gst::Promise::with_change_func(move |reply| {
+            let part = reply.ok().flatten().map(super::stats::parse).unwrap_or_default();
+            let _ = control.send(Msg::StatsPart(request, session, part));
+        });
+        self.webrtc.emit_by_name::<()>("get-stats", &[&None::<gst::Pad>, &promise]);
+    }
+
+    /// webrtcbin's view of the connection.
+    pub(super) fn connection_state(&self) -> gst_webrtc::WebRTCPeerConnectionState {
+        self.webrtc.property("connection-state")
+    }
+
+    /// The peer's address, where the ICE agent says it.
+    pub(super) fn remote_address(&self) -> Option<String> {
+        wiring::remote_address(&self.webrtc)
+    }
+
+    pub(super) fn id(&self) -> &SessionId {
+        &self.spec.session
+    }
+
+    /// Ends the session. Its branches are detached by the caller before; here the gates close, so nothing more comes in,
+    /// what is queued leaves, and the pipeline goes to NULL on a worker thread: from a callback of webrtcbin it would
+    /// deadlock, and here it would hold everybody up.
+    pub(super) fn close(self, teardown: &Teardown) {
+        let gates: Vec<_> = self.legs.into_iter().filter_map(|leg| leg.gate).collect();
+        gates.iter().for_each(|gate| gate.close());
+        teardown.session(self.pipeline, gates);
+    }
+}
+
+fn codec_preferences(codecs: &[Codec], ssrc: u32) -> gst::Caps {
+    let mut caps = gst::Caps::new_empty();
+    let writable = caps.get_mut().expect("caps made just now have one owner");
+    for (payload, codec) in sdp::payload_types(codecs) {
+        let mut structure = gst::Structure::builder("application/x-rtp")
+            .field("media", "video")
+            .field("encoding-name", codec.name())
+            .field("payload", i32::from(payload))
+            .field("clock-rate", 90_000i32)
+            .field("ssrc", ssrc)
+            .field("rtcp-fb-nack-pli", true)
+            .field("rtcp-fb-ccm-fir", true)
+            .build();
+        if codec == Codec::H264 {
+            structure.set("packetization-mode", "1");
+        }
+        writable.append_structure(structure);
+    }
+    caps
+}
+
+fn random_ssrc() -> u32 {
+    let bytes = *uuid::Uuid::new_v4().as_bytes();
+    u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]).max(1)
+}
+
+/// A promise's reply, or the error that webrtcbin put into it.
+fn promised(
+    reply: std::result::Result<Option<&gst::StructureRef>, gst::PromiseError>,
+) -> Result<Option<&gst::StructureRef>, String> {
+    match reply {
+        Ok(Some(reply)) => match reply.get::<glib::Error>("error") {
+            Ok(error) => Err(error.message().to_owned()),
+            Err(_) => Ok(Some(reply)),
+        },
+        Ok(None) => Ok(None),
+        Err(error) => Err(format!("{error:?}")),
+    }
+}
+
+pub(super) fn offered_addresses(ctx: &Context) -> Vec<std::net::IpAddr> {
+    // Who reaches the pages only by loopback may reach the media only by loopback, too.
+    net::local_addresses(ctx.config.server.listen.ip().is_loopback())
+}

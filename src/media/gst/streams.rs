@@ -1,0 +1,324 @@
+//! The streams' encoders: started when a session needs them, stopped when none does, rebuilt when they fail. Owns feeds,
+//! encoders and branches; used by the control thread only.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    context::Context,
+    encoder::{Branch, Encoder},
+    feed::{Feed, Target},
+    gate::{Gate, KeyFrames},
+    graph::{self, Text},
+    teardown::Teardown,
+};
+use crate::{
+    media::MediaEvent,
+    model::{Codec, DeviceId, Profile, StreamKey},
+};
+
+/// How long an encoder that nobody watches keeps running, so that a page reload finds it warm.
+const IDLE_GRACE: Duration = Duration::from_secs(2);
+/// First and last wait before a failed encoder is tried again.
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_LAST: Duration = Duration::from_secs(10);
+/// An encoder that ran this long before it failed starts over with the first wait.
+const RAN_WELL: Duration = Duration::from_secs(10);
+
+/// All streams of all devices.
+#[derive(Default)]
+pub(super) struct Streams {
+    streams: BTreeMap<StreamKey, Stream>,
+    ranges_m: HashMap<DeviceId, (f32, f32)>,
+    /// The last text of each file that built, for a running stream whose file breaks.
+    good: HashMap<(&'static str, Codec), Text>,
+}
+
+struct Stream {
+    profile: Profile,
+    feed: Option<Feed>,
+    slots: BTreeMap<Codec, Slot>,
+}
+
+/// One stream in one codec.
+struct Slot {
+    encoder: Option<Encoder>,
+    key_frames: Arc<KeyFrames>,
+    users: HashMap<u64, User>,
+    idle_since: Option<Instant>,
+    retry_at: Option<Instant>,
+    backoff: Duration,
+    started_at: Instant,
+}
+
+struct User {
+    gate: Arc<Gate>,
+    live: bool,
+    branch: Option<Branch>,
+}
+
+impl Slot {
+    fn new(now: Instant) -> Self {
+        Self {
+            encoder: None,
+            key_frames: Arc::default(),
+            users: HashMap::new(),
+            idle_since: None,
+            retry_at: None,
+            backoff: RETRY_FIRST,
+            started_at: now,
+        }
+    }
+}
+
+impl Streams {
+    /// A stream runs with this profile: a new one is noted, a changed one rebuilds its encoders.
+    pub(super) fn running(&mut self, ctx: &Arc<Context>, teardown: &Teardown, key: &StreamKey, profile: Profile) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            self.streams.insert(key.clone(), Stream { profile, feed: None, slots: BTreeMap::new() });
+            return;
+        };
+        if stream.profile == profile {
+            return;
+        }
+        stream.profile = profile;
+        if let Some(feed) = &stream.feed {
+            feed.set_framerate(profile.framerate);
+        }
+        let codecs: Vec<_> =
+            stream.slots.iter().filter(|(_, s)| s.encoder.is_some()).map(|(codec, _)| *codec).collect();
+        for codec in codecs {
+            self.start(ctx, teardown, key, codec);
+        }
+    }
+
+    /// A stream stopped for good.
+    pub(super) fn stopped(&mut self, ctx: &Arc<Context>, teardown: &Teardown, key: &StreamKey) {
+        let Some(mut stream) = self.streams.remove(key) else { return };
+        // The feed first, so that nothing is pushed into a pipeline on its way down.
+        drop(stream.feed.take());
+        for slot in stream.slots.into_values() {
+            stop_slot(ctx, teardown, slot);
+        }
+    }
+
+    /// Changes a device's depth range, for what runs and what comes.
+    pub(super) fn set_range(&mut self, device: &DeviceId, range_m: (f32, f32)) {
+        self.ranges_m.insert(device.clone(), range_m);
+        for (key, stream) in &self.streams {
+            if let (true, Some(feed)) = (key.device == *device, &stream.feed) {
+                feed.set_range(range_m);
+            }
+        }
+    }
+
+    /// Who to ask for key frames of a stream in a codec; makes the slot, with its encoder still to be started.
+    pub(super) fn key_frames(&mut self, key: &StreamKey, profile: Profile, codec: Codec) -> Arc<KeyFrames> {
+        let stream =
+            self.streams.entry(key.clone()).or_insert_with(|| Stream { profile, feed: None, slots: BTreeMap::new() });
+        let now = Instant::now();
+        let slot = stream.slots.entry(codec).or_insert_with(|| Slot::new(now));
+        slot.idle_since = Some(now);
+        slot.key_frames.clone()
+    }
+
+    /// A session will watch: the encoder starts now, so that it is warm when the peer connection is up.
+    pub(super) fn join(
+        &mut self,
+        ctx: &Arc<Context>,
+        teardown: &Teardown,
+        key: &StreamKey,
+        codec: Codec,
+        session: u64,
+        gate: Arc<Gate>,
+    ) {
+        let Some(slot) = self.streams.get_mut(key).and_then(|stream| stream.slots.get_mut(&codec)) else { return };
+        slot.users.insert(session, User { gate, live: false, branch: None });
+        slot.idle_since = None;
+        if slot.encoder.is_none() && slot.retry_at.is_none() {
+            self.start(ctx, teardown, key, codec);
+        }
+    }
+
+    /// A session is connected: it gets its branches.
+    pub(super) fn go_live(&mut self, session: u64) {
+        for (key, stream) in &mut self.streams {
+            for (codec, slot) in &mut stream.slots {
+                let Some(user) = slot.users.get_mut(&session) else { continue };
+                user.live = true;
+                if let (Some(encoder), None) = (&slot.encoder, &user.branch) {
+                    user.branch = attach(encoder, user, key, *codec);
+                }
+            }
+        }
+    }
+
+    /// A session leaves.
+    pub(super) fn leave(&mut self, ctx: &Arc<Context>, session: u64, now: Instant) {
+        for slot in self.streams.values_mut().flat_map(|stream| stream.slots.values_mut()) {
+            let Some(user) = slot.users.remove(&session) else { continue };
+            user.gate.close();
+            if let Some(branch) = user.branch {
+                branch.detach(ctx);
+            }
+            if slot.users.is_empty() {
+                slot.idle_since = Some(now);
+            }
+        }
+    }
+
+    /// An encoder's pipeline failed by itself.
+    pub(super) fn encoder_failed(
+        &mut self,
+        ctx: &Arc<Context>,
+        teardown: &Teardown,
+        serial: u64,
+        message: &str,
+        now: Instant,
+    ) {
+        for (key, stream) in &mut self.streams {
+            for (codec, slot) in &mut stream.slots {
+                if slot.encoder.as_ref().is_none_or(|encoder| encoder.serial != serial) {
+                    continue;
+                }
+                if let Some(feed) = &stream.feed {
+                    feed.remove(*codec);
+                }
+                if now.duration_since(slot.started_at) >= RAN_WELL {
+                    slot.backoff = RETRY_FIRST;
+                }
+                stop_encoder(teardown, slot);
+                retry_later(ctx, key, slot, message, now);
+                return;
+            }
+        }
+    }
+
+    /// Does what is due: retries, and the end of encoders nobody watches.
+    pub(super) fn handle_timeout(&mut self, ctx: &Arc<Context>, teardown: &Teardown, now: Instant) {
+        let mut retry = Vec::new();
+        for (key, stream) in &mut self.streams {
+            let idle: Vec<_> = stream
+                .slots
+                .iter()
+                .filter(|(_, slot)| slot.idle_until().is_some_and(|at| at <= now))
+                .map(|(codec, _)| *codec)
+                .collect();
+            for codec in idle {
+                if let Some(feed) = &stream.feed {
+                    feed.remove(codec);
+                }
+                if let Some(slot) = stream.slots.remove(&codec) {
+                    tracing::info!(stream = %key, %codec, "Encoder stopped: nobody watches");
+                    stop_slot(ctx, teardown, slot);
+                }
+            }
+            if stream.slots.is_empty() {
+                stream.feed = None;
+            }
+            for (codec, slot) in &stream.slots {
+                if slot.retry_at.is_some_and(|at| at <= now) {
+                    retry.push((key.clone(), *codec));
+                }
+            }
+        }
+        for (key, codec) in retry {
+            self.start(ctx, teardown, &key, codec);
+        }
+    }
+
+    /// When `handle_timeout` is next due.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let slots = self.streams.values().flat_map(|stream| stream.slots.values());
+        slots.flat_map(|slot| [slot.retry_at, slot.idle_until()]).flatten().min()
+    }
+
+    /// Stops everything.
+    pub(super) fn shutdown(&mut self, ctx: &Arc<Context>, teardown: &Teardown) {
+        let keys: Vec<_> = self.streams.keys().cloned().collect();
+        keys.iter().for_each(|key| self.stopped(ctx, teardown, key));
+    }
+
+    /// Starts a slot's encoder, or replaces the one that runs once the new one has started.
+    fn start(&mut self, ctx: &Arc<Context>, teardown: &Teardown, key: &StreamKey, codec: Codec) {
+        let range_m =
+            self.ranges_m.get(&key.device).copied().unwrap_or((ctx.config.depth.min_m, ctx.config.depth.max_m));
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let Some(slot) = stream.slots.get_mut(&codec) else { return };
+        let now = Instant::now();
+        slot.retry_at = None;
+        let text = graph::read(&ctx.config, key.stream, codec);
+        let family = (key.stream.family(), codec);
+        let build = |text: &Text| Encoder::start(ctx, key, codec, stream.profile, text, &slot.key_frames, teardown);
+        let started = build(&text).map(|encoder| (encoder, text.clone())).or_else(|fault| {
+            let Some(good) = self.good.get(&family).filter(|good| **good != text) else { return Err(fault) };
+            tracing::error!(stream = %key, %codec, "{fault}; going on with the file as it last worked");
+            build(good).map(|encoder| (encoder, good.clone()))
+        });
+        let (encoder, text) = match started {
+            Ok(started) => started,
+            Err(fault) if slot.encoder.is_some() => {
+                tracing::error!(stream = %key, %codec, "{fault}; the encoder that runs goes on");
+                return;
+            }
+            Err(fault) => return retry_later(ctx, key, slot, &fault.to_string(), now),
+        };
+        self.good.insert(family, text);
+        if stream.feed.is_none() {
+            match Feed::start(ctx, key, stream.profile.framerate, range_m) {
+                Ok(feed) => stream.feed = Some(feed),
+                Err(error) => {
+                    encoder.stop(teardown);
+                    return retry_later(ctx, key, slot, &format!("no thread for the stream's frames: {error}"), now);
+                }
+            }
+        }
+        stop_encoder(teardown, slot);
+        slot.started_at = now;
+        for user in slot.users.values_mut().filter(|user| user.live) {
+            user.branch = attach(&encoder, user, key, codec);
+        }
+        if let Some(feed) = &stream.feed {
+            feed.add(codec, Target { source: encoder.source.clone(), key_frames: slot.key_frames.clone() });
+        }
+        slot.encoder = Some(encoder);
+    }
+}
+
+impl Slot {
+    fn idle_until(&self) -> Option<Instant> {
+        self.idle_since.filter(|_| self.users.is_empty()).map(|since| since + IDLE_GRACE)
+    }
+}
+
+fn attach(encoder: &Encoder, user: &User, key: &StreamKey, codec: Codec) -> Option<Branch> {
+    encoder
+        .attach(user.gate.clone())
+        .inspect_err(|error| tracing::error!(stream = %key, %codec, %error, "A session's branch was refused"))
+        .ok()
+}
+
+/// Takes a slot's encoder down with the branches on it; its users stay and get branches on the next.
+fn stop_encoder(teardown: &Teardown, slot: &mut Slot) {
+    // The branches go down with the pipeline they are in.
+    slot.users.values_mut().for_each(|user| user.branch = None);
+    if let Some(encoder) = slot.encoder.take() {
+        encoder.stop(teardown);
+    }
+}
+
+fn stop_slot(_ctx: &Arc<Context>, teardown: &Teardown, mut slot: Slot) {
+    slot.users.values().for_each(|user| user.gate.close());
+    stop_encoder(teardown, &mut slot);
+}
+
+fn retry_later(ctx: &Context, key: &StreamKey, slot: &mut Slot, message: &str, now: Instant) {
+    let retry_in = slot.backoff;
+    slot.retry_at = Some(now + retry_in);
+    slot.backoff = (slot.backoff * 2).min(RETRY_LAST);
+    tracing::error!(stream = %key, ?retry_in, "Encoder failed: {message}");
+    (ctx.events)(MediaEvent::StreamError { key: key.clone(), message: message.to_owned(), retry_in });
+}

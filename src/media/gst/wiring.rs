@@ -1,0 +1,220 @@
+//! The small parts of a session's pipeline: sources, payloaders, probes and handlers. Everything here is either built and
+//! handed over or runs in a GStreamer thread, where it counts, forwards or sends a signal and waits for nothing.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use gst::{glib, prelude::*};
+
+use super::{
+    context::{Context, Msg, Signal},
+    gate::{Counters, KeyFrames},
+    session::{Link, offered_addresses},
+};
+use crate::model::Codec;
+
+/// Bytes of an RTP packet: leaves room for SRTP, DTLS and tunnels within 1280.
+const MTU: u32 = 1200;
+
+/// Sets webrtcbin's ICE agent up before its first pad asks for a transport.
+pub(super) fn configure_ice(ctx: &Context, webrtc: &gst::Element) {
+    let config = &ctx.config.webrtc;
+    if let Some(server) = config.stun_server.strip_prefix("stun:") {
+        webrtc.set_property("stun-server", format!("stun://{}", server.trim_start_matches('/')));
+    }
+    for server in &config.turn_servers {
+        let Some((scheme, host)) = server.url.split_once(':') else { continue };
+        let (user, password) = (escape(&server.username), escape(&server.credential));
+        let url = format!("{scheme}://{user}:{password}@{}", host.trim_start_matches('/'));
+        if !webrtc.emit_by_name::<bool>("add-turn-server", &[&url]) {
+            tracing::warn!(url = %server.url, "TURN server refused by webrtcbin");
+        }
+    }
+    let ice = webrtc.property::<glib::Object>("ice-agent");
+    if config.max_port > 0 && ice.find_property("max-rtp-port").is_some() {
+        ice.set_property("min-rtp-port", u32::from(config.min_port.max(1)));
+        ice.set_property("max-rtp-port", u32::from(config.max_port));
+    }
+    for address in offered_addresses(ctx) {
+        ice.emit_by_name::<bool>("add-local-ip-address", &[&address.to_string()]);
+    }
+    // The NiceAgent inside. Both cost threads, fds and gathering time.
+    if ice.find_property("agent").is_some() {
+        let agent = ice.property::<glib::Object>("agent");
+        for (name, value) in [("upnp", false), ("ice-tcp", config.ice_tcp)] {
+            if agent.find_property(name).is_some() {
+                agent.set_property(name, value);
+            }
+        }
+    }
+}
+
+/// Percent-encodes what would end a user name or password in a URL.
+fn escape(text: &str) -> String {
+    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let encode = |byte: u8| if unreserved(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(encode).collect()
+}
+
+/// Connects webrtcbin's signals to the control thread, and watches what comes in from the peer.
+pub(super) fn watch_webrtc(ctx: &Arc<Context>, webrtc: &gst::Element, serial: u64, link: &Arc<Link>) {
+    let control = ctx.control.clone();
+    webrtc.connect("on-ice-candidate", false, move |values| {
+        let (Some(mline), Some(candidate)) =
+            (values.get(1).and_then(|v| v.get::<u32>().ok()), values.get(2).and_then(|v| v.get::<String>().ok()))
+        else {
+            return None;
+        };
+        let _ = control.send(Msg::Session(serial, Signal::LocalCandidate(mline, candidate)));
+        None
+    });
+    let control = ctx.control.clone();
+    webrtc.connect_notify(Some("ice-gathering-state"), move |webrtc, _| {
+        let state = webrtc.property::<gst_webrtc::WebRTCICEGatheringState>("ice-gathering-state");
+        if state == gst_webrtc::WebRTCICEGatheringState::Complete {
+            let _ = control.send(Msg::Session(serial, Signal::GatheringComplete));
+        }
+    });
+    let control = ctx.control.clone();
+    webrtc.connect_notify(Some("connection-state"), move |_, _| {
+        let _ = control.send(Msg::Session(serial, Signal::ConnectionState));
+    });
+    let Some(bin) = webrtc.downcast_ref::<gst::Bin>() else { return };
+    let (ctx, link) = (Arc::downgrade(ctx), link.clone());
+    bin.connect_deep_element_added(move |_, _, element| {
+        let Some(ctx) = ctx.upgrade() else { return };
+        match element.factory().map(|factory| factory.name()).as_deref() {
+            Some("nicesrc") => watch_packets(&ctx, element, &link),
+            Some("dtlsdec") => watch_dtls(&ctx, element, serial),
+            _ => {}
+        }
+    });
+}
+
+/// Notes when a packet comes from the peer. webrtcbin reports a vanished peer by nothing, so this clock is all there is.
+fn watch_packets(ctx: &Arc<Context>, nicesrc: &gst::Element, link: &Arc<Link>) {
+    let Some(pad) = nicesrc.static_pad("src") else { return };
+    let (ctx, link) = (Arc::downgrade(ctx), link.clone());
+    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, _| {
+        if let Some(ctx) = ctx.upgrade() {
+            link.heard_ms.store(ctx.now_ms().max(1), Relaxed);
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// Notes the peer's DTLS close.
+fn watch_dtls(ctx: &Arc<Context>, dtlsdec: &gst::Element, serial: u64) {
+    if dtlsdec.find_property("connection-state").is_none() {
+        return;
+    }
+    let control = ctx.control.clone();
+    let was_connected = AtomicBool::new(false);
+    dtlsdec.connect_notify(Some("connection-state"), move |dtlsdec, _| {
+        // An enum of the plugin's own, without bindings: read by its nick.
+        let state = dtlsdec.property_value("connection-state");
+        let nick = glib::EnumValue::from_value(&state).map(|(_, value)| value.nick().to_owned()).unwrap_or_default();
+        tracing::trace!(%nick, "DTLS");
+        match nick.as_str() {
+            "connected" => was_connected.store(true, Relaxed),
+            "closed" if was_connected.load(Relaxed) => {
+                let _ = control.send(Msg::Session(serial, Signal::DtlsClosed));
+            }
+            _ => {}
+        }
+    });
+}
+
+/// Forwards errors to the control thread and drops everything else; see `encoder::watch_bus`.
+pub(super) fn watch_bus(ctx: &Arc<Context>, pipeline: &gst::Pipeline, serial: u64) {
+    let Some(bus) = pipeline.bus() else { return };
+    let control = ctx.control.clone();
+    bus.set_sync_handler(move |_, message| {
+        if let gst::MessageView::Error(error) = message.view() {
+            let source = error.src().map(|source| source.name().to_string()).unwrap_or_default();
+            tracing::debug!(element = %source, debug = ?error.debug(), "{}", error.error());
+            let text = format!("{source}: {}", error.error());
+            let _ = control.send(Msg::Session(serial, Signal::Error(text)));
+        }
+        gst::BusSyncReply::Drop
+    });
+}
+
+/// Where a session's access units come in. Not leaky: it would drop from the middle of a group of pictures; the gate
+/// keeps the queue short instead.
+pub(super) fn session_source(codec: Codec) -> gst_app::AppSrc {
+    let caps = match codec {
+        Codec::H264 => {
+            gst::Caps::builder("video/x-h264").field("stream-format", "byte-stream").field("alignment", "au").build()
+        }
+        Codec::VP8 => gst::Caps::new_empty_simple("video/x-vp8"),
+    };
+    gst_app::AppSrc::builder()
+        .is_live(true)
+        .format(gst::Format::Time)
+        .block(false)
+        .max_buffers(64)
+        .max_bytes(0)
+        .caps(&caps)
+        .build()
+}
+
+/// The codec's payloader with an SSRC and payload type of this session's own.
+pub(super) fn payloader(codec: Codec, payload: u8, ssrc: u32) -> Result<gst::Element, glib::BoolError> {
+    let builder = match codec {
+        Codec::H264 => gst::ElementFactory::make("rtph264pay")
+            // Parameter sets before every key frame, for whoever joins.
+            .property("config-interval", -1i32)
+            .property_from_str("aggregate-mode", "zero-latency"),
+        Codec::VP8 => gst::ElementFactory::make("rtpvp8pay").property_from_str("picture-id-mode", "15-bit"),
+    };
+    builder.property("mtu", MTU).property("pt", u32::from(payload)).property("ssrc", ssrc).build()
+}
+
+/// Counts what leaves the payloader.
+pub(super) fn count_packets(ctx: &Arc<Context>, pad: &gst::Pad, counters: &Arc<Counters>) {
+    let (ctx, counters) = (Arc::downgrade(ctx), counters.clone());
+    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, info| {
+        let (packets, bytes) = match &info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) => (1, buffer.size()),
+            Some(gst::PadProbeData::BufferList(list)) => (list.len(), list.iter().map(gst::BufferRef::size).sum()),
+            _ => (0, 0),
+        };
+        counters.packets.fetch_add(packets as u64, Relaxed);
+        counters.bytes.fetch_add(bytes as u64, Relaxed);
+        if let Some(ctx) = ctx.upgrade() {
+            counters.sent_ms.store(ctx.now_ms().max(1), Relaxed);
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// Forwards the peer's picture loss indications to the encoder: as upstream events they end at the session's appsrc.
+pub(super) fn forward_key_frame_requests(
+    ctx: &Arc<Context>,
+    source: &gst_app::AppSrc,
+    key_frames: &Arc<KeyFrames>,
+    counters: &Arc<Counters>,
+) {
+    let Some(pad) = source.static_pad("src") else { return };
+    let (ctx, key_frames, counters) = (Arc::downgrade(ctx), key_frames.clone(), counters.clone());
+    pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &info.data
+            && gst_video::UpstreamForceKeyUnitEvent::parse(event).is_ok()
+        {
+            counters.plis.fetch_add(1, Relaxed);
+            if let Some(ctx) = ctx.upgrade() {
+                key_frames.request(ctx.now_ms());
+            }
+            return gst::PadProbeReturn::Drop;
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// The remote side of the selected candidate pair.
+pub(super) fn remote_address(_webrtc: &gst::Element) -> Option<String> {
+    None
+}

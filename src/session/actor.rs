@@ -1,0 +1,451 @@
+//! The session actor: one task, the only writer of the tables of sessions and streams. Its loop takes commands, media
+//! events, camera events and the next deadline, and turns the core's effects into calls. It never waits for a camera,
+//! for GStreamer or for a client.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{debug, info, warn};
+
+use super::{
+    devices::PendingStart,
+    handle::{Command, Handle, Reply, SessionState, SessionStatus, Snapshot},
+    offers::PendingOffer,
+};
+use crate::{
+    camera::{
+        hub::FrameHub,
+        manager::{CameraEvent, CameraHandle},
+    },
+    config::Config,
+    core::{
+        candidate,
+        sessions::{CandidateFate, Limits, Session, Sessions, State},
+        streams::{Effect, Holder, Streams, Timing},
+    },
+    error::{Error, Result},
+    media::{EndReason, Media, MediaEvent, SessionStats},
+    model::{DeviceId, IceCandidate, SensorInfo, SessionId, StreamKey},
+};
+
+/// Commands that may wait for the actor. It answers in microseconds, so more than this means a flood; senders then wait.
+const COMMANDS: usize = 256;
+/// How long a status request waits for the media side's figures.
+const STATS_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long shutdown waits for the media side.
+const MEDIA_SHUTDOWN: Duration = Duration::from_secs(3);
+
+/// What reaches the actor from below. Producers limit their own rate, so the queue stays short.
+#[derive(Debug)]
+pub enum Event {
+    /// From the media side.
+    Media(MediaEvent),
+    /// From the camera manager.
+    Camera(CameraEvent),
+}
+
+/// What the actor is made of.
+pub struct Parts {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Carries frames.
+    pub hub: Arc<FrameHub>,
+    /// Talks to the device threads.
+    pub cameras: CameraHandle,
+    /// Turns frames into WebRTC.
+    pub media: Arc<dyn Media>,
+    /// Events of both.
+    pub events: mpsc::UnboundedReceiver<Event>,
+}
+
+/// A device as the actor knows it.
+#[derive(Default)]
+pub(super) struct Device {
+    pub(super) sensors: Vec<SensorInfo>,
+    /// Why it cannot be used now; `None` when it can.
+    pub(super) trouble: Option<Error>,
+}
+
+pub(super) struct Actor {
+    pub(super) config: Arc<Config>,
+    pub(super) cameras: CameraHandle,
+    pub(super) media: Arc<dyn Media>,
+    pub(super) sessions: Sessions,
+    pub(super) streams: Streams,
+    pub(super) devices: BTreeMap<DeviceId, Device>,
+    pub(super) offers: HashMap<SessionId, PendingOffer>,
+    answers: HashMap<SessionId, Reply<()>>,
+    pub(super) starts: Vec<PendingStart>,
+    pub(super) point_clouds: BTreeSet<DeviceId>,
+    pub(super) depth_ranges: BTreeMap<DeviceId, (f32, f32)>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    epoch: (Instant, SystemTime),
+}
+
+/// Starts the actor's task. It ends after [`Handle::shutdown`] or when every handle is dropped.
+pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
+    let Parts { config, hub, cameras, media, events } = parts;
+    let (commands, inbox) = mpsc::channel(COMMANDS);
+    let (snapshot, snapshot_reader) = watch::channel(Arc::new(Snapshot::default()));
+    let seconds = Duration::from_secs;
+    let limits = Limits {
+        sessions: config.sessions.limit,
+        answer_timeout: seconds(config.sessions.answer_timeout_s),
+        connect_timeout: seconds(config.sessions.connect_timeout_s),
+        idle_timeout: seconds(config.sessions.idle_timeout_s),
+        max_lifetime: Some(config.sessions.max_lifetime_s).filter(|life| *life > 0).map(seconds),
+    };
+    let timing = Timing {
+        linger: Duration::from_secs_f64(config.camera.linger_s),
+        start_timeout: seconds(config.camera.start_timeout_s),
+    };
+    let actor = Actor {
+        config: config.clone(),
+        cameras: cameras.clone(),
+        media,
+        sessions: Sessions::new(limits),
+        streams: Streams::new(timing),
+        devices: BTreeMap::new(),
+        offers: HashMap::new(),
+        answers: HashMap::new(),
+        starts: Vec::new(),
+        point_clouds: BTreeSet::new(),
+        depth_ranges: BTreeMap::new(),
+        snapshot,
+        epoch: (now(), SystemTime::now()),
+    };
+    let task = tokio::spawn(actor.run(inbox, events));
+    (Handle { commands, cameras, hub, snapshot: snapshot_reader, config }, task)
+}
+
+/// The present, by tokio's clock, so that tests can pause it.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl Actor {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Command>, mut events: mpsc::UnboundedReceiver<Event>) {
+        loop {
+            let deadline = self.sessions.next_timeout().into_iter().chain(self.streams.next_timeout()).min();
+            let due = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                // Events first: an answer about a session is worth more than one more request.
+                biased;
+                event = events.recv() => match event {
+                    Some(event) => self.event(event),
+                    None => break,
+                },
+                command = inbox.recv() => match command {
+                    Some(Command::Shutdown(done)) => {
+                        self.shutdown().await;
+                        // Whoever asked may be gone; the shutdown is done all the same.
+                        let _ = done.send(());
+                        break;
+                    }
+                    Some(command) => self.command(command),
+                    None => {
+                        self.shutdown().await;
+                        break;
+                    }
+                },
+                () = due => self.timeout(),
+            }
+            self.carry_out_effects();
+            self.publish();
+        }
+        debug!("session actor ends");
+    }
+
+    fn command(&mut self, command: Command) {
+        let now = now();
+        // A requester that went away needs no answer, so what a `send` gives is dropped throughout.
+        match command {
+            Command::Offer(request, reply) => self.offer(now, request, reply),
+            Command::Answer(session, sdp, reply) => match self.sessions.begin_answer(now, &session) {
+                Ok(()) => {
+                    self.answers.insert(session.clone(), reply);
+                    self.media.set_answer(session, sdp);
+                }
+                Err(error) => drop(reply.send(Err(error))),
+            },
+            Command::Candidate(session, candidate, reply) => {
+                drop(reply.send(self.candidate(now, &session, candidate)));
+            }
+            Command::Sessions(reply) => {
+                let all = self.sessions.iter().map(|(id, session)| self.describe(id, session)).collect();
+                self.with_stats(all, reply, |statuses| statuses);
+            }
+            Command::Session(session, reply) => match self.sessions.get(&session) {
+                Ok(found) => {
+                    let status = self.describe(&session, found);
+                    let only = move |mut statuses: Vec<SessionStatus>| {
+                        statuses.pop().ok_or_else(|| crate::media::unknown_session(&session))
+                    };
+                    self.with_stats(vec![status], reply, only);
+                }
+                Err(error) => drop(reply.send(Err(error))),
+            },
+            Command::LocalCandidates(session, reply) => {
+                let candidates = self.sessions.get(&session).map(|found| found.local_candidates.clone());
+                drop(reply.send(candidates));
+            }
+            Command::Close(session, reply) => {
+                let _ = reply.send(self.close(now, &session, "closed by request"));
+            }
+            Command::CloseAll(reply) => {
+                let all: Vec<_> = self.sessions.iter().map(|(id, _)| id.clone()).collect();
+                let count = all.iter().filter(|id| self.close(now, id, "all sessions closed by request")).count();
+                let _ = reply.send(count);
+            }
+            Command::References(reply) => drop(reply.send(self.references())),
+            Command::Start(request, reply) => self.start(now, &request, reply),
+            Command::Stop(device, reply) => {
+                let result = self.stop(now, &device);
+                drop(reply.send(result));
+            }
+            Command::Status(device, reply) => drop(reply.send(self.status(now, &device))),
+            Command::PointCloud(device, active, reply) => drop(reply.send(self.set_point_cloud(device, active))),
+            Command::DepthRange(device, range, reply) => drop(reply.send(self.set_depth_range(device, range))),
+            Command::Shutdown(_) => unreachable!("the loop takes it"),
+        }
+    }
+
+    fn candidate(&mut self, now: Instant, session: &SessionId, candidate: IceCandidate) -> Result<()> {
+        self.sessions.get(session)?;
+        let parsed = IceCandidate { candidate: candidate::parse(&candidate.candidate)?, ..candidate };
+        if let CandidateFate::Forward(candidate) = self.sessions.candidate(now, session, parsed)? {
+            self.media.add_candidate(session.clone(), candidate);
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event) {
+        let now = now();
+        match event {
+            Event::Camera(event) => self.camera_event(now, event),
+            Event::Media(event) => self.media_event(now, event),
+        }
+    }
+
+    fn media_event(&mut self, now: Instant, event: MediaEvent) {
+        match event {
+            MediaEvent::Offer { session, result } => self.offer_made(now, &session, result),
+            MediaEvent::Answered { session, result } => {
+                let reply = self.answers.remove(&session);
+                let early = self.sessions.answered(now, &session, result.is_ok());
+                for candidate in early {
+                    self.media.add_candidate(session.clone(), candidate);
+                }
+                match &result {
+                    Ok(codecs) => {
+                        let chosen: Vec<_> = codecs.iter().map(|(stream, codec)| format!("{stream}={codec}")).collect();
+                        info!(session = session.short(), codecs = chosen.join(" "), "answer applied");
+                    }
+                    Err(error) => info!(session = session.short(), error = error.for_log(), "answer refused"),
+                }
+                if let Some(reply) = reply {
+                    drop(reply.send(result.map(drop)));
+                }
+            }
+            MediaEvent::LocalCandidate { session, candidate } => self.sessions.local_candidate(&session, candidate),
+            MediaEvent::Connected { session, remote_address } => {
+                info!(session = session.short(), peer = remote_address.as_deref().unwrap_or("?"), "connected");
+                self.sessions.connected(now, &session, remote_address);
+            }
+            MediaEvent::Disconnected { session } => {
+                info!(session = session.short(), "the peer is silent");
+                self.sessions.disconnected(now, &session);
+            }
+            MediaEvent::Activity { session } => {
+                if self.sessions.activity(now, &session) {
+                    info!(session = session.short(), "the peer is back");
+                }
+            }
+            MediaEvent::Ended { session, reason } => {
+                let why = match reason {
+                    EndReason::PeerClosed => "the peer closed the connection".to_owned(),
+                    EndReason::PeerSilent(silence) => format!("nothing came from the peer for {} s", silence.as_secs()),
+                    EndReason::ConnectFailed(why) => format!("the connection failed: {why}"),
+                    EndReason::PipelineError(why) => format!("its pipeline failed: {why}"),
+                };
+                self.close(now, &session, &why);
+            }
+            MediaEvent::StreamError { key, message, retry_in } => {
+                warn!(%key, message, ?retry_in, "the stream's pipeline failed; its sessions stay connected");
+            }
+        }
+    }
+
+    fn timeout(&mut self) {
+        let now = now();
+        for (session, why) in self.sessions.expired(now) {
+            self.close(now, &session, &why.to_string());
+        }
+        self.streams.handle_timeout(now);
+    }
+
+    /// Ends a session: its references first, then its media. False if there was none.
+    pub(super) fn close(&mut self, now: Instant, id: &SessionId, why: &str) -> bool {
+        let Some(session) = self.sessions.remove(id) else { return false };
+        self.streams.release(now, &session.device, &Holder::Session(id.clone()));
+        self.media.close_session(id.clone());
+        let lasted = now.saturating_duration_since(session.created);
+        info!(session = id.short(), why, seconds = lasted.as_secs(), "session ended");
+        let ended = || Error::unavailable(format!("Session {id} ended before this was done: {why}."));
+        // Whoever still waits for this session hears of its end.
+        if let Some(offer) = self.offers.remove(id) {
+            drop(offer.reply.send(Err(ended())));
+        }
+        if let Some(reply) = self.answers.remove(id) {
+            drop(reply.send(Err(ended())));
+        }
+        true
+    }
+
+    pub(super) fn carry_out_effects(&mut self) {
+        // Carrying out one effect can cause others: a failed stream closes sessions, which frees other streams.
+        loop {
+            let effects = self.streams.take_effects();
+            if effects.is_empty() {
+                return;
+            }
+            for effect in effects {
+                self.carry_out(effect);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Apply { device, generation, wanted } => {
+                let names: Vec<_> = wanted.iter().map(|(_, config)| config.stream.to_string()).collect();
+                debug!(%device, generation, wanted = names.join("+"), "apply");
+                if let Err(error) = self.cameras.apply(&device, generation, wanted) {
+                    // The start deadline of the streams answers whoever waits.
+                    warn!(%device, error = error.for_log(), "the camera does not take requests");
+                }
+            }
+            Effect::Running { key, config } => {
+                info!(%key, profile = %config.profile, format = %config.format, "stream runs");
+                self.media.stream_running(key.clone(), config.profile);
+                self.stream_is_running(&key);
+            }
+            Effect::Failed { key, error, holders } => {
+                warn!(%key, error = error.for_log(), "stream could not start");
+                self.stream_failed(now(), &key, &error, &holders);
+            }
+            Effect::Interrupted { key, error } => {
+                warn!(%key, error = error.for_log(), "stream interrupted; its sessions stay");
+            }
+            Effect::Stopped { key } => {
+                info!(%key, "stream stopped");
+                self.media.stream_stopped(key);
+            }
+        }
+    }
+
+    fn describe(&self, id: &SessionId, session: &Session) -> SessionStatus {
+        let state = match session.state {
+            State::New => SessionState::New,
+            State::Offered => SessionState::Offered,
+            State::Answering | State::Connecting => SessionState::Connecting,
+            State::Connected => SessionState::Connected,
+            State::Disconnected => SessionState::Disconnected,
+        };
+        SessionStatus {
+            session: id.clone(),
+            device: session.device.clone(),
+            streams: session.streams.clone(),
+            state,
+            created_at: self.wall_time(session.created),
+            last_activity: self.wall_time(session.last_activity),
+            remote_address: session.remote_address.clone(),
+            user_agent: session.user_agent.clone(),
+            stats: SessionStats::default(),
+        }
+    }
+
+    /// Answers once the media side gave its figures, without holding the actor up.
+    fn with_stats<T: Send + 'static>(
+        &self,
+        mut statuses: Vec<SessionStatus>,
+        reply: oneshot::Sender<T>,
+        finish: impl FnOnce(Vec<SessionStatus>) -> T + Send + 'static,
+    ) {
+        let (stats_reply, stats) = oneshot::channel();
+        self.media.stats(statuses.iter().map(|status| status.session.clone()).collect(), stats_reply);
+        tokio::spawn(async move {
+            if let Ok(Ok(stats)) = tokio::time::timeout(STATS_TIMEOUT, stats).await {
+                let mut by_session: HashMap<_, _> = stats.into_iter().collect();
+                for status in &mut statuses {
+                    status.stats = by_session.remove(&status.session).unwrap_or_default();
+                }
+            }
+            drop(reply.send(finish(statuses)));
+        });
+    }
+
+    pub(super) fn wall_time(&self, at: Instant) -> SystemTime {
+        self.epoch.1 + at.saturating_duration_since(self.epoch.0)
+    }
+
+    pub(super) fn key(device: &DeviceId, stream: crate::model::StreamType) -> StreamKey {
+        StreamKey::new(device.clone(), stream)
+    }
+
+    /// Shows what changed to whoever watches the snapshot.
+    fn publish(&self) {
+        let running: BTreeMap<_, Vec<_>> = self
+            .devices
+            .keys()
+            .map(|id| {
+                (id.clone(), self.streams.running(id).into_iter().map(|(_, config, _)| config).collect::<Vec<_>>())
+            })
+            .filter(|(_, configs)| !configs.is_empty())
+            .collect();
+        let states: Vec<_> = self.sessions.iter().map(|(id, session)| (id.clone(), session.state)).collect();
+        self.snapshot.send_if_modified(|shown| {
+            let next = Snapshot {
+                running,
+                point_clouds: self.point_clouds.clone(),
+                depth_ranges: self.depth_ranges.clone(),
+                references: self.streams.references(),
+                session_states: states,
+                devices: self.devices.iter().map(|(id, device)| (id.clone(), device.trouble.is_none())).collect(),
+                revision: shown.revision,
+            };
+            if **shown == next {
+                return false;
+            }
+            *shown = Arc::new(Snapshot { revision: shown.revision + 1, ..next });
+            true
+        });
+    }
+
+    async fn shutdown(&mut self) {
+        let now = now();
+        let all: Vec<_> = self.sessions.iter().map(|(id, _)| id.clone()).collect();
+        info!(sessions = all.len(), "closing every session");
+        for id in &all {
+            self.close(now, id, "the server is shutting down");
+        }
+        for start in self.starts.drain(..) {
+            drop(start.reply.send(Err(Error::unavailable("The server is shutting down."))));
+        }
+        self.publish();
+        let (done, finished) = oneshot::channel();
+        self.media.shutdown(done);
+        if tokio::time::timeout(MEDIA_SHUTDOWN, finished).await.is_err() {
+            warn!("the media side did not finish within {MEDIA_SHUTDOWN:?}");
+        }
+    }
+}

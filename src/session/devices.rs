@@ -1,0 +1,240 @@
+//! The actor's part about devices: camera events, explicit start and stop, status, point clouds.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use tracing::{info, warn};
+
+use super::{
+    actor::Actor,
+    handle::{References, Reply, RunningStream, StartRequest, StreamStatus},
+};
+use crate::{
+    camera::manager::CameraEvent,
+    core::{profile, streams::Holder},
+    error::{Error, Result},
+    model::{DeviceId, SensorInfo, StreamKey, StreamType},
+};
+
+/// The farthest a Z16 frame in millimetres can tell.
+const MAX_DEPTH_M: f32 = 65.535;
+
+/// An explicit start that somebody waits for.
+pub(super) struct PendingStart {
+    pub(super) reply: Reply<StreamStatus>,
+    device: DeviceId,
+    streams: Vec<StreamType>,
+    /// Those that no earlier start held: they are let go if this one fails.
+    fresh: Vec<StreamType>,
+}
+
+impl Actor {
+    /// A device's sensors, if it can be used now.
+    pub(super) fn usable(&self, id: &DeviceId) -> Result<&[SensorInfo]> {
+        let device = self.devices.get(id).ok_or_else(|| unknown(id))?;
+        device.trouble.as_ref().map_or(Ok(device.sensors.as_slice()), |trouble| Err(trouble.clone()))
+    }
+
+    pub(super) fn camera_event(&mut self, now: Instant, event: CameraEvent) {
+        match event {
+            CameraEvent::Present { device, sensors } => {
+                let entry = self.devices.entry(device.clone()).or_default();
+                entry.sensors = sensors;
+                entry.trouble = None;
+                self.streams.device_present(&device);
+            }
+            CameraEvent::OpenFailed { device, error } => {
+                self.devices.entry(device).or_default().trouble = Some(error);
+            }
+            CameraEvent::Gone { device } => {
+                if let Some(entry) = self.devices.get_mut(&device) {
+                    let text =
+                        format!("Device {device} is unplugged. Plug it in again; its streams resume by themselves.");
+                    entry.trouble = Some(Error::unavailable(text));
+                    self.streams.device_gone(&device);
+                }
+            }
+            CameraEvent::Applied { device, generation, applied } => {
+                for (stream, error) in &applied.failed {
+                    warn!(%device, %stream, error = error.for_log(), "the camera did not start a stream");
+                }
+                self.streams.applied(now, &device, generation, applied);
+            }
+            CameraEvent::Broke { key, error } => self.streams.broke(now, &key, &error),
+        }
+    }
+
+    /// A stream began to run: whoever waits for it goes on.
+    pub(super) fn stream_is_running(&mut self, _key: &StreamKey) {
+        self.advance_offers();
+        self.finish_starts();
+    }
+
+    /// A stream could not start: whoever waited for it is refused and lets go of everything else it took.
+    pub(super) fn stream_failed(&mut self, now: Instant, key: &StreamKey, error: &Error, holders: &[Holder]) {
+        for holder in holders {
+            match holder {
+                Holder::Session(id) => self.fail_offer(now, id, error),
+                Holder::Explicit => {
+                    let waiting =
+                        |start: &mut PendingStart| start.device == key.device && start.streams.contains(&key.stream);
+                    for start in self.starts.extract_if(.., waiting) {
+                        for stream in &start.fresh {
+                            self.streams.release_one(now, &Self::key(&start.device, *stream), &Holder::Explicit);
+                        }
+                        drop(start.reply.send(Err(error.clone())));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn start(&mut self, now: Instant, request: &StartRequest, reply: Reply<StreamStatus>) {
+        if let Err(error) = self.check_start(request) {
+            // A requester that went away needs no answer.
+            return drop(reply.send(Err(error)));
+        }
+        let streams: Vec<_> = request.configs.iter().map(|(_, config)| config.stream).collect();
+        let held = self.streams.held_by(&request.device, &Holder::Explicit);
+        let fresh = streams.iter().copied().filter(|stream| !held.contains(stream)).collect();
+        for (sensor, config) in &request.configs {
+            let key = Self::key(&request.device, config.stream);
+            if let Err(error) = self.streams.acquire(now, &key, Holder::Explicit, *sensor, *config) {
+                return drop(reply.send(Err(error)));
+            }
+        }
+        let names: Vec<_> = streams.iter().map(ToString::to_string).collect();
+        info!(device = %request.device, streams = names.join("+"), "explicit start");
+        self.starts.push(PendingStart { reply, device: request.device.clone(), streams, fresh });
+        self.finish_starts();
+    }
+
+    /// Everything that can be refused is refused here, before anything changes.
+    fn check_start(&self, request: &StartRequest) -> Result<()> {
+        let sensors = self.usable(&request.device)?;
+        let mut on_sensor: BTreeMap<usize, crate::camera::StreamConfig> = BTreeMap::new();
+        for (sensor, config) in &request.configs {
+            profile::check(sensors, *sensor, config)?;
+            let key = Self::key(&request.device, config.stream);
+            self.streams.check(&key)?;
+            if let Some(running) = self.streams.config(&key) {
+                // The pixel format is how frames come from the camera; a viewer never sees it.
+                if running.profile != config.profile {
+                    return Err(Error::conflict(format!(
+                        "{} runs already at {}; stop it first or start it with the same parameters.",
+                        config.stream, running.profile
+                    )));
+                }
+                continue;
+            }
+            if !config.stream.is_video() {
+                continue;
+            }
+            // Depth and both infrareds come from one sensor, which runs all of them at one size and rate.
+            if let Some(sibling) = self.streams.sensor_config(&request.device, *sensor)
+                && sibling.profile != config.profile
+            {
+                return Err(Error::conflict(format!(
+                    "{} needs the profile that its sensor runs already for {}: {}.",
+                    config.stream, sibling.stream, sibling.profile
+                )));
+            }
+            let first = on_sensor.entry(*sensor).or_insert(*config);
+            if first.profile != config.profile {
+                return Err(Error::invalid(format!(
+                    "{} and {} come from the same sensor and must have the same resolution and framerate.",
+                    first.stream, config.stream
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_starts(&mut self) {
+        let now = tokio::time::Instant::now().into_std();
+        let mut waiting = std::mem::take(&mut self.starts);
+        let ready = |start: &mut PendingStart| {
+            start.streams.iter().all(|stream| self.streams.is_running(&Self::key(&start.device, *stream)))
+        };
+        for start in waiting.extract_if(.., ready).collect::<Vec<_>>() {
+            drop(start.reply.send(self.status(now, &start.device)));
+        }
+        self.starts = waiting;
+    }
+
+    pub(super) fn stop(&mut self, now: Instant, id: &DeviceId) -> Result<StreamStatus> {
+        if !self.devices.contains_key(id) {
+            return Err(unknown(id));
+        }
+        for start in self.starts.extract_if(.., |start| start.device == *id) {
+            drop(start.reply.send(Err(Error::unavailable("The start was taken back by a stop request."))));
+        }
+        self.streams.release(now, id, &Holder::Explicit);
+        info!(device = %id, "explicit stop");
+        self.status(now, id)
+    }
+
+    pub(super) fn status(&self, now: Instant, id: &DeviceId) -> Result<StreamStatus> {
+        if !self.devices.contains_key(id) {
+            return Err(unknown(id));
+        }
+        let running = self.streams.running(id);
+        let framerate = running
+            .iter()
+            .filter(|(_, config, _)| config.stream.is_video())
+            .map(|(_, config, _)| config.profile.framerate);
+        let since = running.iter().map(|(_, _, since)| *since).min();
+        Ok(StreamStatus {
+            device_id: id.clone(),
+            is_streaming: !running.is_empty(),
+            active_streams: running.iter().map(|(_, config, _)| config.stream).collect(),
+            framerate: framerate.max().map(f64::from),
+            duration: since.map(|since| now.saturating_duration_since(since).as_secs_f64()),
+            stopping: self.streams.is_stopping(id),
+        })
+    }
+
+    pub(super) fn references(&self) -> References {
+        let running = self.devices.keys().map(|id| {
+            let video = self.streams.running(id).into_iter().filter(|(_, config, _)| config.stream.is_video());
+            let list: Vec<_> = video
+                .map(|(sensor, config, since)| RunningStream { sensor, config, started_at: self.wall_time(since) })
+                .collect();
+            (id.clone(), list)
+        });
+        References {
+            references: self.streams.references(),
+            running: running.filter(|(_, list)| !list.is_empty()).collect(),
+        }
+    }
+
+    pub(super) fn set_point_cloud(&mut self, id: DeviceId, active: bool) -> Result<()> {
+        if !self.devices.contains_key(&id) {
+            return Err(unknown(&id));
+        }
+        if active {
+            self.point_clouds.insert(id);
+        } else {
+            self.point_clouds.remove(&id);
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_depth_range(&mut self, id: DeviceId, (min_m, max_m): (f32, f32)) -> Result<()> {
+        if !self.devices.contains_key(&id) {
+            return Err(unknown(&id));
+        }
+        // Written so that NaN is refused, too.
+        if !(min_m >= 0.0 && min_m < max_m && max_m <= MAX_DEPTH_M) {
+            return Err(Error::invalid(format!(
+                "The depth range must satisfy 0 <= min_depth < max_depth <= {MAX_DEPTH_M} metres."
+            )));
+        }
+        self.media.set_depth_range(id.clone(), min_m, max_m);
+        self.depth_ranges.insert(id, (min_m, max_m));
+        Ok(())
+    }
+}
+
+fn unknown(id: &DeviceId) -> Error {
+    Error::not_found(format!("Device {id} is not known. GET /api/devices lists the devices that are there."))
+}

@@ -1,0 +1,153 @@
+//! The actor's part about offers: from the request over starting streams to the offer, or to a refusal that changes nothing.
+
+use std::time::Instant;
+
+use tracing::info;
+
+use super::{
+    actor::Actor,
+    handle::{Offer, OfferRequest, OfferedStream, Reply},
+};
+use crate::{
+    camera::StreamConfig,
+    core::{profile, streams::Holder},
+    error::{Error, Result},
+    media::{LocalOffer, SessionSpec},
+    model::{Codec, DeviceId, Profile, SensorInfo, SessionId, StreamKey, StreamType},
+};
+
+/// An offer that somebody waits for.
+pub(super) struct PendingOffer {
+    pub(super) reply: Reply<Offer>,
+    device: DeviceId,
+    streams: Vec<OfferedStream>,
+    codecs: Vec<Codec>,
+    /// Whether the media side was asked to make it.
+    asked: bool,
+}
+
+/// A stream as it will be offered.
+struct Choice {
+    sensor: usize,
+    config: StreamConfig,
+    note: Option<String>,
+}
+
+impl Actor {
+    pub(super) fn offer(&mut self, now: Instant, request: OfferRequest, reply: Reply<Offer>) {
+        // A requester that went away needs no answer.
+        let choices = match self.choose(now, &request) {
+            Ok(choices) => choices,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let id = SessionId::random();
+        for (stream, choice) in request.streams.iter().zip(&choices) {
+            let key = Self::key(&request.device, *stream);
+            let holder = Holder::Session(id.clone());
+            if let Err(error) = self.streams.acquire(now, &key, holder.clone(), choice.sensor, choice.config) {
+                self.streams.release(now, &request.device, &holder);
+                return drop(reply.send(Err(error)));
+            }
+        }
+        let names: Vec<_> = request.streams.iter().map(ToString::to_string).collect();
+        info!(session = id.short(), device = %request.device, streams = names.join("+"), "session created");
+        self.sessions.insert(now, id.clone(), request.device.clone(), request.streams, request.user_agent);
+        let streams = choices.into_iter().map(|choice| OfferedStream {
+            stream_type: choice.config.stream,
+            profile: choice.config.profile,
+            note: choice.note,
+        });
+        let codecs = request.codecs.unwrap_or_else(|| Codec::ALL.to_vec());
+        let pending = PendingOffer { reply, device: request.device, streams: streams.collect(), codecs, asked: false };
+        self.offers.insert(id.clone(), pending);
+        self.advance_offer(&id);
+    }
+
+    /// Everything that can be refused is refused here, before anything changes.
+    fn choose(&self, now: Instant, request: &OfferRequest) -> Result<Vec<Choice>> {
+        let sensors = self.usable(&request.device)?;
+        self.sessions.check_limit(now)?;
+        let mut choices: Vec<Choice> = Vec::with_capacity(request.streams.len());
+        for stream in &request.streams {
+            let key = Self::key(&request.device, *stream);
+            let wish = request.profiles.get(stream).copied();
+            let choice = self.choose_stream(&key, sensors, wish, &choices)?;
+            self.streams.check(&key)?;
+            choices.push(choice);
+        }
+        Ok(choices)
+    }
+
+    fn choose_stream(
+        &self,
+        key: &StreamKey,
+        sensors: &[SensorInfo],
+        wish: Option<Profile>,
+        earlier: &[Choice],
+    ) -> Result<Choice> {
+        let default = self.config.streams.of(key.stream).profile();
+        let (sensor, chosen) = match wish {
+            Some(wish) => profile::choose(sensors, key.stream, wish)?,
+            None => profile::choose_default(sensors, key.stream, default)?,
+        };
+        if let Some(running) = self.streams.config(key) {
+            let note = differs(wish, running.profile, "the stream runs already");
+            return Ok(Choice { sensor, config: running, note });
+        }
+        // Depth and both infrareds come from one sensor, which runs all of them at one size and rate.
+        let sibling = earlier.iter().find(|choice| choice.sensor == sensor).map(|choice| choice.config);
+        if let Some(sibling) = self.streams.sensor_config(&key.device, sensor).or(sibling)
+            && let Ok((sensor, config)) = profile::choose(sensors, key.stream, sibling.profile)
+        {
+            let why = format!("its sensor delivers {} at this profile already", sibling.stream);
+            return Ok(Choice { sensor, config, note: differs(wish, config.profile, &why) });
+        }
+        Ok(Choice { sensor, config: chosen, note: None })
+    }
+
+    /// Asks the media side for the offer once every stream of it runs.
+    fn advance_offer(&mut self, id: &SessionId) {
+        let Some(offer) = self.offers.get_mut(id).filter(|offer| !offer.asked) else { return };
+        let device = offer.device.clone();
+        let streams: Vec<(StreamType, Profile)> =
+            offer.streams.iter().map(|stream| (stream.stream_type, stream.profile)).collect();
+        if streams.iter().all(|(stream, _)| self.streams.is_running(&Self::key(&device, *stream))) {
+            offer.asked = true;
+            let codecs = offer.codecs.clone();
+            self.media.open_session(SessionSpec { session: id.clone(), device, streams, codecs });
+        }
+    }
+
+    pub(super) fn advance_offers(&mut self) {
+        for id in self.offers.keys().cloned().collect::<Vec<_>>() {
+            self.advance_offer(&id);
+        }
+    }
+
+    pub(super) fn offer_made(&mut self, now: Instant, id: &SessionId, result: Result<LocalOffer>) {
+        let local = match result {
+            Ok(local) => local,
+            Err(error) => return self.fail_offer(now, id, &error),
+        };
+        let Some(pending) = self.offers.remove(id) else { return };
+        self.sessions.offered(now, id, local.candidates);
+        let offer = Offer { session: id.clone(), sdp: local.sdp, streams: pending.streams };
+        if pending.reply.send(Ok(offer)).is_err() {
+            self.close(now, id, "the requester went away before the offer was ready");
+        }
+    }
+
+    /// Refuses an offer that was under way: the session is gone as if it had never been.
+    pub(super) fn fail_offer(&mut self, now: Instant, id: &SessionId, error: &Error) {
+        let pending = self.offers.remove(id);
+        self.close(now, id, error.for_log());
+        if let Some(pending) = pending {
+            drop(pending.reply.send(Err(error.clone())));
+        }
+    }
+}
+
+fn differs(wish: Option<Profile>, actual: Profile, why: &str) -> Option<String> {
+    let wish = wish.filter(|wish| *wish != actual)?;
+    Some(format!("Asked for {wish}, gets {actual}: {why}."))
+}

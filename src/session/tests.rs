@@ -1,0 +1,309 @@
+//! The actor with a fake media side and the simulated camera; tokio's clock is paused where time matters.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+
+use super::{Event, Handle, Parts, handle::*, spawn};
+use crate::{
+    camera::{Backend, Fault, StreamConfig, hub::FrameHub, manager, sim::SimBackend},
+    config::Config,
+    error::{Error, Kind},
+    media::{
+        EndReason, MediaEvent,
+        fake::{Call, FakeMedia},
+    },
+    model::{Codec, DeviceId, IceCandidate, PixelFormat, Profile, SessionId, StreamType},
+};
+
+const VGA: Profile = Profile { width: 640, height: 480, framerate: 30 };
+
+struct Bench {
+    handle: Handle,
+    media: Arc<FakeMedia>,
+    cameras: manager::CameraHandle,
+    device: DeviceId,
+}
+
+impl Bench {
+    async fn new(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        change(&mut config);
+        let (sender, events) = mpsc::unbounded_channel();
+        let to_actor = sender.clone();
+        let media = FakeMedia::new(Arc::new(move |event| drop(to_actor.send(Event::Media(event)))));
+        let hub = Arc::new(FrameHub::default());
+        let backend: Arc<dyn Backend> = Arc::new(SimBackend::new(1));
+        let device = backend.devices()[0].device_id.clone();
+        let timing = manager::Timing { reply: Duration::from_secs(15), stall: Duration::from_secs(30) };
+        let camera_events = Arc::new(move |event| drop(sender.send(Event::Camera(event))));
+        let cameras = manager::start(vec![backend], hub.clone(), camera_events, timing).unwrap();
+        let config = Arc::new(config);
+        let parts = Parts { config, hub, cameras: cameras.clone(), media: media.clone(), events };
+        let (handle, _task) = spawn(parts);
+        let bench = Self { handle, media, cameras, device };
+        bench.until(|snapshot| !snapshot.devices.is_empty()).await;
+        bench
+    }
+
+    /// Waits for a state of the snapshot; the deadline is real time because the camera's threads live in it.
+    async fn until(&self, wanted: impl Fn(&Snapshot) -> bool) {
+        let mut snapshot = self.handle.snapshot();
+        let waiting = snapshot.wait_for(|now| wanted(now));
+        waiting.await.expect("the actor lives");
+    }
+
+    fn request(&self, streams: &[StreamType]) -> OfferRequest {
+        OfferRequest {
+            device: self.device.clone(),
+            streams: streams.to_vec(),
+            codecs: None,
+            profiles: BTreeMap::new(),
+            user_agent: Some("test".into()),
+        }
+    }
+
+    async fn offer(&self, streams: &[StreamType]) -> Result<Offer, Error> {
+        self.handle.offer(self.request(streams)).await
+    }
+
+    async fn connect(&self, streams: &[StreamType]) -> SessionId {
+        let session = self.offer(streams).await.unwrap().session;
+        self.handle.answer(session.clone(), "v=0".into()).await.unwrap();
+        self.media.emit(MediaEvent::Connected { session: session.clone(), remote_address: Some("192.0.2.9:5".into()) });
+        session
+    }
+
+    async fn count(&self, stream: StreamType) -> usize {
+        let references = self.handle.references().await.unwrap().references;
+        references.get(&self.device).and_then(|counts| counts.get(&stream)).copied().unwrap_or(0)
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.cameras.shutdown(Duration::from_secs(2));
+    }
+}
+
+fn candidate(text: &str) -> IceCandidate {
+    IceCandidate { candidate: text.into(), sdp_mid: None, sdp_mline_index: None }
+}
+
+const HOST: &str = "candidate:1 1 udp 1677729535 192.0.2.1 46154 typ host";
+
+#[tokio::test]
+async fn a_session_lives_from_offer_to_delete() {
+    let bench = Bench::new(|_| {}).await;
+    let offer = bench.offer(&[StreamType::Color, StreamType::Depth]).await.unwrap();
+    assert!(offer.sdp.starts_with("v=0"));
+    assert_eq!(offer.streams.iter().map(|stream| stream.profile).collect::<Vec<_>>(), [VGA, VGA]);
+    let id = offer.session;
+    assert_eq!(bench.handle.session(id.clone()).await.unwrap().state, SessionState::Offered);
+    assert_eq!(bench.handle.local_candidates(id.clone()).await.unwrap().len(), 1);
+
+    bench.handle.add_candidate(id.clone(), candidate(HOST)).await.unwrap();
+    assert!(!bench.media.calls().iter().any(|call| matches!(call, Call::Candidate(..))), "kept until the answer");
+    let refused = bench.handle.answer(id.clone(), "garbage".into()).await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::Invalid);
+    bench.handle.answer(id.clone(), "v=0".into()).await.unwrap();
+    assert!(bench.media.calls().contains(&Call::Candidate(id.clone(), HOST.into())));
+    assert_eq!(bench.handle.answer(id.clone(), "v=0".into()).await.unwrap_err().kind(), Kind::Invalid, "second answer");
+    let bad = bench.handle.add_candidate(id.clone(), candidate("nonsense")).await.unwrap_err();
+    assert_eq!(bad.kind(), Kind::Invalid);
+
+    bench.media.emit(MediaEvent::Connected { session: id.clone(), remote_address: Some("192.0.2.9:5".into()) });
+    let status = bench.handle.session(id.clone()).await.unwrap();
+    assert_eq!((status.state, status.remote_address.as_deref()), (SessionState::Connected, Some("192.0.2.9:5")));
+    assert!(bench.handle.close(id.clone()).await.unwrap());
+    assert!(!bench.handle.close(id.clone()).await.unwrap());
+    assert_eq!(bench.handle.answer(id.clone(), "v=0".into()).await.unwrap_err().kind(), Kind::NotFound);
+    assert!(bench.media.open_sessions().is_empty());
+}
+
+#[tokio::test]
+async fn references_follow_the_sessions_and_streams_stop_after_the_linger() {
+    let bench = Bench::new(|config| config.camera.linger_s = 0.2).await;
+    let a = bench.connect(&[StreamType::Color]).await;
+    let b = bench.connect(&[StreamType::Depth]).await;
+    let c = bench.connect(&[StreamType::Color, StreamType::Infrared(1)]).await;
+    assert_eq!((bench.count(StreamType::Color).await, bench.count(StreamType::Depth).await), (2, 1));
+    bench.handle.close(a).await.unwrap();
+    assert_eq!(bench.count(StreamType::Color).await, 1);
+    bench.handle.close(c).await.unwrap();
+    bench.until(|now| now.running.values().flatten().all(|config| config.stream == StreamType::Depth)).await;
+    bench.handle.close(b).await.unwrap();
+    bench.until(|now| now.running.is_empty()).await;
+    let stopped = bench.media.calls().iter().filter(|call| matches!(call, Call::Stopped(_))).count();
+    assert_eq!(stopped, 3);
+}
+
+#[tokio::test]
+async fn a_refused_offer_changes_nothing() {
+    let bench = Bench::new(|config| config.sessions.limit = 2).await;
+    let kept = bench.connect(&[StreamType::Color]).await;
+    let before = bench.handle.references().await.unwrap();
+
+    let mut unknown = bench.request(&[StreamType::Color]);
+    unknown.device = DeviceId::new("nobody");
+    assert_eq!(bench.handle.offer(unknown).await.unwrap_err().kind(), Kind::NotFound);
+    let mut odd = bench.request(&[StreamType::Color, StreamType::Depth]);
+    odd.profiles.insert(StreamType::Depth, Profile { width: 641, ..VGA });
+    let error = bench.handle.offer(odd).await.unwrap_err();
+    assert!(error.public().contains("nearest"), "{error}");
+    bench.media.refuse_offers(Some(Error::unavailable("no ports left")));
+    assert!(bench.offer(&[StreamType::Color]).await.is_err());
+    bench.media.refuse_offers(None);
+    assert_eq!(bench.handle.references().await.unwrap(), before);
+
+    let other = bench.offer(&[StreamType::Color]).await.unwrap().session;
+    let error = bench.offer(&[StreamType::Color]).await.unwrap_err();
+    assert!(matches!(error.kind(), Kind::Limit { .. }), "{error}");
+    bench.handle.close(other).await.unwrap();
+    assert_eq!(bench.handle.references().await.unwrap(), before);
+    assert_eq!(bench.handle.sessions().await.unwrap().iter().map(|s| s.session.clone()).collect::<Vec<_>>(), [kept]);
+}
+
+#[tokio::test]
+async fn a_camera_that_fails_to_start_gives_503_and_lets_go() {
+    let bench = Bench::new(|_| {}).await;
+    bench.handle.inject_fault(&bench.device, Fault::FailStart).await.unwrap();
+    let error = bench.offer(&[StreamType::Color, StreamType::Depth]).await.unwrap_err();
+    assert!(matches!(error.kind(), Kind::Unavailable { .. }), "{error}");
+    assert!(bench.handle.references().await.unwrap().references.is_empty());
+    assert!(bench.handle.sessions().await.unwrap().is_empty());
+    bench.handle.inject_fault(&bench.device, Fault::Clear).await.unwrap();
+    bench.offer(&[StreamType::Color]).await.unwrap();
+}
+
+#[tokio::test]
+async fn unplugging_keeps_sessions_and_replugging_resumes_their_streams() {
+    let bench = Bench::new(|_| {}).await;
+    let session = bench.connect(&[StreamType::Color]).await;
+    bench.handle.inject_fault(&bench.device, Fault::Unplug).await.unwrap();
+    bench.until(|now| now.running.is_empty() && now.devices.values().all(|usable| !usable)).await;
+    assert_eq!(bench.handle.session(session).await.unwrap().state, SessionState::Connected);
+    assert!(matches!(bench.offer(&[StreamType::Color]).await.unwrap_err().kind(), Kind::Unavailable { .. }));
+    assert!(matches!(bench.handle.device(&bench.device).await.unwrap_err().kind(), Kind::Unavailable { .. }));
+    bench.handle.inject_fault(&bench.device, Fault::Replug).await.unwrap();
+    bench.until(|now| !now.running.is_empty()).await;
+    let running = bench.media.calls().iter().filter(|call| matches!(call, Call::Running(..))).count();
+    assert_eq!(running, 2);
+}
+
+#[tokio::test]
+async fn explicit_start_and_stop_hold_one_reference_of_their_own() {
+    let bench = Bench::new(|_| {}).await;
+    let color = StreamConfig { stream: StreamType::Color, format: PixelFormat::Rgb8, profile: VGA };
+    let start = |config| StartRequest { device: bench.device.clone(), configs: vec![(1, config)] };
+    let status = bench.handle.start(start(color)).await.unwrap();
+    assert_eq!((status.is_streaming, status.active_streams), (true, vec![StreamType::Color]));
+    bench.handle.start(start(color)).await.unwrap();
+    assert_eq!(bench.count(StreamType::Color).await, 1, "starting twice is one reference");
+    let other = StreamConfig { profile: Profile { framerate: 15, ..VGA }, ..color };
+    let error = bench.handle.start(start(other)).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict);
+    assert!(error.public().contains("640x480 at 30 fps"), "{error}");
+    let viewer = bench.connect(&[StreamType::Color]).await;
+    assert_eq!(bench.count(StreamType::Color).await, 2);
+    assert!(bench.handle.stop(bench.device.clone()).await.unwrap().is_streaming, "the viewer keeps it");
+    assert_eq!(bench.count(StreamType::Color).await, 1);
+    bench.handle.close(viewer).await.unwrap();
+    bench.handle.start(start(color)).await.unwrap();
+    assert!(!bench.handle.stop(bench.device.clone()).await.unwrap().is_streaming, "an explicit stop does not linger");
+}
+
+#[tokio::test]
+async fn a_later_viewer_gets_what_runs_and_is_told_so() {
+    let bench = Bench::new(|_| {}).await;
+    bench.connect(&[StreamType::Depth]).await;
+    let mut request = bench.request(&[StreamType::Depth, StreamType::Infrared(1)]);
+    let hd = Profile { width: 1280, height: 720, framerate: 30 };
+    request.profiles = BTreeMap::from([(StreamType::Depth, hd), (StreamType::Infrared(1), hd)]);
+    let offer = bench.handle.offer(request).await.unwrap();
+    for stream in offer.streams {
+        assert_eq!(stream.profile, VGA);
+        assert!(stream.note.unwrap().contains("640x480"));
+    }
+}
+
+#[tokio::test]
+async fn media_events_end_sessions() {
+    let bench = Bench::new(|_| {}).await;
+    for reason in [
+        EndReason::PeerClosed,
+        EndReason::PeerSilent(Duration::from_secs(5)),
+        EndReason::ConnectFailed("ICE".into()),
+        EndReason::PipelineError("x".into()),
+    ] {
+        let session = bench.connect(&[StreamType::Color]).await;
+        bench.media.emit(MediaEvent::Ended { session: session.clone(), reason });
+        bench.until(|now| now.session_states.is_empty()).await;
+        assert!(bench.media.calls().contains(&Call::Close(session)));
+        assert_eq!(bench.count(StreamType::Color).await, 0);
+    }
+    // Late events of a dead session do nothing.
+    bench.media.emit(MediaEvent::Connected { session: SessionId::new("dead"), remote_address: None });
+    bench.media.emit(MediaEvent::Answered { session: SessionId::new("dead"), result: Ok(vec![]) });
+    assert!(bench.handle.sessions().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn unanswered_and_silent_sessions_expire() {
+    let bench = Bench::new(|config| config.camera.linger_s = 0.0).await;
+    bench.connect(&[StreamType::Color]).await;
+    let never_answered = bench.offer(&[StreamType::Color]).await.unwrap().session;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    bench.until(|now| now.session_states.len() == 1).await;
+    assert_eq!(bench.handle.session(never_answered).await.unwrap_err().kind(), Kind::NotFound);
+    tokio::time::advance(Duration::from_secs(1800)).await;
+    bench.until(|now| now.session_states.is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_requester_that_goes_away_leaves_no_session() {
+    let bench = Bench::new(|_| {}).await;
+    bench.media.hold_offers(true);
+    let request = bench.request(&[StreamType::Color]);
+    let handle = bench.handle.clone();
+    let asking = tokio::spawn(async move { handle.offer(request).await });
+    bench.until(|now| !now.session_states.is_empty()).await;
+    while bench.media.open_sessions().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    asking.abort();
+    let _ = asking.await;
+    let session = bench.media.open_sessions()[0].clone();
+    let offer = crate::media::LocalOffer { sdp: "v=0".into(), candidates: vec![] };
+    bench.media.emit(MediaEvent::Offer { session, result: Ok(offer) });
+    bench.until(|now| now.session_states.is_empty()).await;
+}
+
+#[tokio::test]
+async fn shutdown_answers_everyone() {
+    let bench = Bench::new(|_| {}).await;
+    let session = bench.connect(&[StreamType::Color]).await;
+    bench.media.hold_offers(true);
+    let (handle, request) = (bench.handle.clone(), bench.request(&[StreamType::Color]));
+    let parked = tokio::spawn(async move { handle.offer(request).await });
+    bench.until(|now| now.session_states.len() == 2).await;
+    bench.handle.shutdown().await;
+    assert!(matches!(parked.await.unwrap().unwrap_err().kind(), Kind::Unavailable { .. }));
+    assert!(bench.media.calls().contains(&Call::Close(session)));
+    assert_eq!(bench.media.calls().last(), Some(&Call::Shutdown));
+    assert!(matches!(bench.offer(&[StreamType::Color]).await.unwrap_err().kind(), Kind::Unavailable { .. }));
+}
+
+#[tokio::test]
+async fn the_codecs_asked_for_reach_the_media_side() {
+    let bench = Bench::new(|_| {}).await;
+    let mut request = bench.request(&[StreamType::Color]);
+    request.codecs = Some(vec![Codec::VP8]);
+    bench.handle.offer(request).await.unwrap();
+    let opened = bench.media.calls().into_iter().find_map(|call| match call {
+        Call::Open(_, streams, codecs) => Some((streams, codecs)),
+        _ => None,
+    });
+    assert_eq!(opened, Some((vec![StreamType::Color], vec![Codec::VP8])));
+}
