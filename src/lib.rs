@@ -1,6 +1,7 @@
 //! Gets an Intel RealSense depth camera into many browsers at once: each stream is encoded once with GStreamer and
 //! fanned out to every WebRTC session. `main.rs` is the program; everything it does lives here.
 
+pub mod app;
 pub mod camera;
 pub mod config;
 pub mod core;

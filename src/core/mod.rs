@@ -3,6 +3,7 @@
 
 pub mod candidate;
 pub mod colormap;
+pub mod geometry;
 pub mod plan;
 pub mod profile;
 pub mod sessions;

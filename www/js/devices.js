@@ -79,10 +79,9 @@ export class Devices extends EventTarget {
           this.#tell();
         },
       }),
-      el('span', { class: 'device-text' },
-        el('span', { class: 'device-name' }),
-        el('span', { class: 'device-facts' })),
-      el('span', { class: 'badge' }));
+      el('span', { class: 'device-name' }),
+      el('span', { class: 'badge' }),
+      el('span', { class: 'device-facts' }));
   }
 }
 

@@ -5,8 +5,8 @@ import { byId, el, setText } from './dom.js';
 /** Samples kept for the curve. */
 const HISTORY = 90;
 const KINDS = [
-  { type: 'gyro', name: 'Gyro', unit: 'rad/s', range: 2 },
-  { type: 'accel', name: 'Acceleration', unit: 'm/s²', range: 12 },
+  { type: 'gyro', name: 'Gyro', unit: 'rad/s', range: 0.5 },
+  { type: 'accel', name: 'Accelerometer', unit: 'm/s²', range: 12 },
 ];
 const AXES = ['x', 'y', 'z'];
 
@@ -14,7 +14,7 @@ const AXES = ['x', 'y', 'z'];
 export class Imu {
   #rows = new Map();
   #empty = el('p', { class: 'note' }, 'No motion data yet: it comes while the camera streams.');
-  #lastAt = 0;
+  #lastAt = Number.NEGATIVE_INFINITY;
 
   constructor() {
     const root = byId('imu');

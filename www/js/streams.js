@@ -70,19 +70,20 @@ export class Streams extends EventTarget {
 
   /** Fixes the selects of streams that run already, since later viewers get what runs. @param {any[]} configs */
   running(configs) {
+    let some = false;
     for (const offer of this.#offers) {
       const row = this.#row(offer.type);
       const config = configs.find((c) => c.stream_type === offer.type);
-      const hint = /** @type {HTMLElement} */ (row.querySelector('.stream-hint'));
+      row.title = config ? `${streamName(offer.type)} runs at ${profileText({ ...config.resolution, framerate: config.framerate })}.` : '';
       for (const select of row.querySelectorAll('select')) select.disabled = Boolean(config);
-      if (!config) {
-        showText(hint, '');
-        continue;
-      }
+      if (!config) continue;
+      some = true;
       const { resolution, framerate } = config;
       this.#select(row, 'size').value = `${resolution.width}x${resolution.height}`;
       this.#select(row, 'rate').value = String(framerate);
-      showText(hint, `Running at ${profileText({ ...resolution, framerate })}; it can be changed when nobody watches.`);
+    }
+    if (this.#offers.length > 0) {
+      showText(this.#note, some ? 'A stream that runs keeps its size and rate until nobody watches it.' : '');
     }
   }
 
@@ -131,7 +132,6 @@ export class Streams extends EventTarget {
     setText(label.lastElementChild ?? label, name);
     return el('div', { class: 'stream' }, label,
       select('resolution', 'size', offer.resolutions.map(([w, h]) => [`${w}x${h}`, `${w}×${h}`]), size && `${size[0]}x${size[1]}`),
-      select('frames per second', 'rate', offer.rates.map((fps) => [String(fps), `${fps} fps`]), rate && String(rate)),
-      el('p', { class: 'stream-hint note', hidden: true }));
+      select('frames per second', 'rate', offer.rates.map((fps) => [String(fps), `${fps} fps`]), rate && String(rate)));
   }
 }

@@ -53,7 +53,7 @@ impl Backdrop {
         let see = |x: f32, y: f32| {
             let (dx, dy) = view.direction(x, y);
             let hit = scene::cast(eye, scene::direction(dx, dy));
-            (hit, pack(&scene::light(&hit, eye), infrared))
+            (hit, pack(&scene::light(&hit, eye, infrared), infrared))
         };
         let right_eye = scene::eye(BASELINE_M);
         let left = view.viewpoint == Viewpoint::Left;
@@ -85,7 +85,7 @@ impl Backdrop {
             }
             for x in 0..width {
                 let at = y * width + x;
-                let differs = |other: usize| ids[at] != ids[other] || contrast(&first[at], &first[other]);
+                let differs = |other: usize| ids[at] != ids[other] || contrast(&first[at], &first[other], infrared);
                 let edge = (x > 0 && differs(at - 1))
                     || (x + 1 < width && differs(at + 1))
                     || (y > 0 && differs(at - width))
@@ -160,9 +160,10 @@ fn is_hidden(view: &View, x: usize, hit: &Hit, right_eye: V3) -> bool {
     (x as f32) < disparity || scene::blocked(hit.point + hit.normal.scaled(2e-3), right_eye)
 }
 
-fn contrast(a: &Sample, b: &Sample) -> bool {
-    // 1/64 of full brightness, or a quarter of the darker one.
-    (0..3).any(|i| a[i].abs_diff(b[i]) > 256 + a[i].min(b[i]) / 8)
+/// Whether two neighbours differ enough for the border between them to need smoothing: by 1/64 of full brightness plus
+/// an eighth of the darker one. Dots are soft by themselves and do not count.
+fn contrast(a: &Sample, b: &Sample, infrared: bool) -> bool {
+    (0..if infrared { 1 } else { 3 }).any(|i| a[i].abs_diff(b[i]) > 256 + a[i].min(b[i]) / 8)
 }
 
 fn pack(light: &Light, infrared: bool) -> Sample {
@@ -219,10 +220,10 @@ impl<'a> Overlay<'a> {
                 cover = ((BALL_RADIUS_M - off2.sqrt()) / pixel + 0.5).clamp(0.0, 1.0);
             }
             if cover >= 1.0 {
-                return pack(&self.ball.light(self.eye + dir.scaled(hit), self.eye), self.infrared);
+                return pack(&self.ball.light(self.eye + dir.scaled(hit), self.eye, self.infrared), self.infrared);
             }
         }
-        let shadow = self.ball.shadow(point);
+        let shadow = if still[3] == 0 { 0.0 } else { self.ball.shadow(point) };
         let mut out = still;
         if shadow > 0.0 {
             let keep = 1.0 - shadow * f32::from(still[3]) / UNIT;
@@ -230,7 +231,7 @@ impl<'a> Overlay<'a> {
             shaded.iter_mut().for_each(|v| *v = (f32::from(*v) * keep) as u16);
         }
         if cover > 0.0 {
-            let ball = pack(&self.ball.light(nearest, self.eye), self.infrared);
+            let ball = pack(&self.ball.light(nearest, self.eye, self.infrared), self.infrared);
             for (v, b) in out.iter_mut().zip(ball) {
                 *v = (f32::from(*v) * (1.0 - cover) + f32::from(b) * cover) as u16;
             }

@@ -64,7 +64,7 @@ impl DepthPicture {
         for y in 0..height {
             for x in 0..width {
                 let at = y * width + x;
-                let wanted = (0.010 + 0.030 * noise::blotches(x, y, size, 1)) * self.look.caution;
+                let wanted = (0.015 + 0.045 * noise::blotches(x, y, size, 1)) * self.look.caution;
                 let spare = texture.at(x, y) * self.look.contrast / wanted;
                 if self.backdrop.hidden[at] || spare < 1.0 {
                     continue;
@@ -141,13 +141,13 @@ impl DepthPicture {
         }
         for y in area.top..area.bottom {
             let noise = Noise::get().gauss(frame, y);
-            for x in area.left..area.right {
+            for (x, gauss) in noise.iter().enumerate().take(area.right).skip(area.left) {
                 let value = match overlay.depth(x, y) {
                     BallDepth::Untouched => continue,
                     BallDepth::Hole => 0,
                     BallDepth::At(z) => {
                         let sigma = (self.error_mm(z, MOVING_PX) * 4.0).min(255.0) as u8;
-                        noisy((z * 1000.0) as u16, sigma, noise[x])
+                        noisy((z * 1000.0) as u16, sigma, *gauss)
                     }
                 };
                 let at = (y * width + x) * 2;

@@ -43,7 +43,7 @@ const LUT: usize = 4096;
 
 struct ColorTone {
     rgb: [Vec<u8>; 3],
-    luma: [u8; 256],
+    luma: Vec<u8>,
     /// Chroma rotation and scale, 8 bits of fraction: (cos, sin) * saturation.
     chroma: (i32, i32),
 }
@@ -54,11 +54,8 @@ impl ColorTone {
             let signal = |i: usize| (i as f32 / 1024.0 * look.exposure * white * 1.05).powf(look.gamma);
             (0..LUT).map(|i| (soft_clip(signal(i)) * 255.0) as u8).collect()
         });
-        let mut luma = [0; 256];
-        for (i, out) in luma.iter_mut().enumerate() {
-            let value = (i as f32 / 255.0 - 0.5) * look.contrast + 0.5 + look.brightness;
-            *out = (value.clamp(0.0, 1.0) * 255.0) as u8;
-        }
+        let contrasted = |i: i32| (i as f32 / 255.0 - 0.5) * look.contrast + 0.5 + look.brightness;
+        let luma = (0..256).map(|i| (contrasted(i).clamp(0.0, 1.0) * 255.0) as u8).collect();
         let scaled = |v: f32| (v * look.saturation * 256.0) as i32;
         Self { rgb, luma, chroma: (scaled(look.hue.cos()), scaled(look.hue.sin())) }
     }

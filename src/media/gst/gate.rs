@@ -17,8 +17,9 @@ const MAX_QUEUED: u64 = 15;
 const RESUME_QUEUED: u64 = 2;
 /// How often at most a waiting session asks for a key frame.
 const ASK_AGAIN_MS: u64 = 500;
-/// Least milliseconds between two key frames of an encoder, however many viewers ask; the encoder's own
-/// `min-force-key-unit-interval` in the shipped pipeline files is the same.
+/// Least milliseconds between two key frames of an encoder, however many viewers ask. The encoder's own
+/// `min-force-key-unit-interval` cannot do it: on 1.22.0 it compares with x264's timestamps, which start at 1000 hours, and
+/// holds back every request after the first (`GST_DEBUG=videoencoder:5` says "throttling").
 const KEY_FRAME_INTERVAL_MS: u64 = 200;
 
 /// Asks an encoder for key frames, no more often than it should; outlives the encoder's restarts.

@@ -1,0 +1,163 @@
+//! Builds the whole server from a configuration and takes it down in order. Owns every long-lived part; decides nothing.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    camera::{
+        Backend,
+        hub::FrameHub,
+        manager::{self, CameraHandle},
+        sim::SimBackend,
+    },
+    config::Config,
+    error::{Error, Result},
+    http,
+    media::{self, Media},
+    process,
+    session::{self, Event, Handle, Parts},
+};
+
+/// How long device threads may take to end. With the media side's 3 s this keeps the whole shutdown under 5 s.
+const CAMERA_SHUTDOWN: Duration = Duration::from_millis(1000);
+/// How long open HTTP connections may take to end once everything else is down.
+const HTTP_SHUTDOWN: Duration = Duration::from_millis(800);
+/// How often freed memory is given back to the system.
+const TRIM: Duration = Duration::from_secs(60);
+
+/// A running server.
+pub struct App {
+    address: SocketAddr,
+    handle: Handle,
+    cameras: CameraHandle,
+    stop_http: CancellationToken,
+    http: JoinHandle<Result<()>>,
+    actor: JoinHandle<()>,
+    trimmer: JoinHandle<()>,
+}
+
+impl App {
+    /// Starts everything: media, cameras, the session actor, HTTP.
+    ///
+    /// # Errors
+    /// Unavailable when the address cannot be bound, Internal when a part cannot start.
+    pub async fn start(config: Config) -> Result<Self> {
+        let config = Arc::new(config);
+        let listener = TcpListener::bind(config.server.listen).await.map_err(|error| {
+            Error::unavailable(format!(
+                "Cannot listen on {}: {error}. Stop what uses it, or choose another address with --listen.",
+                config.server.listen
+            ))
+        })?;
+        let address = listener.local_addr().map_err(|error| Error::internal(error.to_string()))?;
+
+        let hub = Arc::new(FrameHub::default());
+        let (sender, events) = mpsc::unbounded_channel();
+        let to_actor = sender.clone();
+        // An actor that is gone needs no events; that happens only while shutting down.
+        let media_events = Arc::new(move |event| drop(to_actor.send(Event::Media(event))));
+        let media: Arc<dyn Media> = {
+            let (config, hub) = (config.clone(), hub.clone());
+            // Warming up the first webrtcbin takes up to a second.
+            tokio::task::spawn_blocking(move || media::gst::start(config, hub, media_events))
+                .await
+                .map_err(|error| Error::internal(error.to_string()))??
+        };
+
+        let mut backends: Vec<Arc<dyn Backend>> = Vec::new();
+        if config.camera.sim_cameras > 0 {
+            warn!(
+                "no camera hardware is used: {} simulated D435I camera(s) deliver the pictures",
+                config.camera.sim_cameras
+            );
+            backends.push(Arc::new(SimBackend::new(config.camera.sim_cameras)));
+        }
+        let timing = manager::Timing {
+            reply: Duration::from_secs(config.camera.start_timeout_s),
+            stall: Duration::from_secs(config.camera.stall_timeout_s),
+        };
+        let camera_events = Arc::new(move |event| drop(sender.send(Event::Camera(event))));
+        let cameras = manager::start(backends, hub.clone(), camera_events, timing)?;
+
+        let (handle, actor) = session::spawn(Parts { config, hub, cameras: cameras.clone(), media, events });
+        let stop_http = CancellationToken::new();
+        let http = tokio::spawn(http::serve(listener, handle.clone(), stop_http.clone()));
+        let trimmer = tokio::spawn(trim());
+        info!(%address, "ready");
+        Ok(Self { address, handle, cameras, stop_http, http, actor, trimmer })
+    }
+
+    /// The address that it really listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The door to the session actor.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Takes everything down: no new requests, sessions told and closed, encoders freed, cameras closed. Under 5 s.
+    pub async fn shutdown(self) {
+        // HTTP first, so that no request starts what is being stopped; its open connections end while the rest goes down.
+        self.stop_http.cancel();
+        self.handle.shutdown().await;
+        if let Err(error) = self.actor.await {
+            warn!(%error, "the session actor did not end well");
+        }
+        // Cameras after the media side, so that no encoder waits for a frame that cannot come.
+        let cameras = self.cameras;
+        let closed = tokio::task::spawn_blocking(move || cameras.shutdown(CAMERA_SHUTDOWN));
+        if let Err(error) = closed.await {
+            warn!(%error, "the cameras did not close well");
+        }
+        self.trimmer.abort();
+        match tokio::time::timeout(HTTP_SHUTDOWN, self.http).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => warn!(error = error.for_log(), "HTTP did not end well"),
+            Ok(Err(error)) => warn!(%error, "HTTP did not end well"),
+            Err(_) => warn!("HTTP connections were still open and are cut"),
+        }
+        info!("stopped");
+    }
+}
+
+/// Says who can reach the server, and how to change that.
+pub fn describe_reach(address: SocketAddr, token: &str) -> String {
+    match address.ip() {
+        ip if ip.is_loopback() => format!(
+            "Only this machine can reach it. For others on the network: --listen 0.0.0.0:{} (then anyone there may watch, \
+             unless server.token is set).",
+            address.port()
+        ),
+        ip => {
+            let who = if token.is_empty() {
+                "ANYONE who can reach this machine may watch and control the camera; set server.token to require a token"
+            } else {
+                "Clients need the token"
+            };
+            let at = match ip {
+                IpAddr::V4(ip) if ip.is_unspecified() => "every address of this machine".to_owned(),
+                IpAddr::V6(ip) if ip.is_unspecified() => "every address of this machine".to_owned(),
+                ip => ip.to_string(),
+            };
+            format!("Open to the network on {at}. {who}.")
+        }
+    }
+}
+
+async fn trim() {
+    let mut tick = tokio::time::interval(TRIM);
+    loop {
+        tick.tick().await;
+        // A failed join means shutdown; the next tick does not come then.
+        let _ = tokio::task::spawn_blocking(process::trim_memory).await;
+    }
+}
