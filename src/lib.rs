@@ -9,4 +9,5 @@ pub mod http;
 pub mod media;
 pub mod model;
 pub mod probe;
+pub mod process;
 pub mod session;

@@ -1,5 +1,7 @@
 //! The probe's receiver against a WebRTC sender that lives in the same test: what it counts is what was sent.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     net::UdpSocket,
     sync::{

@@ -3,8 +3,8 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
-    sync::{Arc, Mutex, MutexGuard, Once, PoisonError},
+    net::{IpAddr, SocketAddr, UdpSocket},
+    sync::{Arc, Once},
     time::{Duration, Instant},
 };
 
@@ -16,13 +16,17 @@ use str0m::{
     net::{Protocol, Receive},
     rtp::Ssrc,
 };
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinHandle,
-};
+use tokio::sync::mpsc;
 
-pub use super::assemble::{AccessUnit, StreamStats};
-use super::assemble::{Assembler, Outcome, Packet};
+pub use super::{
+    assemble::{AccessUnit, StreamStats},
+    handle::{Handle, Phase, Stats},
+};
+use super::{
+    assemble::{Assembler, Outcome, Packet},
+    handle::{Command, Shared},
+    sdp::{is_media, local_address, m_lines, remote_candidates},
+};
 use crate::{
     error::{Error, Result},
     model::Codec,
@@ -70,38 +74,6 @@ impl Default for Options {
     }
 }
 
-/// Where the connection stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// ICE or DTLS is not up yet.
-    Connecting,
-    /// DTLS is up.
-    Connected,
-    /// ICE lost the server.
-    Disconnected,
-    /// Closed by either side, or vanished.
-    Closed,
-}
-
-/// What a receiver has seen so far.
-#[derive(Debug, Clone)]
-pub struct Stats {
-    /// When the answer was made.
-    pub started_at: Instant,
-    /// Where the connection stands.
-    pub phase: Phase,
-    /// When DTLS came up.
-    pub connected_at: Option<Instant>,
-    /// When the connection ended.
-    pub closed_at: Option<Instant>,
-    /// Whether it was the server that closed.
-    pub closed_by_server: bool,
-    /// Media packets dropped on purpose.
-    pub dropped: u64,
-    /// One per m-line, in SDP order.
-    pub streams: Vec<StreamStats>,
-}
-
 /// A receiver that has made its answer and waits to be spawned.
 pub struct Receiver {
     rtc: Rtc,
@@ -113,61 +85,6 @@ pub struct Receiver {
     codecs: HashMap<u8, Codec>,
     last_pli: Vec<Option<Instant>>,
     random: u64,
-}
-
-struct Shared {
-    state: Mutex<State>,
-    changed: watch::Sender<u64>,
-}
-
-struct State {
-    started_at: Instant,
-    phase: Phase,
-    connected_at: Option<Instant>,
-    closed_at: Option<Instant>,
-    closed_by_server: bool,
-    dropped: u64,
-    streams: Vec<Assembler>,
-}
-
-enum Command {
-    Keyframe(usize),
-    Close,
-    FallSilent,
-    Vanish,
-}
-
-/// The door to a running receiver. Dropping it ends the receiver the way a killed process ends: without good-bye.
-pub struct Handle {
-    commands: mpsc::Sender<Command>,
-    shared: Arc<Shared>,
-    changed: watch::Receiver<u64>,
-    task: JoinHandle<()>,
-    local: SocketAddr,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Every critical section leaves the counters whole, so a poisoned lock is still usable.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn stats(&self) -> Stats {
-        let state = self.lock();
-        Stats {
-            started_at: state.started_at,
-            phase: state.phase,
-            connected_at: state.connected_at,
-            closed_at: state.closed_at,
-            closed_by_server: state.closed_by_server,
-            dropped: state.dropped,
-            streams: state.streams.iter().map(|stream| stream.stats().clone()).collect(),
-        }
-    }
-
-    fn notify(&self) {
-        self.changed.send_modify(|version| *version = version.wrapping_add(1));
-    }
 }
 
 impl Receiver {
@@ -225,21 +142,11 @@ impl Receiver {
             codecs: payload_types(&rtc),
             rtc,
             last_pli: vec![None; streams.len()],
-            // An xorshift never leaves zero.
-            random: options.drop_seed.max(1),
+            // Spread over all bits (the golden ratio's), or small seeds begin with a row of small numbers; odd, because an
+            // xorshift never leaves zero.
+            random: options.drop_seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             options,
-            shared: Arc::new(Shared {
-                state: Mutex::new(State {
-                    started_at: now,
-                    phase: Phase::Connecting,
-                    connected_at: None,
-                    closed_at: None,
-                    closed_by_server: false,
-                    dropped: 0,
-                    streams,
-                }),
-                changed: watch::Sender::new(0),
-            }),
+            shared: Arc::new(Shared::new(now, streams)),
         };
         Ok((receiver, answer, candidates))
     }
@@ -450,126 +357,6 @@ impl Receiver {
     }
 }
 
-impl Handle {
-    /// Everything seen so far.
-    pub fn stats(&self) -> Stats {
-        self.shared.stats()
-    }
-
-    /// Waits until `wanted` holds and gives the stats at that moment; `Err` with the last ones when the time is up or the
-    /// receiver ended first.
-    ///
-    /// # Errors
-    /// The stats that did not satisfy `wanted`.
-    pub async fn wait(&self, limit: Duration, wanted: impl Fn(&Stats) -> bool) -> std::result::Result<Stats, Stats> {
-        let end = tokio::time::Instant::now() + limit;
-        let mut changed = self.changed.clone();
-        loop {
-            changed.borrow_and_update();
-            let stats = self.stats();
-            if wanted(&stats) {
-                return Ok(stats);
-            }
-            if !matches!(tokio::time::timeout_at(end, changed.changed()).await, Ok(Ok(()))) {
-                let stats = self.stats();
-                return if wanted(&stats) { Ok(stats) } else { Err(stats) };
-            }
-        }
-    }
-
-    /// The longest time between two frames of any stream since the last call, open gaps included; starts anew.
-    pub fn take_longest_gap(&self) -> Duration {
-        let now = Instant::now();
-        self.shared.lock().streams.iter_mut().map(|stream| stream.take_gap(now)).max().unwrap_or_default()
-    }
-
-    /// Asks for a key frame (PLI) on the m-line with this index.
-    pub async fn request_keyframe(&self, stream: usize) {
-        let _ = self.commands.send(Command::Keyframe(stream)).await;
-    }
-
-    /// Says good-bye (RTCP BYE, DTLS close_notify) and ends.
-    pub async fn close(self) -> Stats {
-        self.end(Command::Close).await
-    }
-
-    /// Ends like a killed process: no good-bye, the port closed.
-    pub async fn vanish(self) -> Stats {
-        self.end(Command::Vanish).await
-    }
-
-    /// Falls silent like a machine whose cable was pulled: no good-bye, the port stays open until the handle is dropped.
-    pub async fn fall_silent(&self) {
-        let _ = self.commands.send(Command::FallSilent).await;
-    }
-
-    /// The receiver's own address.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local
-    }
-
-    async fn end(self, command: Command) -> Stats {
-        let _ = self.commands.send(command).await;
-        let shared = self.shared.clone();
-        let Self { task, commands, changed, .. } = self;
-        let _ = task.await;
-        drop((commands, changed));
-        shared.stats()
-    }
-}
-
-struct MLine {
-    mid: String,
-    nack: bool,
-}
-
-fn m_lines(sdp: &str) -> Vec<MLine> {
-    let mut lines: Vec<MLine> = Vec::new();
-    for line in sdp.lines().map(str::trim_end) {
-        if line.starts_with("m=") {
-            lines.push(MLine { mid: String::new(), nack: false });
-        } else if let Some(last) = lines.last_mut() {
-            if let Some(mid) = line.strip_prefix("a=mid:") {
-                last.mid = mid.into();
-            }
-            last.nack |= line.starts_with("a=rtcp-fb:") && line.ends_with(" nack");
-        }
-    }
-    lines
-}
-
-/// The UDP addresses an offer's candidates name. Names (mDNS) and TCP are left out.
-fn remote_candidates(sdp: &str) -> Vec<SocketAddr> {
-    let parse = |line: &str| {
-        let mut fields = line.trim().strip_prefix("a=candidate:")?.split_ascii_whitespace().skip(2);
-        let udp = fields.next()?.eq_ignore_ascii_case("udp");
-        let address: IpAddr = fields.nth(1)?.parse().ok()?;
-        let port = fields.next()?.parse().ok()?;
-        udp.then_some(SocketAddr::new(address, port))
-    };
-    sdp.lines().filter_map(parse).collect()
-}
-
-/// The local address to bind so that a candidate can be reached: loopback where there is a loopback candidate, else the
-/// address the system would send from. Loopback when there is no candidate to go by.
-fn local_address(remote: &[SocketAddr]) -> IpAddr {
-    let mut order: Vec<_> = remote.to_vec();
-    order.sort_by_key(|address| (!address.ip().is_loopback(), !address.is_ipv4()));
-    let reach = |address: &SocketAddr| {
-        let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { [0u16; 8].into() };
-        // Connecting a UDP socket sends nothing; it only asks the routing table.
-        let socket = UdpSocket::bind((any, 0)).ok()?;
-        socket.connect(address).ok()?;
-        socket.local_addr().ok().map(|local| local.ip())
-    };
-    order.iter().find_map(reach).unwrap_or(Ipv4Addr::LOCALHOST.into())
-}
-
-/// Whether a datagram is SRTP media, by RFC 5764's first byte and RFC 5761's payload types.
-fn is_media(datagram: &[u8]) -> bool {
-    matches!(datagram, [first, second, ..] if (128..192).contains(first) && !(64..96).contains(&(second & 0x7f)))
-}
-
 fn payload_types(rtc: &Rtc) -> HashMap<u8, Codec> {
     let codec = |codec| match codec {
         RtpCodec::H264 => Some(Codec::H264),
@@ -583,36 +370,6 @@ fn payload_types(rtc: &Rtc) -> HashMap<u8, Codec> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SDP: &str = "v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:video0\r\na=rtcp-fb:96 nack\r\n\
-        a=candidate:1 1 UDP 2015363327 127.0.0.1 40000 typ host\r\n\
-        a=candidate:2 1 TCP 1015022079 127.0.0.1 9 typ host tcptype active\r\n\
-        a=candidate:3 1 udp 2015363327 fe80::1 40001 typ host\r\n\
-        a=candidate:4 1 udp 2015363327 4ba1.local 40002 typ host\r\n\
-        m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:video1\r\na=rtcp-fb:96 nack pli\r\n";
-
-    #[test]
-    fn m_lines_keep_their_order_and_feedback() {
-        let lines = m_lines(SDP);
-        let seen: Vec<_> = lines.iter().map(|line| (line.mid.as_str(), line.nack)).collect();
-        assert_eq!(seen, [("video0", true), ("video1", false)]);
-    }
-
-    #[test]
-    fn only_udp_addresses_are_candidates() {
-        let seen: Vec<_> = remote_candidates(SDP).iter().map(ToString::to_string).collect();
-        assert_eq!(seen, ["127.0.0.1:40000", "[fe80::1]:40001"]);
-        assert_eq!(local_address(&remote_candidates(SDP)), IpAddr::from(Ipv4Addr::LOCALHOST));
-        assert_eq!(local_address(&[]), IpAddr::from(Ipv4Addr::LOCALHOST));
-    }
-
-    #[test]
-    fn media_is_told_from_rtcp_stun_and_dtls() {
-        assert!(is_media(&[0x80, 96, 0]) && is_media(&[0x90, 0xe0, 0]));
-        for other in [&[0x80u8, 200][..], &[0x81, 206], &[0, 1], &[22, 254], &[0x80]] {
-            assert!(!is_media(other), "{other:?}");
-        }
-    }
 
     #[test]
     fn a_bad_offer_is_refused_in_words() {

@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Installs what building and running needs on Debian 12 or newer, as root or through sudo. Quick when all is there.
+#   scripts/install_deps.sh            what start_demo.sh needs
+#   scripts/install_deps.sh --test     also what test.sh needs: browsers, Node.js, linters
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Oldest Rust that builds this (rust-version in Cargo.toml).
+rust_needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+deny_version=0.20.2
+
+packages=(
+  # Building
+  gcc libc6-dev pkg-config ca-certificates curl libssl-dev libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
+  # Running: x264enc is in -ugly, vp8enc in -good, webrtcbin, dtls and srtp in -bad, ICE in -nice
+  gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-nice
+)
+if [ "${1:-}" = --test ]; then
+  packages+=(chromium firefox-esr shellcheck gstreamer1.0-tools procps)
+  # Any Node.js from 18 on serves; Debian's comes in only where there is none.
+  node_major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/') || true
+  if [ "${node_major:-0}" -lt 18 ] || ! command -v npm >/dev/null; then packages+=(nodejs npm); fi
+fi
+
+say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif command -v sudo >/dev/null; then sudo "$@"
+  else
+    echo "Packages are missing and neither root nor sudo is at hand. As root, run: $*" >&2
+    exit 1
+  fi
+}
+
+missing=()
+for package in "${packages[@]}"; do
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+done
+if [ "${#missing[@]}" -gt 0 ]; then
+  say "Installing Debian packages: ${missing[*]}"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi
+
+# True when version $1 is at least version $2.
+at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n1)" = "$2" ]; }
+rust_version() { cargo --version 2>/dev/null | awk '{print $2}'; }
+
+[ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
+if ! at_least "$(rust_version || true)" "$rust_needed"; then
+  say "Installing Rust (at least $rust_needed) with rustup"
+  if ! command -v rustup >/dev/null; then
+    if apt-cache show rustup >/dev/null 2>&1; then
+      as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends rustup
+    else
+      curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --no-modify-path
+      . "$HOME/.cargo/env"
+    fi
+  fi
+  rustup toolchain install stable --profile minimal
+  rustup default stable
+  at_least "$(rust_version)" "$rust_needed" || { echo "Rust $(rust_version) is older than $rust_needed." >&2; exit 1; }
+fi
+
+if [ "${1:-}" = --test ]; then
+  if command -v rustup >/dev/null; then
+    for component in rustfmt clippy; do
+      cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || { say "Adding $component"; rustup component add "$component"; }
+    done
+  fi
+  if ! cargo deny --version >/dev/null 2>&1; then
+    say "Building cargo-deny $deny_version, once (several minutes)"
+    cargo install --quiet --locked cargo-deny --version "$deny_version"
+  fi
+  if [ ! -d tests/browser/node_modules ] || [ tests/browser/package-lock.json -nt tests/browser/node_modules/.package-lock.json ]; then
+    say "Installing the browser drivers from npm"
+    (cd tests/browser && npm ci --no-audit --no-fund --loglevel=error)
+  fi
+fi

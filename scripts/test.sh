@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Everything that must hold, in one command: formatting, lints, docs, licences, unit, REST, Socket.IO, media and end-to-end
+# tests, and real browsers. Installs what it needs first.
+#   scripts/test.sh            all of it
+#   scripts/test.sh quick      without the browsers
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/install_deps.sh --test
+[ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
+. scripts/env.sh
+say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
+
+say "Formatting"
+cargo fmt --check
+say "Shell scripts"
+shellcheck -x scripts/*.sh .ci/run
+say "The core is pure: no GStreamer, tokio, hyper or clock in src/core"
+# Tests there may take a first Instant; everything after it is arithmetic.
+impure=$(grep -rnE '\b(gst|gst_[a-z]+|tokio|hyper|axum)::|SystemTime::now' src/core || true)
+impure+=$(for file in src/core/*.rs; do
+  case $file in *_tests.rs) continue ;; esac
+  awk -v f="$file" '/#\[cfg\(test\)\]/{exit} /Instant::now/{print f":"FNR": "$0}' "$file"
+done)
+if [ -n "$impure" ]; then echo "$impure"; echo "src/core must stay pure." >&2; exit 1; fi
+say "Licences, sources and duplicate dependencies"
+cargo deny --log-level error check licenses sources bans
+say "Lints"
+cargo clippy --locked --all-targets --quiet -- -D warnings
+say "Documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
+say "Tests"
+cargo test --locked --quiet
+if [ "${1:-}" != quick ]; then
+  say "Browsers: Chromium and Firefox"
+  REALSENSE_WEBRTC_BIN="$PWD/target/debug/realsense-webrtc" npm --prefix tests/browser test --silent
+fi
+say "All tests passed"

@@ -1,0 +1,302 @@
+//! The still room as one imager sees it at one size, ray-cast once and shared, and the ball drawn over it each frame.
+//! Owns light and distance per pixel in linear units; what exposure, laser and formats make of them is the painters'.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use super::{
+    optics::{BASELINE_M, View, Viewpoint},
+    scene::{self, BALL_RADIUS_M, Ball, Hit, Light, V3},
+};
+
+/// Fixed-point 1.0 of [`Sample`]; the most is 4.0.
+pub(crate) const UNIT: f32 = 16384.0;
+
+/// Light of one pixel. Colour imager: red, green, blue, lamp's share. Infrared: room light, dots, 0, lamp's share.
+pub(crate) type Sample = [u16; 4];
+
+/// The still room as seen by one imager.
+pub(crate) struct Backdrop {
+    pub(crate) view: View,
+    pub(crate) light: Vec<Sample>,
+    /// Distance along the optical axis in metres.
+    pub(crate) z: Vec<f32>,
+    /// Left imager only: the right imager cannot see this point, so there is no depth.
+    pub(crate) hidden: Vec<bool>,
+}
+
+/// A rectangle of pixels, with even left, top, width and height wherever the picture allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Area {
+    pub(crate) left: usize,
+    pub(crate) top: usize,
+    pub(crate) right: usize,
+    pub(crate) bottom: usize,
+}
+
+impl Backdrop {
+    pub(crate) fn width(&self) -> usize {
+        self.view.intrinsics.width as usize
+    }
+
+    pub(crate) fn height(&self) -> usize {
+        self.view.intrinsics.height as usize
+    }
+
+    /// Casts a ray through every pixel, and four through those at an edge. `None` when told to stop meanwhile.
+    fn cast(view: View, stop: &AtomicBool) -> Option<Self> {
+        let (width, height) = (view.intrinsics.width as usize, view.intrinsics.height as usize);
+        let eye = scene::eye(view.viewpoint.x());
+        let infrared = view.viewpoint != Viewpoint::Color;
+        let see = |x: f32, y: f32| {
+            let (dx, dy) = view.direction(x, y);
+            let hit = scene::cast(eye, scene::direction(dx, dy));
+            (hit, pack(&scene::light(&hit, eye), infrared))
+        };
+        let right_eye = scene::eye(BASELINE_M);
+        let left = view.viewpoint == Viewpoint::Left;
+        let mut this = Self {
+            view,
+            light: Vec::with_capacity(width * height),
+            z: Vec::with_capacity(width * height),
+            hidden: Vec::with_capacity(if left { width * height } else { 0 }),
+        };
+        let mut ids = Vec::with_capacity(width * height);
+        for y in 0..height {
+            if stop.load(Ordering::Relaxed) {
+                return None;
+            }
+            for x in 0..width {
+                let (hit, sample) = see(x as f32, y as f32);
+                this.z.push(hit.t);
+                this.light.push(sample);
+                ids.push(hit.id as u8);
+                if left {
+                    this.hidden.push(is_hidden(&view, x, &hit, right_eye));
+                }
+            }
+        }
+        let first = this.light.clone();
+        for y in 0..height {
+            if stop.load(Ordering::Relaxed) {
+                return None;
+            }
+            for x in 0..width {
+                let at = y * width + x;
+                let differs = |other: usize| ids[at] != ids[other] || contrast(&first[at], &first[other]);
+                let edge = (x > 0 && differs(at - 1))
+                    || (x + 1 < width && differs(at + 1))
+                    || (y > 0 && differs(at - width))
+                    || (y + 1 < height && differs(at + width));
+                if edge {
+                    let mut sum = [0u32; 4];
+                    for (dx, dy) in [(0.125, 0.375), (-0.375, 0.125), (-0.125, -0.375), (0.375, -0.125)] {
+                        let (_, sample) = see(x as f32 + dx, y as f32 + dy);
+                        sum.iter_mut().zip(sample).for_each(|(sum, value)| *sum += u32::from(value));
+                    }
+                    this.light[at] = sum.map(|sum| (sum / 4) as u16);
+                }
+            }
+        }
+        Some(this)
+    }
+
+    /// The room point behind a pixel.
+    fn point(&self, eye: V3, x: usize, y: usize) -> (V3, V3, f32) {
+        let (dx, dy) = self.view.direction(x as f32, y as f32);
+        let dir = scene::direction(dx, dy);
+        let z = self.z[y * self.width() + x];
+        (eye + dir.scaled(z), dir, z)
+    }
+
+    /// Pixels that a sphere can cover.
+    fn area_of(&self, centre: V3, radius: f32) -> Area {
+        let c = scene::to_camera(centre) - V3(self.view.viewpoint.x(), 0.0, 0.0);
+        let i = &self.view.intrinsics;
+        let (near, far) = (c.2 - radius, c.2 + radius);
+        if near < 0.1 {
+            return Area { left: 0, top: 0, right: self.width(), bottom: self.height() };
+        }
+        let low = |v: f32, f: f32, p: f32| ((v - radius) / near).min((v - radius) / far) * f + p - 2.0;
+        let high = |v: f32, f: f32, p: f32| ((v + radius) / near).max((v + radius) / far) * f + p + 3.0;
+        self.clip(low(c.0, i.fx, i.ppx), low(c.1, i.fy, i.ppy), high(c.0, i.fx, i.ppx), high(c.1, i.fy, i.ppy))
+    }
+
+    fn clip(&self, left: f32, top: f32, right: f32, bottom: f32) -> Area {
+        // Float to integer casts saturate: what lies outside becomes an empty area at the border.
+        let even_down = |v: f32, size: usize| (v.floor() as usize & !1).min(size);
+        let even_up = |v: f32, size: usize| ((v.ceil() as usize + 1) & !1).min(size);
+        let (w, h) = (self.width(), self.height());
+        Area { left: even_down(left, w), top: even_down(top, h), right: even_up(right, w), bottom: even_up(bottom, h) }
+    }
+}
+
+impl Area {
+    fn union(self, o: Area) -> Area {
+        if self.is_empty() {
+            return o;
+        }
+        if o.is_empty() {
+            return self;
+        }
+        Area {
+            left: self.left.min(o.left),
+            top: self.top.min(o.top),
+            right: self.right.max(o.right),
+            bottom: self.bottom.max(o.bottom),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.left >= self.right || self.top >= self.bottom
+    }
+}
+
+fn is_hidden(view: &View, x: usize, hit: &Hit, right_eye: V3) -> bool {
+    let disparity = view.intrinsics.fx * BASELINE_M / hit.t;
+    // Out of the right imager's picture, or behind something for it.
+    (x as f32) < disparity || scene::blocked(hit.point + hit.normal.scaled(2e-3), right_eye)
+}
+
+fn contrast(a: &Sample, b: &Sample) -> bool {
+    // 1/64 of full brightness, or a quarter of the darker one.
+    (0..3).any(|i| a[i].abs_diff(b[i]) > 256 + a[i].min(b[i]) / 8)
+}
+
+fn pack(light: &Light, infrared: bool) -> Sample {
+    let fixed = |v: f32| (v * UNIT) as u16;
+    if infrared {
+        [fixed(light.infrared), fixed(light.dots), 0, fixed(light.direct)]
+    } else {
+        [fixed(light.color.0), fixed(light.color.1), fixed(light.color.2), fixed(light.direct)]
+    }
+}
+
+/// The ball over a backdrop at one moment.
+pub(crate) struct Overlay<'a> {
+    backdrop: &'a Backdrop,
+    ball: Ball,
+    eye: V3,
+    infrared: bool,
+}
+
+impl<'a> Overlay<'a> {
+    pub(crate) fn new(backdrop: &'a Backdrop, ball: Ball) -> Self {
+        let viewpoint = backdrop.view.viewpoint;
+        Self { backdrop, ball, eye: scene::eye(viewpoint.x()), infrared: viewpoint != Viewpoint::Color }
+    }
+
+    /// The pixels whose light the ball or its shadow may change.
+    pub(crate) fn lit_area(&self) -> Area {
+        let [ball, shadow] = self.ball.shadow_bounds().map(|(centre, radius)| self.backdrop.area_of(centre, radius));
+        ball.union(shadow)
+    }
+
+    /// The pixels whose depth the ball may change: itself and, left of it, what it hides from the right imager.
+    pub(crate) fn depth_area(&self) -> Area {
+        let area = self.backdrop.area_of(self.ball.centre, BALL_RADIUS_M);
+        let near = (scene::to_camera(self.ball.centre).2 - BALL_RADIUS_M).max(0.1);
+        let reach = (self.backdrop.view.intrinsics.fx * BASELINE_M / near) as usize + 2;
+        Area { left: area.left.saturating_sub(reach) & !1, ..area }
+    }
+
+    /// Light of a pixel.
+    pub(crate) fn light(&self, x: usize, y: usize) -> Sample {
+        let still = self.backdrop.light[y * self.backdrop.width() + x];
+        let (point, dir, z) = self.backdrop.point(self.eye, x, y);
+        // How far the ray passes from the ball's centre, against the size of a pixel there: its share of the pixel.
+        let along = (self.ball.centre - self.eye).dot(dir) / dir.dot(dir);
+        let nearest = self.eye + dir.scaled(along);
+        let off = nearest - self.ball.centre;
+        let off2 = off.dot(off);
+        let mut cover = 0.0;
+        if off2 < (BALL_RADIUS_M * 1.05) * (BALL_RADIUS_M * 1.05) && along < z + BALL_RADIUS_M {
+            let pixel = along / self.backdrop.view.intrinsics.fx;
+            let hit = self.ball.meet(self.eye, dir).unwrap_or(along);
+            if hit < z {
+                cover = ((BALL_RADIUS_M - off2.sqrt()) / pixel + 0.5).clamp(0.0, 1.0);
+            }
+            if cover >= 1.0 {
+                return pack(&self.ball.light(self.eye + dir.scaled(hit), self.eye), self.infrared);
+            }
+        }
+        let shadow = self.ball.shadow(point);
+        let mut out = still;
+        if shadow > 0.0 {
+            let keep = 1.0 - shadow * f32::from(still[3]) / UNIT;
+            let shaded: &mut [u16] = if self.infrared { &mut out[..1] } else { &mut out[..3] };
+            shaded.iter_mut().for_each(|v| *v = (f32::from(*v) * keep) as u16);
+        }
+        if cover > 0.0 {
+            let ball = pack(&self.ball.light(nearest, self.eye), self.infrared);
+            for (v, b) in out.iter_mut().zip(ball) {
+                *v = (f32::from(*v) * (1.0 - cover) + f32::from(b) * cover) as u16;
+            }
+        }
+        out
+    }
+
+    /// What the ball does to the depth of a pixel of the left imager.
+    pub(crate) fn depth(&self, x: usize, y: usize) -> BallDepth {
+        let (point, dir, z) = self.backdrop.point(self.eye, x, y);
+        if let Some(t) = self.ball.meet(self.eye, dir).filter(|t| *t < z) {
+            let hit = self.eye + dir.scaled(t);
+            let facing = (hit - self.ball.centre).dot(dir).abs() / (BALL_RADIUS_M * dir.dot(dir).sqrt());
+            let seen_left_of = (x as f32) < self.backdrop.view.intrinsics.fx * BASELINE_M / t;
+            // At a grazing angle the matcher finds nothing.
+            return if facing < 0.16 || seen_left_of { BallDepth::Hole } else { BallDepth::At(t) };
+        }
+        let right = scene::eye(BASELINE_M);
+        match self.ball.meet(right, point - right) {
+            Some(t) if t < 0.999 => BallDepth::Hole,
+            _ => BallDepth::Untouched,
+        }
+    }
+}
+
+/// What the ball does to a depth pixel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum BallDepth {
+    /// The ball is here, at this distance in metres.
+    At(f32),
+    /// No depth here because of the ball.
+    Hole,
+    /// As without the ball.
+    Untouched,
+}
+
+/// Backdrops that were cast, the latest used last. All simulated cameras look at the same room and share them.
+#[derive(Default)]
+pub(crate) struct Backdrops(Mutex<Vec<Arc<Backdrop>>>);
+
+/// Backdrops kept: three imagers at two sizes. One takes 12 bytes a pixel, 3.7 MB at 640x480.
+const KEPT: usize = 6;
+
+impl Backdrops {
+    /// The backdrop of a view, cast now if need be. `None` when told to stop meanwhile.
+    pub(crate) fn get(&self, view: View, stop: &AtomicBool) -> Option<Arc<Backdrop>> {
+        let find = || {
+            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let at = kept.iter().position(|b| b.view == view)?;
+            let found = kept.remove(at);
+            kept.push(found.clone());
+            Some(found)
+        };
+        if let Some(found) = find() {
+            return Some(found);
+        }
+        // Cast outside the lock: two streams may cast different views at the same time.
+        let cast = Arc::new(Backdrop::cast(view, stop)?);
+        if let Some(found) = find() {
+            return Some(found);
+        }
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= KEPT {
+            kept.remove(0);
+        }
+        kept.push(cast.clone());
+        Some(cast)
+    }
+}

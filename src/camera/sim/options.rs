@@ -1,0 +1,357 @@
+//! The options of the simulated D435I's sensors: ranges as librealsense 2.5x reports them for a D435I, and what their
+//! values make of the pictures. Owns the values; the painters only see the looks made here.
+//!
+//! As in librealsense (`auto_disabling_control`), setting exposure or gain by hand turns auto exposure off, and setting
+//! the white balance turns its automatic off. Only options that this simulator honours are offered.
+
+use std::collections::BTreeMap;
+
+use super::{
+    depth::{DEPTH_UNITS_M, DepthLook},
+    optics::BASELINE_M,
+    picture::{ColorLook, InfraredLook},
+};
+use crate::{
+    error::{Error, Result},
+    model::OptionInfo,
+};
+
+struct Spec {
+    id: &'static str,
+    name: &'static str,
+    description: &'static str,
+    min: f64,
+    max: f64,
+    step: f64,
+    default: f64,
+    units: Option<&'static str>,
+    category: &'static str,
+    read_only: bool,
+    /// Names of the values from `min` on.
+    values: &'static [&'static str],
+    /// The automatic that setting this by hand turns off.
+    automatic: Option<&'static str>,
+}
+
+const BASIC: &str = "Basic Controls";
+const STEREO: &str = "Stereo and Emitter";
+const DEVICE: &str = "Device";
+
+const fn spec(id: &'static str, name: &'static str, category: &'static str, range: [f64; 4]) -> Spec {
+    let [min, max, step, default] = range;
+    Spec {
+        id,
+        name,
+        description: "",
+        min,
+        max,
+        step,
+        default,
+        units: None,
+        category,
+        read_only: false,
+        values: &[],
+        automatic: None,
+    }
+}
+
+impl Spec {
+    const fn about(mut self, description: &'static str) -> Self {
+        self.description = description;
+        self
+    }
+    const fn units(mut self, units: &'static str) -> Self {
+        self.units = Some(units);
+        self
+    }
+    const fn values(mut self, values: &'static [&'static str]) -> Self {
+        self.values = values;
+        self
+    }
+    const fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+    const fn turns_off(mut self, automatic: &'static str) -> Self {
+        self.automatic = Some(automatic);
+        self
+    }
+}
+
+const OFF_ON: &[&str] = &["Off", "On"];
+const AE: &str = "enable-auto-exposure";
+const AWB: &str = "enable-auto-white-balance";
+
+const GLOBAL_TIME: Spec = spec("global-time-enabled", "Global Time Enabled", DEVICE, [0.0, 1.0, 1.0, 1.0])
+    .about("Timestamps in the host's time; off: milliseconds since the device was plugged in")
+    .values(OFF_ON);
+
+static STEREO_MODULE: &[Spec] = &[
+    spec("exposure", "Exposure", BASIC, [1.0, 165_000.0, 1.0, 8500.0])
+        .about("Exposure of the infrared imagers; setting it turns auto exposure off")
+        .units("microseconds")
+        .turns_off(AE),
+    spec("gain", "Gain", BASIC, [16.0, 248.0, 1.0, 16.0])
+        .about("Gain of the infrared imagers; setting it turns auto exposure off")
+        .turns_off(AE),
+    spec(AE, "Enable Auto Exposure", BASIC, [0.0, 1.0, 1.0, 1.0])
+        .about("Sets exposure and gain by itself")
+        .values(OFF_ON),
+    spec("visual-preset", "Visual Preset", STEREO, [0.0, 5.0, 1.0, 1.0])
+        .about("How sure the stereo matcher must be: accuracy gives fewer points, density more")
+        .values(&["Custom", "Default", "Hand", "High Accuracy", "High Density", "Medium Density"]),
+    spec("emitter-enabled", "Emitter Enabled", STEREO, [0.0, 2.0, 1.0, 1.0])
+        .about("The infrared projector; without its dots depth has holes on plain surfaces")
+        .values(&["Off", "Laser", "Laser Auto"]),
+    spec("laser-power", "Laser Power", STEREO, [0.0, 360.0, 30.0, 150.0])
+        .about("Power of the infrared projector while it is on")
+        .units("milliwatts"),
+    spec("depth-units", "Depth Units", STEREO, [0.001, 0.001, 0.0, 0.001])
+        .about("Metres per unit of Z16 frames")
+        .units("meters")
+        .read_only(),
+    spec("stereo-baseline", "Stereo Baseline", STEREO, [50.0, 50.0, 0.0, 50.0])
+        .about("Distance between the infrared imagers")
+        .units("millimeters")
+        .read_only(),
+    spec("asic-temperature", "Asic Temperature", DEVICE, [-40.0, 125.0, 0.0, 38.0])
+        .about("Temperature of the vision processor")
+        .units("celsius")
+        .read_only(),
+    GLOBAL_TIME,
+];
+
+static RGB_CAMERA: &[Spec] = &[
+    spec("exposure", "Exposure", BASIC, [1.0, 10_000.0, 1.0, 156.0])
+        .about("Exposure of the colour imager; setting it turns auto exposure off")
+        .units("100 microseconds")
+        .turns_off(AE),
+    spec("gain", "Gain", BASIC, [0.0, 128.0, 1.0, 64.0])
+        .about("Gain of the colour imager; setting it turns auto exposure off")
+        .turns_off(AE),
+    spec(AE, "Enable Auto Exposure", BASIC, [0.0, 1.0, 1.0, 1.0])
+        .about("Sets exposure and gain by itself")
+        .values(OFF_ON),
+    spec("brightness", "Brightness", BASIC, [-64.0, 64.0, 1.0, 0.0]).about("Lifts or lowers the whole picture"),
+    spec("contrast", "Contrast", BASIC, [0.0, 100.0, 1.0, 50.0]).about("Difference between light and dark"),
+    spec("gamma", "Gamma", BASIC, [100.0, 500.0, 1.0, 300.0]).about("Brightness of the middle tones"),
+    spec("hue", "Hue", BASIC, [-180.0, 180.0, 1.0, 0.0]).about("Turns all colours").units("degrees"),
+    spec("saturation", "Saturation", BASIC, [0.0, 100.0, 1.0, 64.0]).about("Strength of colours; 0 is grey"),
+    spec("white-balance", "White Balance", BASIC, [2800.0, 6500.0, 10.0, 4600.0])
+        .about("Colour temperature that looks white; setting it turns the automatic off. The room's lamp has 4600 K")
+        .units("kelvin")
+        .turns_off(AWB),
+    spec(AWB, "Enable Auto White Balance", BASIC, [0.0, 1.0, 1.0, 1.0])
+        .about("Finds the colour temperature by itself")
+        .values(OFF_ON),
+    spec("backlight-compensation", "Backlight Compensation", BASIC, [0.0, 1.0, 1.0, 0.0])
+        .about("Makes auto exposure favour the dark parts")
+        .values(OFF_ON),
+    GLOBAL_TIME,
+];
+
+static MOTION_MODULE: &[Spec] = &[
+    spec("enable-motion-correction", "Enable Motion Correction", BASIC, [0.0, 1.0, 1.0, 1.0])
+        .about("Takes the sensor's own bias and scale error out of the samples")
+        .values(OFF_ON),
+    GLOBAL_TIME,
+];
+
+/// One sensor's options and their values.
+#[derive(Clone)]
+pub(crate) struct Options {
+    specs: &'static [Spec],
+    values: Vec<f64>,
+}
+
+impl Options {
+    /// The options of sensor 0, 1 or 2 at their defaults.
+    pub(crate) fn of_sensor(sensor: usize) -> Self {
+        let specs = [STEREO_MODULE, RGB_CAMERA, MOTION_MODULE][sensor];
+        Self { specs, values: specs.iter().map(|s| s.default).collect() }
+    }
+
+    /// Every option with its present value; `seconds` of device time drive what the device measures.
+    pub(crate) fn all(&self, seconds: f64) -> Vec<OptionInfo> {
+        (0..self.specs.len()).map(|at| self.info_at(at, seconds)).collect()
+    }
+
+    /// One option with its present value.
+    pub(crate) fn info(&self, id: &str, seconds: f64) -> Result<OptionInfo> {
+        Ok(self.info_at(self.find(id)?, seconds))
+    }
+
+    /// Sets one option.
+    pub(crate) fn set(&mut self, id: &str, value: f64) -> Result<()> {
+        let at = self.find(id)?;
+        let spec = &self.specs[at];
+        if spec.read_only {
+            return Err(Error::invalid(format!("Option '{}' can only be read.", spec.id)));
+        }
+        let steps = (value - spec.min) / spec.step;
+        if !(spec.min..=spec.max).contains(&value) || (steps - steps.round()).abs() > 1e-6 {
+            return Err(Error::invalid(format!(
+                "Option '{}' takes {} to {} in steps of {}; got {value}.",
+                spec.id, spec.min, spec.max, spec.step
+            )));
+        }
+        self.values[at] = value;
+        if let Some(automatic) = spec.automatic {
+            let at = self.find(automatic).expect("the table names an automatic of the same sensor");
+            self.values[at] = 0.0;
+        }
+        Ok(())
+    }
+
+    fn find(&self, id: &str) -> Result<usize> {
+        self.specs.iter().position(|s| s.id == id).ok_or_else(|| {
+            let shown: String = id.chars().take(40).collect();
+            let known: Vec<_> = self.specs.iter().map(|s| s.id).collect();
+            Error::not_found(format!("Unknown option '{shown}'. This sensor has: {}.", known.join(", ")))
+        })
+    }
+
+    fn info_at(&self, at: usize, seconds: f64) -> OptionInfo {
+        let spec = &self.specs[at];
+        let automatic_on = spec.automatic.is_some_and(|id| self.value(id) != 0.0);
+        let current_value = match spec.id {
+            // Warms up from 32 °C to 38 °C with a time constant of five minutes.
+            "asic-temperature" => (38.0 - 6.0 * (-seconds / 300.0).exp()).round(),
+            // What the automatic found: the room's light never changes.
+            _ if automatic_on => spec.default,
+            _ => self.values[at],
+        };
+        let values = spec.values.iter().enumerate();
+        OptionInfo {
+            option_id: spec.id.into(),
+            name: spec.name.into(),
+            description: Some(spec.description.into()),
+            current_value,
+            default_value: spec.default,
+            min_value: Some(spec.min),
+            max_value: Some(spec.max),
+            step: Some(spec.step),
+            units: spec.units.map(Into::into),
+            read_only: spec.read_only,
+            category: spec.category.into(),
+            value_descriptions: (!spec.values.is_empty()).then(|| {
+                values.map(|(i, name)| (format!("{}", spec.min + i as f64), (*name).into())).collect::<BTreeMap<_, _>>()
+            }),
+        }
+    }
+
+    /// A value of an option that this sensor's table has.
+    fn value(&self, id: &str) -> f64 {
+        self.specs.iter().position(|s| s.id == id).map_or(0.0, |at| self.values[at])
+    }
+
+    /// Whether timestamps are in the host's time.
+    pub(crate) fn global_time(&self) -> bool {
+        self.value("global-time-enabled") != 0.0
+    }
+
+    /// Whether motion samples are free of bias.
+    pub(crate) fn motion_correction(&self) -> bool {
+        self.value("enable-motion-correction") != 0.0
+    }
+
+    fn laser(&self) -> f32 {
+        if self.value("emitter-enabled") == 0.0 { 0.0 } else { (self.value("laser-power") / 360.0) as f32 }
+    }
+
+    fn stereo_exposure(&self) -> f32 {
+        if self.value(AE) != 0.0 {
+            return 1.0;
+        }
+        (self.value("exposure") / 8500.0 * self.value("gain") / 16.0) as f32
+    }
+
+    /// How infrared looks now.
+    pub(crate) fn infrared_look(&self) -> InfraredLook {
+        InfraredLook { exposure: self.stereo_exposure(), laser: self.laser() }
+    }
+
+    /// How depth looks now.
+    pub(crate) fn depth_look(&self) -> DepthLook {
+        let caution = match self.value("visual-preset") as u32 {
+            2 => 0.8,
+            3 => 2.4,
+            4 => 0.35,
+            5 => 0.7,
+            _ => 1.0,
+        };
+        let exposure = self.stereo_exposure();
+        DepthLook { laser: self.laser(), caution, contrast: (exposure / 0.15).min(4.0 / exposure).min(1.0) }
+    }
+
+    /// How colour looks now.
+    pub(crate) fn color_look(&self) -> ColorLook {
+        let exposure = if self.value(AE) != 0.0 {
+            if self.value("backlight-compensation") != 0.0 { 1.35 } else { 1.0 }
+        } else {
+            // 32 steps of gain double the light.
+            self.value("exposure") / 156.0 * ((self.value("gain") - 64.0) / 32.0).exp2()
+        };
+        let white = if self.value(AWB) != 0.0 {
+            [1.0; 3]
+        } else {
+            // A lower setting than the lamp's temperature takes the light for bluer than it wants to see: cold picture.
+            let warmth = ((self.value("white-balance") / 4600.0) as f32).powf(0.9);
+            [warmth, 1.0, 1.0 / warmth]
+        };
+        ColorLook {
+            exposure: exposure as f32,
+            white,
+            // The default of 300 stands for the usual 1/2.2.
+            gamma: (300.0 / self.value("gamma") / 2.2) as f32,
+            brightness: (self.value("brightness") / 255.0) as f32,
+            contrast: (self.value("contrast") / 50.0) as f32,
+            saturation: (self.value("saturation") / 64.0) as f32,
+            hue: self.value("hue").to_radians() as f32,
+        }
+    }
+}
+
+const _: () = assert!(DEPTH_UNITS_M == 0.001 && BASELINE_M == 0.05, "the option table repeats both");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn every_default_is_a_value_that_can_be_set() {
+        for sensor in 0..3 {
+            for info in Options::of_sensor(sensor).all(0.0) {
+                let set = Options::of_sensor(sensor).set(&info.option_id, info.default_value);
+                assert_eq!(set.is_ok(), !info.read_only, "{}", info.option_id);
+                assert!((info.min_value.unwrap()..=info.max_value.unwrap()).contains(&info.current_value));
+                assert!(!info.description.unwrap().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn bad_values_are_refused_with_the_range() {
+        let mut options = Options::of_sensor(0);
+        for (id, value) in [("laser-power", 361.0), ("laser-power", -1.0), ("laser-power", 31.0), ("gain", f64::NAN)] {
+            let error = options.set(id, value).unwrap_err();
+            assert_eq!(error.kind(), Kind::Invalid);
+            assert!(error.public().contains(" to ") && error.public().contains(id), "{error}");
+        }
+        assert_eq!(options.set("depth-units", 0.001).unwrap_err().kind(), Kind::Invalid);
+        assert_eq!(options.set("hue", 0.0).unwrap_err().kind(), Kind::NotFound);
+        assert_eq!(options.info("laser-power", 0.0).unwrap().current_value, 150.0);
+    }
+
+    #[test]
+    fn setting_exposure_turns_the_automatic_off_and_the_automatic_resets_it() {
+        let mut options = Options::of_sensor(1);
+        options.set("exposure", 40.0).unwrap();
+        assert_eq!(options.info(AE, 0.0).unwrap().current_value, 0.0);
+        assert!(options.color_look().exposure < 0.3);
+        options.set(AE, 1.0).unwrap();
+        assert_eq!(options.info("exposure", 0.0).unwrap().current_value, 156.0);
+        assert_eq!(options.color_look().exposure, 1.0);
+    }
+}

@@ -1,0 +1,46 @@
+//! The REST routes, by subject. Owns the table of routes, which is also the source of the OpenAPI document: a route that
+//! is not documented cannot be registered. Handlers parse, call the session handle and shape the answer; no more.
+
+mod devices;
+mod responses;
+mod streams;
+mod system;
+mod webrtc;
+
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::docs;
+use crate::session::Handle;
+
+/// Every REST route under its canonical path.
+pub(super) fn routes() -> OpenApiRouter<Handle> {
+    let api = OpenApiRouter::new()
+        .routes(routes!(system::index))
+        .routes(routes!(system::health))
+        .routes(routes!(devices::list))
+        .routes(routes!(devices::refresh))
+        .routes(routes!(devices::get))
+        .routes(routes!(devices::hw_reset))
+        .routes(routes!(devices::sensors))
+        .routes(routes!(devices::sensor))
+        .routes(routes!(devices::options))
+        .routes(routes!(devices::option, devices::set_option))
+        .routes(routes!(streams::start))
+        .routes(routes!(streams::stop))
+        .routes(routes!(streams::status))
+        .routes(routes!(streams::depth_at_pixel))
+        .routes(routes!(streams::depth_range))
+        .routes(routes!(streams::activate_point_cloud))
+        .routes(routes!(streams::deactivate_point_cloud))
+        .routes(routes!(streams::point_cloud_status))
+        .routes(routes!(webrtc::offer))
+        .routes(routes!(webrtc::answer))
+        .routes(routes!(webrtc::add_candidate))
+        .routes(routes!(webrtc::sessions, webrtc::close_all))
+        .routes(routes!(webrtc::session, webrtc::close))
+        .routes(routes!(webrtc::local_candidates))
+        .routes(routes!(webrtc::ice_servers))
+        .routes(routes!(webrtc::stream_references))
+        .routes(routes!(system::inject_fault));
+    OpenApiRouter::with_openapi(docs::description()).nest("/api", api)
+}

@@ -1,0 +1,114 @@
+//! The error responses that routes have in common, as the OpenAPI document names them. Owns no behaviour: the statuses
+//! themselves come from `errors`.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use utoipa::{
+    IntoResponses,
+    openapi::{
+        Content, Ref, RefOr, Response, ResponseBuilder, header::HeaderBuilder, schema::ObjectBuilder, schema::Type,
+    },
+};
+
+fn one(schema: &str, description: &str, example: serde_json::Value) -> RefOr<Response> {
+    let mut content = Content::new(Some(RefOr::Ref(Ref::from_schema_name(schema))));
+    content.example = Some(example);
+    ResponseBuilder::new().description(description).content("application/json", content).build().into()
+}
+
+fn error(description: &str, sentence: &str) -> RefOr<Response> {
+    one("ErrorBody", description, json!({ "detail": sentence }))
+}
+
+fn retry(description: &str, sentence: &str) -> RefOr<Response> {
+    let RefOr::T(mut response) = error(description, sentence) else { unreachable!("error() builds a response") };
+    let header = HeaderBuilder::new()
+        .schema(Some(ObjectBuilder::new().schema_type(Type::Integer)))
+        .description(Some("Seconds after which it is worth trying again."))
+        .build();
+    response.headers.insert("Retry-After".into(), RefOr::T(header));
+    RefOr::T(response)
+}
+
+fn map<const N: usize>(responses: [(u16, RefOr<Response>); N]) -> BTreeMap<String, RefOr<Response>> {
+    responses.into_iter().map(|(status, response)| (status.to_string(), response)).collect()
+}
+
+/// What every route may answer.
+pub(super) struct AnyRoute;
+
+impl IntoResponses for AnyRoute {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        map([
+            (401, error("The token is missing (only when one is configured).", "This server needs a token.")),
+            (403, error("The token is wrong, or the page's origin is not allowed.", "The token is wrong.")),
+            (
+                500,
+                one(
+                    "InternalBody",
+                    "A bug; the log has the details under the request id.",
+                    json!({"detail": "Internal error; …", "request_id": "1f3870be274f"}),
+                ),
+            ),
+            (503, retry("It cannot be done now; try again.", "Device 844212070924 is unplugged.")),
+        ])
+    }
+}
+
+/// What a route that names a device, sensor, option or session may answer as well.
+pub(super) struct Named;
+
+impl IntoResponses for Named {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        map([(404, error("Unknown device, sensor, option or session.", "Device 1 is not known."))])
+    }
+}
+
+/// What a route that takes values may answer as well.
+pub(super) struct Checked;
+
+impl IntoResponses for Checked {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        map([(
+            400,
+            error(
+                "A value that is not possible; the sentence lists what is.",
+                "Invalid stream type 'thermal'. Valid stream types: color, depth, infrared-1, infrared-2.",
+            ),
+        )])
+    }
+}
+
+/// What a route that takes a JSON body may answer as well.
+pub(super) struct WithBody;
+
+impl IntoResponses for WithBody {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let loc = json!({"detail": [{"loc": ["body", "device_id"], "msg": "Field required", "type": "missing"}]});
+        map([
+            (408, error("The body did not arrive in time.", "The body did not arrive within 10 s; send it again.")),
+            (413, error("The body is over 64 KiB.", "The body is larger than 64 KiB, the most this server takes.")),
+            (415, error("The body is not JSON.", "Send the body as JSON.")),
+            (422, one("ValidationBody", "JSON of the wrong shape; `loc` names the field.", loc)),
+        ])
+    }
+}
+
+/// What an offer may answer as well.
+pub(super) struct Limited;
+
+impl IntoResponses for Limited {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        map([(429, retry("The session limit is reached.", "The limit of 100 sessions is reached."))])
+    }
+}
+
+/// What an explicit start may answer as well.
+pub(super) struct Conflicting;
+
+impl IntoResponses for Conflicting {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        map([(409, error("Something else runs; the sentence says what.", "depth runs already at 640x480 at 30 fps."))])
+    }
+}

@@ -1,0 +1,238 @@
+//! Explicit start and stop of a device's streams, depth, and the point cloud switch.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::{
+    super::{
+        errors::ApiResult,
+        extract::JsonBody,
+        requests::StartBody,
+        types::{DepthAtPixel, DepthRange, PointCloudStatus},
+    },
+    responses::{AnyRoute, Checked, Conflicting, Named, WithBody},
+};
+use crate::{
+    camera::Frame,
+    error::Error,
+    model::{DeviceId, PixelFormat, StreamType},
+    session::{Handle, handle::StreamStatus},
+};
+
+/// A depth frame older than this no longer shows what the camera sees: the stream has stalled.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// Start streams without a viewer
+///
+/// The start holds a reference of its own: the streams run until an explicit stop, whoever watches. Starting what runs
+/// already with the same parameters takes the reference and changes nothing else.
+#[utoipa::path(post, path = "/devices/{device_id}/stream/start", tag = "streams", operation_id = "start_stream",
+    params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
+    request_body = StartBody,
+    responses((status = 200, description = "The streams run.", body = StreamStatus),
+        AnyRoute, Named, Checked, Conflicting, WithBody))]
+pub(in super::super) async fn start(
+    State(handle): State<Handle>,
+    Path(device): Path<String>,
+    JsonBody(body): JsonBody<StartBody>,
+) -> ApiResult<Json<StreamStatus>> {
+    let device = DeviceId::new(device);
+    let sensors = handle.sensors(&device).await?;
+    let request = body.parse(&device, &sensors)?;
+    Ok(Json(handle.start(request).await?))
+}
+
+/// Give the explicit start's reference back
+///
+/// Streams that viewers watch go on.
+#[utoipa::path(post, path = "/devices/{device_id}/stream/stop", tag = "streams", operation_id = "stop_stream",
+    params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
+    responses((status = 200, description = "What still runs.", body = StreamStatus), AnyRoute, Named))]
+pub(in super::super) async fn stop(
+    State(handle): State<Handle>,
+    Path(device): Path<String>,
+) -> ApiResult<Json<StreamStatus>> {
+    Ok(Json(handle.stop(DeviceId::new(device)).await?))
+}
+
+/// What a device streams
+#[utoipa::path(get, path = "/devices/{device_id}/stream/status", tag = "streams", operation_id = "stream_status",
+    params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
+    responses((status = 200, description = "What runs.", body = StreamStatus), AnyRoute, Named))]
+pub(in super::super) async fn status(
+    State(handle): State<Handle>,
+    Path(device): Path<String>,
+) -> ApiResult<Json<StreamStatus>> {
+    Ok(Json(handle.status(DeviceId::new(device)).await?))
+}
+
+/// A pixel of the depth picture.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in super::super) struct PixelQuery {
+    /// Column, 0 at the left.
+    #[param(value_type = u32, required = true, example = 320)]
+    x: Option<String>,
+    /// Row, 0 at the top.
+    #[param(value_type = u32, required = true, example = 240)]
+    y: Option<String>,
+}
+
+/// Distance at a pixel
+///
+/// From the newest depth frame; null where the camera measured nothing. 503 while depth does not run.
+#[utoipa::path(get, path = "/devices/{device_id}/stream/depth-at-pixel", tag = "streams",
+    operation_id = "depth_at_pixel",
+    params(("device_id" = String, Path, description = "Serial number", example = "844212070924"), PixelQuery),
+    responses((status = 200, description = "The distance.", body = DepthAtPixel), AnyRoute, Named, Checked))]
+pub(in super::super) async fn depth_at_pixel(
+    State(handle): State<Handle>,
+    Path(device): Path<String>,
+    Query(query): Query<PixelQuery>,
+) -> ApiResult<Json<DepthAtPixel>> {
+    let device = DeviceId::new(device);
+    handle.device(&device).await?;
+    let x = coordinate("x", query.x.as_deref())?;
+    let y = coordinate("y", query.y.as_deref())?;
+    let frame = handle
+        .latest_frame(&device, StreamType::Depth)
+        .filter(|frame| frame.format == PixelFormat::Z16 && frame.size_fits())
+        .ok_or_else(|| {
+            Error::unavailable(format!(
+                "Depth of device {device} does not stream; start it with POST /api/devices/{device}/stream/start \
+                 or watch it, then ask again."
+            ))
+        })?;
+    if frame.captured_at.elapsed() > FRESH {
+        return Err(Error::unavailable(format!("Depth of device {device} has stalled; it is being restarted.")).into());
+    }
+    let depth = depth_at(&frame, x, y)?;
+    Ok(Json(DepthAtPixel { depth, x, y, units: "meters" }))
+}
+
+fn coordinate(name: &str, value: Option<&str>) -> Result<u32, Error> {
+    let Some(text) = value else {
+        return Err(Error::invalid(format!("The parameter '{name}' is missing: give a pixel as ?x=<column>&y=<row>.")));
+    };
+    text.trim().parse().map_err(|_| {
+        let shown: String = text.chars().take(40).collect();
+        Error::invalid(format!("The parameter '{name}' is '{shown}', but a pixel is a whole number from 0 on."))
+    })
+}
+
+/// Metres at a pixel of a Z16 frame whose size fits; `None` for a hole.
+fn depth_at(frame: &Frame, x: u32, y: u32) -> Result<Option<f64>, Error> {
+    let (width, height) = (frame.width, frame.height);
+    if x >= width || y >= height {
+        return Err(Error::invalid(format!(
+            "The pixel ({x}, {y}) lies outside the depth picture of {width}x{height}: x goes from 0 to {}, y from 0 \
+             to {}.",
+            width.saturating_sub(1),
+            height.saturating_sub(1)
+        )));
+    }
+    let at = 2 * (y as usize * width as usize + x as usize);
+    let raw = frame.bytes().get(at..at + 2).map_or(0, |bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
+    // The unit is a short decimal such as 0.001; as f64 from f32 it would print as 0.0010000000474974513.
+    let metres = f64::from(raw) * f64::from(frame.depth_units);
+    Ok((raw != 0).then_some((metres * 1e6).round() / 1e6))
+}
+
+/// The metres that the depth colours run over
+#[utoipa::path(get, path = "/devices/{device_id}/stream/depth-range", tag = "streams", operation_id = "depth_range",
+    params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
+    responses((status = 200, description = "Near and far.", body = DepthRange), AnyRoute, Named))]
+pub(in super::super) async fn depth_range(
+    State(handle): State<Handle>,
+    Path(device): Path<String>,
+) -> ApiResult<Json<DepthRange>> {
+    handle.device(&DeviceId::new(device)).await?;
+    let depth = &handle.config().depth;
+    // Through text, so that 0.3 stays 0.3 on its way from f32 to f64.
+    let exact = |metres: f32| metres.to_string().parse().unwrap_or_else(|_| f64::from(metres));
+    Ok(Json(DepthRange { min_depth: exact(depth.min_m), max_depth: exact(depth.max_m), units: "meters" }))
+}
+
+/// Send the point cloud with the metadata
+///
+/// From now on `metadata_update` carries it while depth streams.
+#[utoipa::path(post, path = "/devices/{device_id}/point_cloud/activate", tag = "point cloud",
+    operation_id = "activate_point_cloud",
+    params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
+    responses((status = 200, description = "It is on.", body = PointCloudStatus), AnyRoute, Named))]
+pub(in super::super) async fn activate_point_cloud(
+    State(handle): State<Handle>,
+    Path(device): Path<String>,
+) -> ApiResult<Json<PointCloudStatus>> {
+    switch_point_cloud(&handle, device, true).await
+}
+
+/// Send no point cloud any more
+#[utoipa::path(post, path = "/devices/{device_id}/point_cloud/deactivate", tag = "point cloud",
+    operation_id = "deactivate_point_cloud",
+    params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
+    responses((status = 200, description = "It is off.", body = PointCloudStatus), AnyRoute, Named))]
+pub(in super::super) async fn deactivate_point_cloud(
+    State(handle): State<Handle>,
+    Path(device): Path<String>,
+) -> ApiResult<Json<PointCloudStatus>> {
+    switch_point_cloud(&handle, device, false).await
+}
+
+async fn switch_point_cloud(handle: &Handle, device: String, active: bool) -> ApiResult<Json<PointCloudStatus>> {
+    let device_id = DeviceId::new(device);
+    handle.set_point_cloud(device_id.clone(), active).await?;
+    Ok(Json(PointCloudStatus { device_id, is_active: active }))
+}
+
+/// Whether the point cloud is sent
+#[utoipa::path(get, path = "/devices/{device_id}/point_cloud/status", tag = "point cloud",
+    operation_id = "point_cloud_status",
+    params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
+    responses((status = 200, description = "On or off.", body = PointCloudStatus), AnyRoute, Named))]
+pub(in super::super) async fn point_cloud_status(
+    State(handle): State<Handle>,
+    Path(device): Path<String>,
+) -> ApiResult<Json<PointCloudStatus>> {
+    let device_id = DeviceId::new(device);
+    handle.device(&device_id).await?;
+    let is_active = handle.snapshot().borrow().point_clouds.contains(&device_id);
+    Ok(Json(PointCloudStatus { device_id, is_active }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Instant};
+
+    use super::*;
+
+    #[test]
+    fn depth_is_metres_and_a_hole_is_nothing() {
+        let frame = Frame {
+            stream: StreamType::Depth,
+            format: PixelFormat::Z16,
+            width: 2,
+            height: 2,
+            data: Arc::new([0u8, 0, 0xd2, 0x04, 1, 0, 0xff, 0xff]),
+            number: 1,
+            timestamp_ms: 0.0,
+            captured_at: Instant::now(),
+            depth_units: 0.001,
+            intrinsics: None,
+        };
+        assert_eq!(depth_at(&frame, 0, 0).expect("inside"), None);
+        assert_eq!(depth_at(&frame, 1, 0).expect("inside"), Some(1.234));
+        assert_eq!(depth_at(&frame, 0, 1).expect("inside"), Some(0.001));
+        assert_eq!(depth_at(&frame, 1, 1).expect("inside"), Some(65.535));
+        for (x, y) in [(2, 0), (0, 2), (u32::MAX, u32::MAX)] {
+            let error = depth_at(&frame, x, y).expect_err("outside");
+            assert!(error.public().contains("2x2"), "{error}");
+        }
+    }
+}

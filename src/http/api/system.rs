@@ -1,0 +1,84 @@
+//! Health, the index, and the simulator's faults.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    super::{
+        errors::{self, ApiResult},
+        extract::JsonBody,
+        requests::FaultBody,
+        types::{HealthBody, Success},
+    },
+    responses::{AnyRoute, Checked, Named, WithBody},
+};
+use crate::{error::RETRY_AFTER, model::DeviceId, session::Handle};
+
+/// What is where
+///
+/// Links to the parts of the API and its description.
+#[utoipa::path(get, path = "", tag = "system", operation_id = "index",
+    responses((status = 200, description = "Links by name.", body = BTreeMap<String, String>), AnyRoute))]
+pub(in super::super) async fn index() -> Json<BTreeMap<&'static str, &'static str>> {
+    Json(BTreeMap::from([
+        ("devices", "/api/devices"),
+        ("docs", "/docs"),
+        ("health", "/api/health"),
+        ("openapi", "/api/openapi.json"),
+        ("page", "/webrtc_demo.html"),
+        ("redoc", "/redoc"),
+        ("sessions", "/api/webrtc/sessions"),
+        ("socket.io", "/socket"),
+        ("version", env!("CARGO_PKG_VERSION")),
+    ]))
+}
+
+/// Is the server well?
+///
+/// Needs no token.
+#[utoipa::path(get, path = "/health", tag = "system", operation_id = "health", security(()),
+    responses(
+        (status = 200, description = "The server is well.", body = HealthBody),
+        (status = 503, description = "No camera backend works; `detail` says why.", body = HealthBody)
+    ))]
+pub(in super::super) async fn health(State(handle): State<Handle>) -> Response {
+    let health = handle.health();
+    let degraded = health.degraded.is_some();
+    let body = HealthBody {
+        status: if degraded { "degraded" } else { "ok" },
+        service: "realsense-api",
+        sdk_version: health.sdk_version,
+        version: env!("CARGO_PKG_VERSION"),
+        detail: health.degraded,
+    };
+    if degraded {
+        let retry = [(header::RETRY_AFTER, errors::retry_after(RETRY_AFTER))];
+        return (StatusCode::SERVICE_UNAVAILABLE, retry, Json(body)).into_response();
+    }
+    Json(body).into_response()
+}
+
+/// Make a simulated camera misbehave
+///
+/// For tests and demonstrations: pulls its cable, stalls it, drops frames, lets it fail to start, lets it deliver frames
+/// of a wrong size. `clear` ends every fault but an unplugged cable, which `replug` ends.
+#[utoipa::path(post, path = "/sim/devices/{device_id}/fault", tag = "simulator", operation_id = "inject_fault",
+    params(("device_id" = String, Path, description = "A simulated device", example = "844212070924")),
+    request_body = FaultBody,
+    responses((status = 200, description = "The fault is in effect.", body = Success),
+        AnyRoute, Named, Checked, WithBody))]
+pub(in super::super) async fn inject_fault(
+    State(handle): State<Handle>,
+    Path(device): Path<String>,
+    JsonBody(body): JsonBody<FaultBody>,
+) -> ApiResult<Json<Success>> {
+    let fault = body.parse()?;
+    handle.inject_fault(&DeviceId::new(device), fault).await?;
+    Ok(Json(Success { success: true }))
+}

@@ -1,0 +1,139 @@
+//! WebRTC sessions: the server offers, the browser answers.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{HeaderMap, header},
+};
+
+use super::{
+    super::{
+        errors::ApiResult,
+        extract::JsonBody,
+        requests::{AnswerBody, CandidateBody, OfferRequestBody},
+        types::{self, ClosedSessions, IceServer, OfferBody, StreamReferences, Success, WebRtcStatus},
+    },
+    responses::{AnyRoute, Checked, Limited, Named, WithBody},
+};
+use crate::{
+    model::{IceCandidate, SessionId},
+    session::Handle,
+};
+
+/// Ask for an offer
+///
+/// Makes a session and starts what it needs. The SDP holds the server's candidates already; answer it within the
+/// configured time. A request that is refused changes nothing.
+#[utoipa::path(post, path = "/webrtc/offer", tag = "webrtc", operation_id = "create_offer",
+    request_body = OfferRequestBody,
+    responses((status = 200, description = "The offer.", body = OfferBody),
+        AnyRoute, Named, Checked, Limited, WithBody))]
+pub(in super::super) async fn offer(
+    State(handle): State<Handle>,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<OfferRequestBody>,
+) -> ApiResult<Json<OfferBody>> {
+    let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    let request = body.parse(user_agent)?;
+    Ok(Json(handle.offer(request).await?.into()))
+}
+
+/// Answer an offer
+#[utoipa::path(post, path = "/webrtc/answer", tag = "webrtc", operation_id = "answer_offer",
+    request_body = AnswerBody,
+    responses((status = 200, description = "The answer is applied.", body = Success),
+        AnyRoute, Named, Checked, WithBody))]
+pub(in super::super) async fn answer(
+    State(handle): State<Handle>,
+    JsonBody(body): JsonBody<AnswerBody>,
+) -> ApiResult<Json<Success>> {
+    body.check()?;
+    handle.answer(SessionId::new(body.session_id), body.sdp).await?;
+    Ok(Json(Success { success: true }))
+}
+
+/// Add a candidate of the browser
+///
+/// May come before the answer: it is kept and applied after it. An empty one means that no more follow.
+#[utoipa::path(post, path = "/webrtc/ice-candidates", tag = "webrtc", operation_id = "add_ice_candidate",
+    request_body = CandidateBody,
+    responses((status = 200, description = "The candidate is taken.", body = Success),
+        AnyRoute, Named, Checked, WithBody))]
+pub(in super::super) async fn add_candidate(
+    State(handle): State<Handle>,
+    JsonBody(body): JsonBody<CandidateBody>,
+) -> ApiResult<Json<Success>> {
+    let session = SessionId::new(&body.session_id);
+    handle.add_candidate(session, body.parse()?).await?;
+    Ok(Json(Success { success: true }))
+}
+
+/// Every session
+#[utoipa::path(get, path = "/webrtc/sessions", tag = "webrtc", operation_id = "list_sessions",
+    responses((status = 200, description = "Sessions.", body = Vec<WebRtcStatus>), AnyRoute))]
+pub(in super::super) async fn sessions(State(handle): State<Handle>) -> ApiResult<Json<Vec<WebRtcStatus>>> {
+    Ok(Json(handle.sessions().await?.into_iter().map(WebRtcStatus::from).collect()))
+}
+
+/// One session
+#[utoipa::path(get, path = "/webrtc/sessions/{session_id}", tag = "webrtc", operation_id = "get_session",
+    params(("session_id" = String, Path, description = "Session")),
+    responses((status = 200, description = "The session.", body = WebRtcStatus), AnyRoute, Named))]
+pub(in super::super) async fn session(
+    State(handle): State<Handle>,
+    Path(session): Path<String>,
+) -> ApiResult<Json<WebRtcStatus>> {
+    Ok(Json(handle.session(SessionId::new(session)).await?.into()))
+}
+
+/// The server's candidates
+///
+/// They are in the offer already; this is for clients that ask for them apart.
+#[utoipa::path(get, path = "/webrtc/sessions/{session_id}/ice-candidates", tag = "webrtc",
+    operation_id = "list_ice_candidates",
+    params(("session_id" = String, Path, description = "Session")),
+    responses((status = 200, description = "Candidates.", body = Vec<IceCandidate>), AnyRoute, Named))]
+pub(in super::super) async fn local_candidates(
+    State(handle): State<Handle>,
+    Path(session): Path<String>,
+) -> ApiResult<Json<Vec<IceCandidate>>> {
+    Ok(Json(handle.local_candidates(SessionId::new(session)).await?))
+}
+
+/// End a session
+///
+/// `success` is false if there was none.
+#[utoipa::path(delete, path = "/webrtc/sessions/{session_id}", tag = "webrtc", operation_id = "close_session",
+    params(("session_id" = String, Path, description = "Session")),
+    responses((status = 200, description = "There is no such session any more.", body = Success), AnyRoute))]
+pub(in super::super) async fn close(
+    State(handle): State<Handle>,
+    Path(session): Path<String>,
+) -> ApiResult<Json<Success>> {
+    Ok(Json(Success { success: handle.close(SessionId::new(session)).await? }))
+}
+
+/// End every session
+#[utoipa::path(delete, path = "/webrtc/sessions", tag = "webrtc", operation_id = "close_all_sessions",
+    responses((status = 200, description = "How many there were.", body = ClosedSessions), AnyRoute))]
+pub(in super::super) async fn close_all(State(handle): State<Handle>) -> ApiResult<Json<ClosedSessions>> {
+    Ok(Json(ClosedSessions { closed_sessions: handle.close_all().await? }))
+}
+
+/// STUN and TURN servers
+///
+/// Ready for `RTCPeerConnection`'s `iceServers`; empty unless the configuration names some.
+#[utoipa::path(get, path = "/webrtc/ice-servers", tag = "webrtc", operation_id = "ice_servers",
+    responses((status = 200, description = "Servers.", body = Vec<IceServer>), AnyRoute))]
+pub(in super::super) async fn ice_servers(State(handle): State<Handle>) -> Json<Vec<IceServer>> {
+    Json(types::ice_servers(&handle.config().webrtc))
+}
+
+/// Who references which stream
+///
+/// A reference is a session that watches, or an explicit start.
+#[utoipa::path(get, path = "/webrtc/stream-references", tag = "webrtc", operation_id = "stream_references",
+    responses((status = 200, description = "References, and what runs.", body = StreamReferences), AnyRoute))]
+pub(in super::super) async fn stream_references(State(handle): State<Handle>) -> ApiResult<Json<StreamReferences>> {
+    Ok(Json(handle.references().await?.into()))
+}

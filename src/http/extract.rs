@@ -1,0 +1,175 @@
+//! Reads request bodies and queries. Owns the rules for JSON (media type, size, time, naming the wrong field);
+//! knows no route.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, StatusCode, header},
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::Segment;
+
+use super::errors::ApiError;
+
+/// Most bytes of a request body. The largest honest one is an SDP answer of a few kilobytes.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// How long a client may take to send its body: generous for 64 KiB, short enough that it holds nothing for long.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A JSON body of type `T`.
+pub struct JsonBody<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+        let declared = is_json(request.headers());
+        let bytes = read_body(request.into_body()).await?;
+        if !declared {
+            return Err(ApiError::Http(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "Send the body as JSON, with the header Content-Type: application/json.".into(),
+            ));
+        }
+        parse(&bytes).map(Self)
+    }
+}
+
+/// Whether the content type is JSON, whatever its charset: JSON is UTF-8 by definition.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+async fn read_body(body: Body) -> Result<axum::body::Bytes, ApiError> {
+    let read = Limited::new(body, MAX_BODY_BYTES).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, read).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => {
+            Err(ApiError::Http(StatusCode::BAD_REQUEST, "The body broke off before its end; send it again.".into()))
+        }
+        Err(_) => Err(ApiError::Http(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("The body did not arrive within {} s; send it again.", BODY_TIMEOUT.as_secs()),
+        )),
+    }
+}
+
+/// The answer to a body over the limit.
+pub(super) fn too_large() -> ApiError {
+    ApiError::Http(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("The body is larger than {} KiB, the most this server takes.", MAX_BODY_BYTES / 1024),
+    )
+}
+
+/// Parses JSON, naming the field that is wrong.
+///
+/// # Errors
+/// 415 for what is no JSON at all, 422 for JSON of the wrong shape.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(ApiError::field(vec!["body".into()], "Field required: the body is empty", "missing"));
+    }
+    // Syntax first, so that a broken text is never reported as a wrong field.
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| {
+        ApiError::Http(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("The body is not valid JSON: {error}."))
+    })?;
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let mut loc = vec![Value::from("body")];
+        loc.extend(error.path().iter().filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(Value::from(*index)),
+            Segment::Map { key } => Some(Value::from(key.as_str())),
+            Segment::Enum { variant } => Some(Value::from(variant.as_str())),
+            Segment::Unknown => None,
+        }));
+        let message = error.inner().to_string();
+        if let Some(name) = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+            loc.push(Value::from(name));
+            return ApiError::field(loc, "Field required", "missing");
+        }
+        let kind = if message.starts_with("invalid type") { "type_error" } else { "value_error" };
+        // serde quotes what it found; a long value must not come back whole.
+        let message: String = message.chars().take(300).collect();
+        ApiError::field(loc, message, kind)
+    })
+}
+
+/// Reads a query's truth value the way FastAPI does.
+///
+/// # Errors
+/// 422 naming the parameter.
+pub(super) fn query_bool(name: &str, value: Option<&str>) -> Result<bool, ApiError> {
+    match value.map(str::trim).unwrap_or("false").to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" | "t" | "y" => Ok(true),
+        "false" | "0" | "no" | "off" | "f" | "n" | "" => Ok(false),
+        _ => Err(ApiError::field(vec!["query".into(), name.into()], "Input should be true or false", "type_error")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Inner {
+        #[serde(rename = "width")]
+        _width: u32,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Outer {
+        #[serde(rename = "list")]
+        _list: Vec<Inner>,
+    }
+
+    fn loc(text: &str) -> (Vec<Value>, String) {
+        match parse::<Outer>(text.as_bytes()) {
+            Err(ApiError::Validation(item)) => (item.loc, item.kind),
+            other => panic!("{text} gave {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_wrong_field_is_named_by_its_path() {
+        assert_eq!(loc("{}"), (vec!["body".into(), "list".into()], "missing".into()));
+        assert_eq!(
+            loc(r#"{"list":[{"width":1},{"width":"x"}]}"#),
+            (vec!["body".into(), "list".into(), 1.into(), "width".into()], "type_error".into())
+        );
+        assert_eq!(
+            loc(r#"{"list":[{}]}"#),
+            (vec!["body".into(), "list".into(), 0.into(), "width".into()], "missing".into())
+        );
+        assert_eq!(loc(" "), (vec!["body".into()], "missing".into()));
+    }
+
+    #[test]
+    fn what_is_no_json_is_an_unsupported_media_type() {
+        for text in ["{", "nope", "\u{0}", "{\"list\":[}", "[1,2"] {
+            let error = parse::<Outer>(text.as_bytes()).expect_err(text);
+            assert!(matches!(error, ApiError::Http(StatusCode::UNSUPPORTED_MEDIA_TYPE, _)), "{text}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn json_is_recognised_whatever_its_charset() {
+        let of = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, value.parse().expect("a header value"));
+            is_json(&headers)
+        };
+        assert!(of("application/json") && of("Application/JSON; charset=utf-8") && of("application/problem+json"));
+        assert!(!of("text/plain") && !of("application/x-www-form-urlencoded") && !of("text/json+x"));
+        assert!(!is_json(&HeaderMap::new()));
+    }
+}

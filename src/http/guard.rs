@@ -1,0 +1,346 @@
+//! What every request passes: request id, time limit, panic barrier, JSON errors (`finish`), who may ask (`Access`),
+//! CORS. Owns no route and no state beyond the configured origins and token.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Json,
+    extract::{Query, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+use serde::Deserialize;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::{
+    errors::{self, InternalBody, InternalFailure},
+    socket::Handshakes,
+};
+use crate::config;
+
+/// Longest that a request may take: above the longest camera start (15 s) with its gathering, and above Socket.IO's long
+/// poll (25 s ping interval plus 20 s).
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(75);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The outermost layer: gives the request an id, ends what takes too long, turns panics and bugs into a 500 that only the
+/// log explains, and gives every error that the framework made the contract's JSON body.
+pub(super) async fn finish(request: Request, next: Next) -> Response {
+    let id = request_id();
+    let method = request.method().clone();
+    // Never the query: it may hold the token.
+    let path = request.uri().path().to_owned();
+    let started = Instant::now();
+    let run = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, run).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => errors::internal(format!("the handler panicked: {}", panic_message(panic.as_ref()))),
+        Err(_) => {
+            tracing::warn!(request = %id, %method, %path, "request ended after {} s", REQUEST_TIMEOUT.as_secs());
+            let mut response = errors::detail(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("The request took longer than {} s; try again.", REQUEST_TIMEOUT.as_secs()),
+            );
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+            response
+        }
+    };
+    if let Some(InternalFailure(log)) = response.extensions_mut().remove::<InternalFailure>() {
+        tracing::error!(request = %id, %method, %path, "internal error: {log}");
+        let detail = format!("Internal error; the server's log has the details under request id {id}.");
+        let body = InternalBody { detail, request_id: id.clone() };
+        response = (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response();
+    } else if !is_socket_path(&path) {
+        response = with_json_error(response, &method);
+    }
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
+    let ms = started.elapsed().as_millis();
+    tracing::debug!(request = %id, %method, %path, status = response.status().as_u16(), ms, "request");
+    response
+}
+
+fn request_id() -> String {
+    let mut id = uuid::Uuid::new_v4().simple().to_string();
+    id.truncate(12);
+    id
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+/// Whether the path is Socket.IO's, whose errors have a format of their own.
+pub(super) fn is_socket_path(path: &str) -> bool {
+    path.strip_prefix(super::socket::PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Gives an error response that is not JSON yet the contract's body. Its other headers (`Allow` …) stay.
+fn with_json_error(response: Response, method: &Method) -> Response {
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    if !is_error || content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/json")) {
+        return response;
+    }
+    let sentence = match status {
+        StatusCode::METHOD_NOT_ALLOWED => {
+            let allow = response.headers().get(header::ALLOW).and_then(|value| value.to_str().ok()).unwrap_or("none");
+            format!("{method} is not allowed here. Allowed: {}.", allow.replace(',', ", "))
+        }
+        StatusCode::NOT_FOUND => "There is nothing here. The API is described at /docs.".to_owned(),
+        StatusCode::BAD_REQUEST => "The request's address does not parse.".to_owned(),
+        _ => format!("{}.", status.canonical_reason().unwrap_or("The request failed")),
+    };
+    let mut replaced = errors::detail(status, sentence);
+    for (name, value) in response.headers() {
+        if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
+            replaced.headers_mut().append(name, value.clone());
+        }
+    }
+    replaced
+}
+
+/// Who may ask.
+pub(super) struct Access {
+    origins: Vec<String>,
+    any_origin: bool,
+    token: String,
+    handshakes: Handshakes,
+}
+
+/// What a request carries as its token.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Credential {
+    /// None is needed, or the right one is there.
+    Good,
+    /// One is needed and none is there.
+    Missing,
+    /// One is there and it is wrong.
+    Wrong,
+}
+
+#[derive(Deserialize)]
+struct TokenQuery {
+    token: Option<String>,
+}
+
+impl Access {
+    pub(super) fn new(server: &config::Server) -> Arc<Self> {
+        Arc::new(Self {
+            origins: server.allowed_origins.iter().map(|origin| normal_origin(origin)).collect(),
+            any_origin: server.allowed_origins.iter().any(|origin| origin.trim() == "*"),
+            token: server.token.clone(),
+            handshakes: Handshakes::new(),
+        })
+    }
+
+    /// CORS: nothing for other origins unless the configuration lists them.
+    pub(super) fn cors(self: &Arc<Self>) -> CorsLayer {
+        let origin = if self.any_origin {
+            AllowOrigin::any()
+        } else {
+            let access = self.clone();
+            AllowOrigin::predicate(move |origin, _| origin.to_str().is_ok_and(|origin| access.is_listed(origin)))
+        };
+        CorsLayer::new()
+            .allow_origin(origin)
+            .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])
+            .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION])
+            .expose_headers([header::RETRY_AFTER, REQUEST_ID])
+            .max_age(Duration::from_secs(600))
+    }
+
+    fn is_listed(&self, origin: &str) -> bool {
+        self.any_origin || self.origins.contains(&normal_origin(origin))
+    }
+
+    /// Whether a page of this origin may change something here.
+    fn may_change(&self, headers: &HeaderMap) -> bool {
+        let Some(origin) = headers.get(header::ORIGIN) else {
+            // No browser: scripts send none, and browsers always do for what could be forged.
+            return true;
+        };
+        let Ok(origin) = origin.to_str() else { return false };
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        self.is_listed(origin) || host.is_some_and(|host| is_same_host(origin, host))
+    }
+
+    /// The token of a request's header or query.
+    pub(super) fn credential(&self, headers: &HeaderMap, uri: &Uri) -> Credential {
+        if self.token.is_empty() {
+            return Credential::Good;
+        }
+        let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+        });
+        let given = bearer.or_else(|| Query::<TokenQuery>::try_from_uri(uri).ok().and_then(|Query(query)| query.token));
+        match given {
+            None => Credential::Missing,
+            Some(given) => self.check_token(&given),
+        }
+    }
+
+    /// Checks a token.
+    pub(super) fn check_token(&self, given: &str) -> Credential {
+        if self.token.is_empty() || same_bytes(given.as_bytes(), self.token.as_bytes()) {
+            Credential::Good
+        } else {
+            Credential::Wrong
+        }
+    }
+}
+
+/// Lets a request through only from an allowed origin and with the right token.
+pub(super) async fn admit(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let socket = is_socket_path(path);
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    // A page elsewhere can open a WebSocket without asking first, hence the check on every request of Socket.IO.
+    if (!reads || socket) && !access.may_change(request.headers()) {
+        return errors::detail(
+            StatusCode::FORBIDDEN,
+            "This page's origin may not control the camera. Add it to allowed_origins in the server's configuration.",
+        );
+    }
+    if needs_token(path) {
+        match access.credential(request.headers(), request.uri()) {
+            Credential::Good => {}
+            // Socket.IO's clients may send it with their connect packet, where `socket` checks it.
+            Credential::Missing if socket => {}
+            Credential::Missing => {
+                let mut response = errors::detail(
+                    StatusCode::UNAUTHORIZED,
+                    "This server needs a token: send it as 'Authorization: Bearer <token>' or as '?token=<token>'.",
+                );
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                return response;
+            }
+            Credential::Wrong => {
+                return errors::detail(StatusCode::FORBIDDEN, "The token is wrong; the server's configuration has it.");
+            }
+        }
+    }
+    if socket && opens_connection(request.uri()) && !access.handshakes.take(Instant::now()) {
+        let mut response = errors::detail(StatusCode::SERVICE_UNAVAILABLE, "Too many new connections; try again.");
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        return response;
+    }
+    next.run(request).await
+}
+
+/// Whether a request of Socket.IO opens a connection: every later one names its connection in `sid`.
+fn opens_connection(uri: &Uri) -> bool {
+    !uri.query().unwrap_or_default().split('&').any(|pair| pair.starts_with("sid="))
+}
+
+/// Health and the API's description are open, as the pages are: they show nothing of the camera.
+fn needs_token(path: &str) -> bool {
+    let api = path == "/api" || path.starts_with("/api/");
+    (api && !matches!(path, "/api" | "/api/health" | "/api/openapi.json")) || is_socket_path(path)
+}
+
+fn normal_origin(origin: &str) -> String {
+    origin.trim().trim_end_matches('/').to_ascii_lowercase()
+}
+
+/// Whether an `Origin` is the one that `Host` names. The scheme is left out of it: a proxy may have ended TLS.
+fn is_same_host(origin: &str, host: &str) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let default_port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+    let bare = |text: &str| {
+        let text = text.to_ascii_lowercase();
+        text.strip_suffix(default_port).map_or(text.clone(), str::to_owned)
+    };
+    bare(authority) == bare(host)
+}
+
+/// Compares in a time that depends on the lengths only.
+fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+    let differing = a.iter().zip(b).fold(0u8, |sum, (x, y)| std::hint::black_box(sum | (x ^ y)));
+    a.len() == b.len() && differing == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(origins: &[&str], token: &str) -> Arc<Access> {
+        Access::new(&config::Server {
+            allowed_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
+            token: token.into(),
+            ..config::Server::default()
+        })
+    }
+
+    #[test]
+    fn only_the_own_host_and_listed_origins_may_change_anything() {
+        let may = |access: &Access, origin: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("cam.local:8000"));
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, origin.parse().expect("a header value"));
+            }
+            access.may_change(&headers)
+        };
+        let own = access(&[], "");
+        assert!(
+            may(&own, None) && may(&own, Some("http://cam.local:8000")) && may(&own, Some("https://CAM.local:8000"))
+        );
+        for origin in ["http://evil.example", "http://cam.local", "http://cam.local:8001", "null", "cam.local:8000"] {
+            assert!(!may(&own, Some(origin)), "{origin}");
+        }
+        let listed = access(&["https://Panel.example/"], "");
+        assert!(may(&listed, Some("https://panel.example")) && !may(&listed, Some("http://panel.example")));
+        assert!(may(&access(&["*"], ""), Some("null")));
+    }
+
+    #[test]
+    fn default_ports_do_not_matter() {
+        assert!(is_same_host("http://a.b", "a.b:80") && is_same_host("https://a.b:443", "a.b"));
+        assert!(!is_same_host("https://a.b", "a.b:80"));
+    }
+
+    #[test]
+    fn a_token_is_found_in_header_and_query() {
+        let access = access(&[], "s3cret&é");
+        let of = |authorization: Option<&str>, uri: &str| {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = authorization {
+                headers.insert(header::AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).expect("a value"));
+            }
+            access.credential(&headers, &uri.parse().expect("a URI"))
+        };
+        assert_eq!(of(None, "/api/devices"), Credential::Missing);
+        assert_eq!(of(None, "/api/devices?token=s3cret%26%C3%A9"), Credential::Good);
+        assert_eq!(of(None, "/api/devices?token=s3cret"), Credential::Wrong);
+        assert_eq!(of(Some("Bearer nope"), "/api/devices?token=s3cret%26%C3%A9"), Credential::Wrong);
+        assert_eq!(of(Some("Basic abc"), "/api/devices"), Credential::Missing);
+    }
+
+    #[test]
+    fn pages_health_and_the_description_need_no_token() {
+        for path in ["/", "/webrtc_demo.html", "/docs", "/redoc", "/api/health", "/api/openapi.json"] {
+            assert!(!needs_token(path), "{path}");
+        }
+        for path in ["/api/devices", "/api/webrtc/offer", "/socket/", "/socket", "/api/health/x"] {
+            assert!(needs_token(path), "{path}");
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! What clients send: the JSON types of request bodies, and how they become the parsed requests of the session handle.
+//! Everything that can be refused without asking the camera is refused here, with a sentence that says what is valid.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+use utoipa::ToSchema;
+
+use crate::{
+    camera::{Fault, StreamConfig},
+    error::{Error, Result},
+    model::{Codec, DeviceId, IceCandidate, PixelFormat, Profile, SensorInfo, StreamType},
+    session::handle::{OfferRequest, StartRequest},
+};
+
+/// Most stream types in one offer: twice what any device has.
+const MAX_STREAMS: usize = 8;
+/// Largest picture side that makes sense for these cameras, in pixels.
+const MAX_SIDE: i64 = 4096;
+/// Highest frame rate that any of these cameras has, in frames per second.
+const MAX_FPS: i64 = 300;
+/// Longest `User-Agent` that is kept, in bytes.
+const MAX_USER_AGENT: usize = 256;
+
+/// Asks for an offer.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "device_id": "844212070924", "stream_types": ["color", "depth"], "codecs": ["video/H264", "video/VP8"],
+    "profiles": {"color": {"width": 640, "height": 480, "framerate": 30}}
+}))]
+pub struct OfferRequestBody {
+    /// Device.
+    pub device_id: String,
+    /// Video streams, in the order their m-lines shall have; duplicates count once.
+    pub stream_types: Vec<String>,
+    /// What the browser can receive, best first (`RTCRtpReceiver.getCapabilities`); absent: H.264, VP8 as fallback.
+    pub codecs: Option<Vec<String>>,
+    /// Wanted size and rate by stream type; counts only for a stream that does not run yet.
+    pub profiles: Option<BTreeMap<String, WantedProfile>>,
+}
+
+/// A wanted size and rate.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+pub struct WantedProfile {
+    /// Width in pixels.
+    #[serde(deserialize_with = "whole")]
+    #[schema(example = 640, minimum = 1, maximum = 4096)]
+    pub width: i64,
+    /// Height in pixels.
+    #[serde(deserialize_with = "whole")]
+    #[schema(example = 480, minimum = 1, maximum = 4096)]
+    pub height: i64,
+    /// Frames per second.
+    #[serde(alias = "fps", deserialize_with = "whole")]
+    #[schema(example = 30, minimum = 1, maximum = 300)]
+    pub framerate: i64,
+}
+
+impl OfferRequestBody {
+    /// Checks everything that needs no camera.
+    ///
+    /// # Errors
+    /// Invalid, naming the valid values.
+    pub(super) fn parse(self, user_agent: Option<&str>) -> Result<OfferRequest> {
+        let mut streams = Vec::new();
+        for text in &self.stream_types {
+            let stream = StreamType::parse_video(text)?;
+            if !streams.contains(&stream) {
+                streams.push(stream);
+            }
+        }
+        if streams.is_empty() {
+            return Err(Error::invalid(format!("No stream type given. Valid stream types: {}.", video_names())));
+        }
+        if self.stream_types.len() > MAX_STREAMS {
+            return Err(Error::invalid(format!("At most {MAX_STREAMS} stream types fit in one offer.")));
+        }
+        let codecs = self.codecs.map(|names| parse_codecs(&names)).transpose()?;
+        let mut profiles = BTreeMap::new();
+        for (name, wanted) in self.profiles.unwrap_or_default() {
+            profiles.insert(StreamType::parse_video(&name)?, wanted.parse(&name)?);
+        }
+        let user_agent = user_agent.map(|text| {
+            let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= MAX_USER_AGENT);
+            text[..end.last().unwrap_or(0)].to_owned()
+        });
+        Ok(OfferRequest { device: DeviceId::new(self.device_id), streams, codecs, profiles, user_agent })
+    }
+}
+
+fn video_names() -> String {
+    StreamType::VIDEO.map(|stream| stream.to_string()).join(", ")
+}
+
+fn parse_codecs(names: &[String]) -> Result<Vec<Codec>> {
+    let mut codecs = Vec::new();
+    for codec in names.iter().filter_map(|name| Codec::from_mime(name)) {
+        if !codecs.contains(&codec) {
+            codecs.push(codec);
+        }
+    }
+    if codecs.is_empty() {
+        let ours: Vec<_> = Codec::ALL.iter().map(|codec| format!("video/{codec}")).collect();
+        return Err(Error::invalid(format!(
+            "None of the codecs in 'codecs' can be sent. This server sends {}.",
+            ours.join(", ")
+        )));
+    }
+    Ok(codecs)
+}
+
+impl WantedProfile {
+    fn parse(self, what: &str) -> Result<Profile> {
+        let what: String = what.chars().take(40).collect();
+        if !(1..=MAX_SIDE).contains(&self.width) || !(1..=MAX_SIDE).contains(&self.height) {
+            return Err(Error::invalid(format!(
+                "The size {}x{} of '{what}' is out of range: width and height go from 1 to {MAX_SIDE}.",
+                self.width, self.height
+            )));
+        }
+        if !(1..=MAX_FPS).contains(&self.framerate) {
+            return Err(Error::invalid(format!(
+                "The framerate {} of '{what}' is out of range: it goes from 1 to {MAX_FPS}.",
+                self.framerate
+            )));
+        }
+        let side = |value: i64| u32::try_from(value).expect("checked to lie in a range that fits");
+        Ok(Profile { width: side(self.width), height: side(self.height), framerate: side(self.framerate) })
+    }
+}
+
+/// Answers an offer.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct AnswerBody {
+    /// Session.
+    pub session_id: String,
+    /// The browser's answer.
+    #[schema(example = "v=0\r\no=- 4611 2 IN IP4 127.0.0.1\r\n…")]
+    pub sdp: String,
+    /// Always "answer".
+    #[serde(rename = "type")]
+    #[schema(example = "answer")]
+    pub kind: String,
+}
+
+impl AnswerBody {
+    /// Checks that this is an answer with an SDP; whether it fits the offer is the media side's to say.
+    ///
+    /// # Errors
+    /// Invalid.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.kind != "answer" {
+            let shown: String = self.kind.chars().take(40).collect();
+            return Err(Error::invalid(format!("The type is '{shown}', but only an 'answer' is taken here.")));
+        }
+        if !self.sdp.trim_start().starts_with("v=0") {
+            return Err(Error::invalid("The SDP does not parse: it must start with 'v=0'."));
+        }
+        Ok(())
+    }
+}
+
+/// A candidate of the browser.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct CandidateBody {
+    /// Session.
+    pub session_id: String,
+    /// `candidate:…`; empty or null means end of candidates.
+    #[serde(default, deserialize_with = "null_is_default")]
+    #[schema(example = "candidate:1 1 UDP 2122252543 192.168.1.20 53124 typ host")]
+    pub candidate: String,
+    /// The m-line's id; may be null, empty or absent.
+    #[serde(rename = "sdpMid", alias = "sdp_mid", default)]
+    pub sdp_mid: Option<String>,
+    /// The m-line's index; may be null or absent.
+    #[serde(rename = "sdpMLineIndex", alias = "sdp_mline_index", alias = "sdp_m_line_index", default)]
+    pub sdp_mline_index: Option<u32>,
+}
+
+impl CandidateBody {
+    /// Parses the candidate's line.
+    ///
+    /// # Errors
+    /// Invalid, saying what a candidate looks like.
+    pub(super) fn parse(self) -> Result<IceCandidate> {
+        let text = self.candidate.trim();
+        let text = text.strip_prefix("a=").unwrap_or(text);
+        if !text.is_empty() && !is_candidate(text) {
+            let shown: String = text.chars().take(60).collect();
+            return Err(Error::invalid(format!(
+                "The candidate '{shown}' does not parse. Send it as the browser gives it: \
+                 'candidate:<foundation> <component> <transport> <priority> <address> <port> typ <type> …'."
+            )));
+        }
+        Ok(IceCandidate {
+            candidate: text.to_owned(),
+            sdp_mid: self.sdp_mid.filter(|mid| !mid.is_empty()),
+            sdp_mline_index: self.sdp_mline_index,
+        })
+    }
+}
+
+/// The grammar of RFC 8839, section 5.1, as far as every candidate has it. The address may be an mDNS name.
+fn is_candidate(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("candidate:") else { return false };
+    if !rest.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        return false;
+    }
+    let mut words = rest.split(' ').filter(|word| !word.is_empty());
+    let mut word = || words.next();
+    let foundation = word().is_some_and(|w| w.len() <= 32);
+    let component = word().and_then(|w| w.parse::<u16>().ok()).is_some_and(|n| (1..=256).contains(&n));
+    let transport = word().is_some_and(|w| w.eq_ignore_ascii_case("udp") || w.eq_ignore_ascii_case("tcp"));
+    let priority = word().is_some_and(|w| w.parse::<u32>().is_ok());
+    let address = word().is_some_and(|w| w.len() <= 255 && w.contains(['.', ':']));
+    let port = word().is_some_and(|w| w.parse::<u16>().is_ok());
+    let typ = word() == Some("typ");
+    let kind = word().is_some_and(|w| ["host", "srflx", "prflx", "relay"].contains(&w));
+    foundation && component && transport && priority && address && port && typ && kind
+}
+
+/// Starts streams explicitly.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"configs": [{
+    "sensor_id": "844212070924-sensor-0", "stream_type": "depth", "format": "z16",
+    "resolution": {"width": 640, "height": 480}, "framerate": 30, "enable": true
+}]}))]
+pub struct StartBody {
+    /// The streams.
+    pub configs: Vec<StartConfig>,
+    /// Taken for the sake of older clients and without effect: streams are sent as the camera sees them.
+    #[serde(default)]
+    #[expect(dead_code, reason = "part of the contract, checked for its type only")]
+    pub align_to: Option<String>,
+    /// Taken for the sake of older clients and without effect: no post-processing filters run.
+    #[serde(default)]
+    #[expect(dead_code, reason = "part of the contract, checked for its type only")]
+    pub apply_filters: Option<bool>,
+    /// Taken for the sake of older clients and without effect: what runs with the same parameters is always reused.
+    #[serde(default)]
+    #[expect(dead_code, reason = "part of the contract, checked for its type only")]
+    pub reuse_cache: Option<bool>,
+}
+
+/// One stream of an explicit start.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct StartConfig {
+    /// `{device_id}-sensor-{n}`.
+    pub sensor_id: String,
+    /// Stream type; motion streams (`gyro`, `accel`) too.
+    pub stream_type: String,
+    /// Pixel format in librealsense's name, in any case.
+    pub format: String,
+    /// Size; without meaning for motion streams.
+    pub resolution: WantedResolution,
+    /// Frames per second.
+    #[serde(deserialize_with = "whole")]
+    pub framerate: i64,
+    /// False leaves this entry out.
+    #[serde(default)]
+    pub enable: Option<bool>,
+}
+
+/// A wanted size.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+pub struct WantedResolution {
+    /// Width in pixels.
+    #[serde(deserialize_with = "whole")]
+    pub width: i64,
+    /// Height in pixels.
+    #[serde(deserialize_with = "whole")]
+    pub height: i64,
+}
+
+impl StartBody {
+    /// Checks every enabled config against what the device's sensors offer.
+    ///
+    /// # Errors
+    /// NotFound for a sensor that the device does not have, Invalid listing what is offered.
+    pub(super) fn parse(self, device: &DeviceId, sensors: &[SensorInfo]) -> Result<StartRequest> {
+        let mut configs: Vec<(usize, StreamConfig)> = Vec::new();
+        for config in self.configs.iter().filter(|config| config.enable.unwrap_or(true)) {
+            let parsed = config.parse(device, sensors)?;
+            match configs.iter().find(|(_, other)| other.stream == parsed.1.stream) {
+                Some(other) if *other == parsed => {}
+                Some(_) => {
+                    return Err(Error::invalid(format!(
+                        "The stream {} is asked for twice with different parameters.",
+                        parsed.1.stream
+                    )));
+                }
+                None => configs.push(parsed),
+            }
+        }
+        if configs.is_empty() {
+            return Err(Error::invalid("'configs' holds no enabled stream: name at least one."));
+        }
+        Ok(StartRequest { device: device.clone(), configs })
+    }
+}
+
+impl StartConfig {
+    fn parse(&self, device: &DeviceId, sensors: &[SensorInfo]) -> Result<(usize, StreamConfig)> {
+        let sensor = find_sensor(device, &self.sensor_id, sensors)?;
+        let stream: StreamType = self.stream_type.parse()?;
+        let of_stream = || sensor.profiles.iter().filter(move |profile| profile.stream == stream);
+        if of_stream().next().is_none() {
+            let offered = list(sensor.profiles.iter().map(|profile| profile.stream));
+            return Err(Error::invalid(format!("The sensor {} has no {stream}. It offers: {offered}.", sensor.name)));
+        }
+        let format = self.format(stream).filter(|format| of_stream().any(|profile| profile.format == *format));
+        let Some(format) = format else {
+            let shown: String = self.format.chars().take(40).collect();
+            let offered = list(of_stream().map(|profile| profile.format));
+            return Err(Error::invalid(format!("{stream} does not come as '{shown}'. Formats offered: {offered}.")));
+        };
+        let of_format = || of_stream().filter(move |profile| profile.format == format);
+        let framerate = self.framerate;
+        let (width, height) = if stream.is_video() { (self.resolution.width, self.resolution.height) } else { (0, 0) };
+        let of_size = || {
+            of_format().filter(move |p| i64::from(p.profile.width) == width && i64::from(p.profile.height) == height)
+        };
+        if of_size().next().is_none() {
+            let offered = list(of_format().map(|p| format!("{}x{}", p.profile.width, p.profile.height)));
+            return Err(Error::invalid(format!(
+                "{stream} as {format} does not come in {width}x{height}. Sizes offered: {offered}."
+            )));
+        }
+        let Some(found) = of_size().find(|p| i64::from(p.profile.framerate) == framerate) else {
+            let offered = list(of_size().map(|p| p.profile.framerate));
+            return Err(Error::invalid(format!(
+                "{stream} at {width}x{height} does not run at {framerate} fps. Rates offered: {offered}."
+            )));
+        };
+        Ok((sensor.index, StreamConfig { stream, format, profile: found.profile }))
+    }
+
+    /// The format meant. The old pages say "combined_motion" for a motion sample.
+    fn format(&self, stream: StreamType) -> Option<PixelFormat> {
+        if !stream.is_video() && self.format.trim().eq_ignore_ascii_case("combined_motion") {
+            return Some(PixelFormat::MotionXyz32f);
+        }
+        self.format.parse().ok()
+    }
+}
+
+/// The distinct values in order of first appearance, for a sentence.
+fn list<T: ToString>(values: impl Iterator<Item = T>) -> String {
+    let mut seen: Vec<String> = Vec::new();
+    for value in values.map(|value| value.to_string()) {
+        if !seen.contains(&value) {
+            seen.push(value);
+        }
+    }
+    seen.join(", ")
+}
+
+/// The index that a sensor id of this device names.
+///
+/// # Errors
+/// NotFound when the id is not one of this device.
+pub(super) fn sensor_index(device: &DeviceId, sensor_id: &str) -> Result<usize> {
+    sensor_id
+        .strip_prefix(device.as_str())
+        .and_then(|rest| rest.strip_prefix("-sensor-"))
+        .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|digits| digits.parse().ok())
+        .ok_or_else(|| {
+            let shown: String = sensor_id.chars().take(60).collect();
+            Error::not_found(format!(
+                "Sensor '{shown}' is not one of device {device}; its sensors are named {device}-sensor-0, -1 and so on."
+            ))
+        })
+}
+
+/// The sensor that a sensor id of this device names.
+///
+/// # Errors
+/// NotFound, saying which sensors there are.
+pub(super) fn find_sensor<'a>(device: &DeviceId, sensor_id: &str, sensors: &'a [SensorInfo]) -> Result<&'a SensorInfo> {
+    let index = sensor_index(device, sensor_id)?;
+    sensors.iter().find(|sensor| sensor.index == index).ok_or_else(|| {
+        let known = list(sensors.iter().map(|sensor| format!("{device}-sensor-{}", sensor.index)));
+        Error::not_found(format!("Device {device} has no sensor {index}. Its sensors: {known}."))
+    })
+}
+
+/// Sets an option.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"value": 8500}))]
+pub struct OptionValueBody {
+    /// The new value; true and false count as 1 and 0.
+    #[serde(deserialize_with = "number_or_bool")]
+    pub value: f64,
+}
+
+/// Makes a simulated camera misbehave.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(example = json!({"fault": "drop", "probability": 0.2}))]
+pub struct FaultBody {
+    /// `unplug`, `replug`, `stall`, `drop`, `fail_start`, `garbage_size`, or `clear` to end them.
+    pub fault: String,
+    /// The share of frames that `drop` drops, 0 to 1; 0.5 unless said.
+    #[serde(default)]
+    pub probability: Option<f64>,
+}
+
+impl FaultBody {
+    /// The fault meant.
+    ///
+    /// # Errors
+    /// Invalid, listing the faults.
+    pub(super) fn parse(&self) -> Result<Fault> {
+        let probability = self.probability.unwrap_or(0.5);
+        if !(0.0..=1.0).contains(&probability) {
+            return Err(Error::invalid(format!("The probability {probability} is out of range: it goes from 0 to 1.")));
+        }
+        match self.fault.trim().to_ascii_lowercase().replace('-', "_").as_str() {
+            "unplug" => Ok(Fault::Unplug),
+            "replug" => Ok(Fault::Replug),
+            "stall" => Ok(Fault::Stall),
+            "drop" => Ok(Fault::Drop(probability)),
+            "fail_start" => Ok(Fault::FailStart),
+            "garbage_size" => Ok(Fault::GarbageSize),
+            "clear" => Ok(Fault::Clear),
+            other => {
+                let shown: String = other.chars().take(40).collect();
+                Err(Error::invalid(format!(
+                    "Unknown fault '{shown}'. Faults: unplug, replug, stall, drop, fail_start, garbage_size, clear."
+                )))
+            }
+        }
+    }
+}
+
+/// A whole number, also when written as `30.0`, as Python's clients may.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Int(i64),
+        Float(f64),
+        Other(serde::de::IgnoredAny),
+    }
+    match Number::deserialize(deserializer)? {
+        Number::Int(value) => Ok(value),
+        // Within ±2^53 every whole float is exact.
+        #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and small")]
+        Number::Float(value) if value.fract() == 0.0 && value.abs() < 9e15 => Ok(value as i64),
+        Number::Float(_) | Number::Other(_) => Err(serde::de::Error::custom("invalid type: expected a whole number")),
+    }
+}
+
+fn number_or_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Value {
+        Bool(bool),
+        Number(f64),
+        Other(serde::de::IgnoredAny),
+    }
+    match Value::deserialize(deserializer)? {
+        Value::Bool(value) => Ok(f64::from(u8::from(value))),
+        Value::Number(value) if value.is_finite() => Ok(value),
+        Value::Number(_) | Value::Other(_) => Err(serde::de::Error::custom("invalid type: expected a number")),
+    }
+}
+
+fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}

@@ -1,0 +1,430 @@
+//! What the API answers with: the JSON types that the model does not already have, and how the model becomes them.
+//! Owns no parsing; `requests` reads what clients send.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    config::Webrtc,
+    media::SessionStats,
+    model::{DeviceId, OptionInfo, Profile, SensorInfo, SessionId, StreamType},
+    session::handle::{Offer, OfferedStream, References, RunningStream, SessionState, SessionStatus},
+};
+
+/// Something was done.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Success {
+    /// Whether it was done.
+    #[schema(example = true)]
+    pub success: bool,
+}
+
+/// The server's health.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"status": "ok", "service": "realsense-api", "sdk_version": "none", "version": "0.1.0"}))]
+pub struct HealthBody {
+    /// "ok", or "degraded" when no camera backend works.
+    pub status: &'static str,
+    /// Always "realsense-api".
+    pub service: &'static str,
+    /// The camera SDK's version, or "none".
+    pub sdk_version: String,
+    /// This server's version.
+    pub version: &'static str,
+    /// Why the server is degraded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// A size in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Resolution {
+    /// Width in pixels.
+    #[schema(example = 640)]
+    pub width: u32,
+    /// Height in pixels.
+    #[schema(example = 480)]
+    pub height: u32,
+}
+
+/// What a sensor offers for one stream type.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+pub struct SupportedStreamProfile {
+    /// Stream type.
+    #[schema(value_type = String, example = "depth")]
+    pub stream_type: StreamType,
+    /// Sizes as [width, height], largest first. Motion streams have none.
+    #[schema(example = json!([[1280, 720], [640, 480]]))]
+    pub resolutions: Vec<[u32; 2]>,
+    /// Frames (or samples) per second, ascending.
+    #[schema(example = json!([6, 15, 30, 60]))]
+    pub fps: Vec<u32>,
+    /// Pixel formats, in librealsense's names.
+    #[schema(example = json!(["z16"]))]
+    pub formats: Vec<String>,
+}
+
+/// A sensor of a device.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+pub struct SensorBody {
+    /// `{device_id}-sensor-{n}`.
+    #[schema(example = "844212070924-sensor-0")]
+    pub sensor_id: String,
+    /// Its name.
+    #[schema(example = "Stereo Module")]
+    pub name: String,
+    /// Its kind: librealsense knows no other than the name.
+    #[serde(rename = "type")]
+    #[schema(example = "Stereo Module")]
+    pub kind: String,
+    /// What it can stream.
+    pub supported_stream_profiles: Vec<SupportedStreamProfile>,
+    /// Its options with their present values.
+    pub options: Vec<OptionInfo>,
+}
+
+impl SensorBody {
+    pub(super) fn new(device: &DeviceId, sensor: SensorInfo) -> Self {
+        let mut streams: Vec<StreamType> = Vec::new();
+        for profile in &sensor.profiles {
+            if !streams.contains(&profile.stream) {
+                streams.push(profile.stream);
+            }
+        }
+        let supported_stream_profiles = streams
+            .into_iter()
+            .map(|stream_type| {
+                let of_stream = || sensor.profiles.iter().filter(move |profile| profile.stream == stream_type);
+                let sizes: BTreeSet<_> = of_stream()
+                    .map(|p| (p.profile.width, p.profile.height))
+                    .filter(|(width, height)| *width > 0 && *height > 0)
+                    .collect();
+                let fps: BTreeSet<_> = of_stream().map(|p| p.profile.framerate).collect();
+                let formats: BTreeSet<_> = of_stream().map(|p| p.format).collect();
+                SupportedStreamProfile {
+                    stream_type,
+                    resolutions: sizes.into_iter().rev().map(|(width, height)| [width, height]).collect(),
+                    fps: fps.into_iter().collect(),
+                    formats: formats.into_iter().map(|format| format.to_string()).collect(),
+                }
+            })
+            .collect();
+        Self {
+            sensor_id: sensor_id(device, sensor.index),
+            kind: sensor.name.clone(),
+            name: sensor.name,
+            supported_stream_profiles,
+            options: sensor.options,
+        }
+    }
+}
+
+/// The id of a device's n-th sensor.
+pub(super) fn sensor_id(device: &DeviceId, index: usize) -> String {
+    format!("{device}-sensor-{index}")
+}
+
+/// Distance at a pixel of the depth picture.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DepthAtPixel {
+    /// Metres; null where the camera measured nothing.
+    #[schema(example = 1.234)]
+    pub depth: Option<f64>,
+    /// Column, 0 at the left.
+    pub x: u32,
+    /// Row, 0 at the top.
+    pub y: u32,
+    /// Always "meters".
+    #[schema(example = "meters")]
+    pub units: &'static str,
+}
+
+/// The metres that the depth colours run over.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DepthRange {
+    /// Metres shown in the near colour.
+    #[schema(example = 0.3)]
+    pub min_depth: f64,
+    /// Metres shown in the far colour.
+    #[schema(example = 6.0)]
+    pub max_depth: f64,
+    /// Always "meters".
+    #[schema(example = "meters")]
+    pub units: &'static str,
+}
+
+/// Whether a device's point cloud is in the metadata.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PointCloudStatus {
+    /// Device.
+    pub device_id: DeviceId,
+    /// Whether `metadata_update` carries the point cloud.
+    pub is_active: bool,
+}
+
+/// A new session's offer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OfferBody {
+    /// The new session.
+    pub session_id: SessionId,
+    /// The offer; it holds the server's candidates already.
+    #[schema(example = "v=0\r\no=- 6839 0 IN IP4 0.0.0.0\r\n…")]
+    pub sdp: String,
+    /// Always "offer".
+    #[serde(rename = "type")]
+    #[schema(example = "offer")]
+    pub kind: &'static str,
+    /// What each stream really runs at, in m-line order.
+    pub streams: Vec<OfferedStream>,
+}
+
+impl From<Offer> for OfferBody {
+    fn from(offer: Offer) -> Self {
+        Self { session_id: offer.session, sdp: offer.sdp, kind: "offer", streams: offer.streams }
+    }
+}
+
+/// A session.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WebRtcStatus {
+    /// Session.
+    pub session_id: SessionId,
+    /// Device.
+    pub device_id: DeviceId,
+    /// Whether DTLS is up.
+    pub connected: bool,
+    /// Whether media has flowed in the last seconds.
+    pub streaming: bool,
+    /// Streams in m-line order.
+    #[schema(value_type = Vec<String>, example = json!(["color", "depth"]))]
+    pub stream_types: Vec<StreamType>,
+    /// Where it is in its life.
+    pub state: SessionState,
+    /// Unix seconds.
+    #[schema(example = 1760000000.25)]
+    pub created_at: f64,
+    /// Unix seconds of the peer's last packet or request.
+    #[schema(example = 1760000012.5)]
+    pub last_activity: f64,
+    /// The peer's address as `ip:port`, once known.
+    #[schema(example = "192.168.1.20:53124")]
+    pub remote_address: Option<String>,
+    /// The `User-Agent` of the request that made it.
+    pub user_agent: Option<String>,
+    /// Counters per stream.
+    pub stats: Option<SessionStats>,
+}
+
+impl From<SessionStatus> for WebRtcStatus {
+    fn from(status: SessionStatus) -> Self {
+        Self {
+            session_id: status.session,
+            device_id: status.device,
+            connected: status.state == SessionState::Connected,
+            streaming: status.stats.streaming,
+            stream_types: status.streams,
+            state: status.state,
+            created_at: unix_seconds(status.created_at),
+            last_activity: unix_seconds(status.last_activity),
+            remote_address: status.remote_address,
+            user_agent: status.user_agent,
+            stats: Some(status.stats),
+        }
+    }
+}
+
+/// How many sessions were closed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ClosedSessions {
+    /// Number of sessions closed.
+    #[schema(example = 3)]
+    pub closed_sessions: usize,
+}
+
+/// An ICE server, ready for `RTCPeerConnection`.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+pub struct IceServer {
+    /// Addresses.
+    #[schema(example = json!(["stun:stun.example.org:3478"]))]
+    pub urls: Vec<String>,
+    /// User name, for TURN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Password, for TURN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+}
+
+/// The configured servers, STUN first.
+pub(super) fn ice_servers(config: &Webrtc) -> Vec<IceServer> {
+    let stun = (!config.stun_server.is_empty()).then(|| IceServer {
+        urls: vec![config.stun_server.clone()],
+        username: None,
+        credential: None,
+    });
+    let turn = config.turn_servers.iter().map(|server| IceServer {
+        urls: vec![server.url.clone()],
+        username: Some(server.username.clone()),
+        credential: Some(server.credential.clone()),
+    });
+    stun.into_iter().chain(turn).collect()
+}
+
+/// Who references which stream, and what runs.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StreamReferences {
+    /// Number of references by device and stream type; nothing with none.
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, usize>>,
+             example = json!({"844212070924": {"color": 2, "depth": 1}}))]
+    pub stream_references: BTreeMap<DeviceId, BTreeMap<StreamType, usize>>,
+    /// What runs, by device.
+    #[schema(value_type = BTreeMap<String, DeviceStreamConfig>)]
+    pub device_stream_configs: BTreeMap<DeviceId, DeviceStreamConfig>,
+}
+
+/// What a device streams.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeviceStreamConfig {
+    /// The running streams, as an explicit start would name them.
+    pub configs: Vec<RunningConfig>,
+    /// Unix seconds since which the first of them runs.
+    #[schema(example = 1760000000.25)]
+    pub started_at: f64,
+}
+
+/// One running stream, as an explicit start would name it.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+pub struct RunningConfig {
+    /// The sensor it comes from.
+    pub sensor_id: String,
+    /// Stream type.
+    #[schema(value_type = String, example = "color")]
+    pub stream_type: StreamType,
+    /// Pixel format, in librealsense's name.
+    #[schema(example = "rgb8")]
+    pub format: String,
+    /// Size.
+    pub resolution: Resolution,
+    /// Frames per second.
+    #[schema(example = 30)]
+    pub framerate: u32,
+    /// Always true.
+    pub enable: bool,
+}
+
+impl RunningConfig {
+    fn new(device: &DeviceId, stream: &RunningStream) -> Self {
+        let Profile { width, height, framerate } = stream.config.profile;
+        Self {
+            sensor_id: sensor_id(device, stream.sensor),
+            stream_type: stream.config.stream,
+            format: stream.config.format.to_string(),
+            resolution: Resolution { width, height },
+            framerate,
+            enable: true,
+        }
+    }
+}
+
+impl From<References> for StreamReferences {
+    fn from(references: References) -> Self {
+        let device_stream_configs = references
+            .running
+            .iter()
+            .filter_map(|(device, streams)| {
+                let started_at = streams.iter().map(|stream| stream.started_at).min()?;
+                let configs = streams.iter().map(|stream| RunningConfig::new(device, stream)).collect();
+                Some((device.clone(), DeviceStreamConfig { configs, started_at: unix_seconds(started_at) }))
+            })
+            .collect();
+        Self { stream_references: references.references, device_stream_configs }
+    }
+}
+
+/// Unix seconds as a float; 0 for a clock before 1970.
+pub(super) fn unix_seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        camera::StreamConfig,
+        config::TurnServer,
+        model::{PixelFormat, SensorProfile},
+    };
+
+    #[test]
+    fn profiles_are_grouped_by_stream_type() {
+        let profile = |stream, format, width, height, framerate| SensorProfile {
+            stream,
+            format,
+            profile: Profile { width, height, framerate },
+        };
+        let sensor = SensorInfo {
+            index: 1,
+            name: "Stereo Module".into(),
+            profiles: vec![
+                profile(StreamType::Depth, PixelFormat::Z16, 640, 480, 30),
+                profile(StreamType::Depth, PixelFormat::Z16, 1280, 720, 15),
+                profile(StreamType::Infrared(1), PixelFormat::Y8, 640, 480, 30),
+                profile(StreamType::Gyro, PixelFormat::MotionXyz32f, 0, 0, 200),
+            ],
+            options: vec![],
+        };
+        let body = SensorBody::new(&DeviceId::new("123"), sensor);
+        assert_eq!(body.sensor_id, "123-sensor-1");
+        assert_eq!(body.supported_stream_profiles.len(), 3);
+        let depth = &body.supported_stream_profiles[0];
+        assert_eq!(depth.resolutions, [[1280, 720], [640, 480]]);
+        assert_eq!(depth.fps, [15, 30]);
+        assert_eq!(depth.formats, ["z16"]);
+        assert!(body.supported_stream_profiles[2].resolutions.is_empty());
+    }
+
+    #[test]
+    fn a_device_without_running_streams_is_absent() {
+        let device = DeviceId::new("1");
+        let running = RunningStream {
+            sensor: 0,
+            config: StreamConfig {
+                stream: StreamType::Depth,
+                format: PixelFormat::Z16,
+                profile: Profile { width: 640, height: 480, framerate: 30 },
+            },
+            started_at: UNIX_EPOCH + Duration::from_millis(1500),
+        };
+        let body = StreamReferences::from(References {
+            references: BTreeMap::from([(device.clone(), BTreeMap::from([(StreamType::Depth, 2)]))]),
+            running: BTreeMap::from([(device, vec![running]), (DeviceId::new("2"), vec![])]),
+        });
+        let json = serde_json::to_value(&body).expect("it serialises");
+        assert_eq!(json["stream_references"]["1"]["depth"], 2);
+        assert_eq!(json["device_stream_configs"]["1"]["started_at"], 1.5);
+        assert_eq!(json["device_stream_configs"]["1"]["configs"][0]["resolution"]["width"], 640);
+        assert!(json["device_stream_configs"].get("2").is_none());
+    }
+
+    #[test]
+    fn ice_servers_come_from_the_configuration() {
+        let config = Webrtc {
+            stun_server: "stun:s:1".into(),
+            turn_servers: vec![TurnServer { url: "turn:t:2".into(), username: "u".into(), credential: "p".into() }],
+            ..Webrtc::default()
+        };
+        let json = serde_json::to_value(ice_servers(&config)).expect("it serialises");
+        assert_eq!(
+            json,
+            serde_json::json!([
+                {"urls": ["stun:s:1"]}, {"urls": ["turn:t:2"], "username": "u", "credential": "p"}
+            ])
+        );
+        assert!(ice_servers(&Webrtc::default()).is_empty());
+    }
+}

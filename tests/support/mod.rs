@@ -1,0 +1,124 @@
+//! Runs the real program for a test: its own port, its own configuration, its log kept for when the test fails.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{Arc, Mutex, mpsc},
+    time::{Duration, Instant},
+};
+
+use realsense_webrtc::probe::{client::Client, receiver::Options, viewer::Viewer};
+
+/// The simulated camera's serial number.
+pub(crate) const DEVICE: &str = "844212070924";
+
+/// Longest a step may take on a busy machine.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// How long the program may take to listen: the first `webrtcbin` of a process alone takes up to a second.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// A running server. Dropped, it is killed; a failing test prints its log.
+pub(crate) struct Server {
+    child: Child,
+    /// `http://127.0.0.1:PORT`.
+    pub(crate) url: String,
+    /// A client of it.
+    pub(crate) client: Client,
+    log: Arc<Mutex<Vec<String>>>,
+    _config: tempfile::NamedTempFile,
+}
+
+impl Server {
+    /// Starts the program with this configuration, and further arguments, and waits until it listens.
+    pub(crate) fn start(config: &str, args: &[&str]) -> Self {
+        let mut file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a temporary file");
+        file.write_all(config.as_bytes()).expect("a written configuration");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_realsense-webrtc"))
+            .args(["--listen", "127.0.0.1:0", "--config"])
+            .arg(file.path())
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (found, listening) = mpsc::channel();
+        let out: Box<dyn std::io::Read + Send> = Box::new(child.stdout.take().expect("piped"));
+        let err: Box<dyn std::io::Read + Send> = Box::new(child.stderr.take().expect("piped"));
+        for pipe in [out, err] {
+            let (log, found) = (log.clone(), found.clone());
+            std::thread::spawn(move || {
+                for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                    if let Some((_, url)) = line.split_once("listening on ") {
+                        let url: String = url.chars().take_while(|c| !c.is_whitespace() && *c != '\u{1b}').collect();
+                        let _ = found.send(url);
+                    }
+                    log.lock().expect("log").push(line);
+                }
+            });
+        }
+        drop(found);
+        let Ok(url) = listening.recv_timeout(START_LIMIT) else {
+            let _ = child.kill();
+            panic!("the server does not listen:\n{}", log.lock().expect("log").join("\n"));
+        };
+        let client = Client::new(&url, None).expect("the server's address");
+        Self { child, url, client, log, _config: file }
+    }
+
+    /// Joins a viewer.
+    pub(crate) async fn join(&self, streams: &[&str], options: Options) -> Viewer {
+        let streams: Vec<String> = streams.iter().map(|name| (*name).to_owned()).collect();
+        Viewer::join(&self.client, DEVICE, &streams, options).await.expect("a session")
+    }
+
+    /// Runs `realsense-webrtc probe …` against the server.
+    pub(crate) fn probe(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_realsense-webrtc"))
+            .arg("probe")
+            .args(args)
+            .args(["--url", &self.url])
+            .output()
+            .expect("the probe runs")
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub(crate) fn terminate(&mut self, limit: Duration) -> Option<(ExitStatus, Duration)> {
+        let started = Instant::now();
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill runs");
+        assert!(sent.success());
+        while started.elapsed() < limit {
+            if let Some(status) = self.child.try_wait().expect("our child") {
+                return Some((status, started.elapsed()));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        None
+    }
+
+    /// Waits until the server lists exactly this many sessions.
+    pub(crate) async fn wait_for_sessions(&self, count: usize, limit: Duration) -> Duration {
+        let started = Instant::now();
+        loop {
+            let listed = self.client.sessions().await.expect("the list of sessions");
+            if listed.len() == count {
+                return started.elapsed();
+            }
+            assert!(started.elapsed() < limit, "{} sessions after {limit:?}, not {count}: {listed:?}", listed.len());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log.lock().map(|log| log[log.len().saturating_sub(60)..].join("\n")).unwrap_or_default();
+            println!("--- the server's last words ---\n{log}");
+        }
+    }
+}

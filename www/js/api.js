@@ -1,0 +1,166 @@
+// The wire contract as functions. Owns addresses, the token, time limits and the wording of failures; keeps no state of
+// the camera and touches no DOM.
+
+/** A request that did not succeed, in words for a person. */
+export class ApiError extends Error {
+  /**
+   * @param {number} status HTTP status; 0 when no answer came
+   * @param {string} detail one sentence
+   * @param {number|null} retryAfterS what the server asks for, in seconds
+   */
+  constructor(status, detail, retryAfterS = null) {
+    super(detail);
+    this.name = 'ApiError';
+    this.status = status;
+    this.retryAfterS = retryAfterS;
+  }
+}
+
+/**
+ * The sentence in an error body: `detail` is a string, or a list of `{msg, loc}` as validators write it.
+ * @param {unknown} body @param {number} status @returns {string}
+ */
+export function detailOf(body, status) {
+  const detail = /** @type {any} */ (body)?.detail;
+  if (typeof detail === 'string' && detail !== '') return detail;
+  if (Array.isArray(detail) && detail.length > 0) {
+    return detail.map((d) => (d?.loc ? `${d.loc.join('.')}: ${d.msg}` : d?.msg ?? String(d))).join('; ');
+  }
+  return `The server answered with status ${status} and gave no reason.`;
+}
+
+/** Milliseconds a request may take. An offer may have to start a camera, which takes up to 15 s. */
+const TIMEOUT_MS = 8000;
+const OFFER_TIMEOUT_MS = 20000;
+
+/** One server's API. */
+export class Api {
+  /**
+   * @param {string} pageUrl the page's address: the API is beside it, also behind a proxy's path prefix
+   * @param {string} [token] sent as a bearer token when not empty
+   */
+  constructor(pageUrl, token = '') {
+    this.base = new URL('api/', pageUrl);
+    this.socketPath = new URL('socket', pageUrl).pathname;
+    this.token = token;
+  }
+
+  /**
+   * @param {string} method @param {string} path below the API's prefix @param {unknown} [body]
+   * @param {{timeoutMs?: number, keepalive?: boolean}} [options]
+   * @returns {Promise<any>} the parsed body
+   * @throws {ApiError}
+   */
+  async request(method, path, body, { timeoutMs = TIMEOUT_MS, keepalive = false } = {}) {
+    const headers = {};
+    if (body !== undefined) headers['Content-Type'] = 'application/json';
+    if (this.token) headers.Authorization = `Bearer ${this.token}`;
+    let response;
+    let parsed = null;
+    try {
+      response = await fetch(new URL(path, this.base), {
+        method,
+        headers,
+        body: body === undefined ? undefined : JSON.stringify(body),
+        cache: 'no-store',
+        keepalive,
+        signal: keepalive ? undefined : AbortSignal.timeout(timeoutMs),
+      });
+      const text = await response.text();
+      try {
+        parsed = text === '' ? null : JSON.parse(text);
+      } catch {
+        parsed = null; // a proxy's error page, say: the status still tells
+      }
+    } catch (error) {
+      const slow = error instanceof DOMException && error.name === 'TimeoutError';
+      throw new ApiError(0, slow ? `The server did not answer within ${timeoutMs / 1000} s.` : 'The server cannot be reached.');
+    }
+    if (!response.ok) {
+      const retry = Number.parseFloat(response.headers.get('Retry-After') ?? '');
+      throw new ApiError(response.status, detailOf(parsed, response.status), Number.isFinite(retry) ? retry : null);
+    }
+    return parsed;
+  }
+
+  health() {
+    return this.request('GET', 'health', undefined, { timeoutMs: 4000 });
+  }
+
+  /** @param {boolean} [refresh] ask the backends anew */
+  devices(refresh = false) {
+    return refresh ? this.request('POST', 'devices/refresh') : this.request('GET', 'devices/');
+  }
+
+  /** @param {string} device */
+  sensors(device) {
+    return this.request('GET', `devices/${encodeURIComponent(device)}/sensors/`);
+  }
+
+  /** @param {string} device @param {string} sensor @param {string} option @param {number} value */
+  setOption(device, sensor, option, value) {
+    const path = ['devices', device, 'sensors', sensor, 'options', option].map(encodeURIComponent).join('/');
+    return this.request('PUT', path, { value });
+  }
+
+  /** @param {string} device @param {string} sensor @param {string} option */
+  option(device, sensor, option) {
+    return this.request('GET', ['devices', device, 'sensors', sensor, 'options', option].map(encodeURIComponent).join('/'));
+  }
+
+  /** @param {string} device @param {number} x @param {number} y */
+  depthAtPixel(device, x, y) {
+    return this.request('GET', `devices/${encodeURIComponent(device)}/stream/depth-at-pixel?x=${x}&y=${y}`);
+  }
+
+  /** @param {string} device */
+  depthRange(device) {
+    return this.request('GET', `devices/${encodeURIComponent(device)}/stream/depth-range`);
+  }
+
+  iceServers() {
+    return this.request('GET', 'webrtc/ice-servers');
+  }
+
+  /** @param {{device_id: string, stream_types: string[], codecs?: string[], profiles?: object}} wish */
+  offer(wish) {
+    return this.request('POST', 'webrtc/offer', wish, { timeoutMs: OFFER_TIMEOUT_MS });
+  }
+
+  /** @param {string} session @param {string} sdp */
+  answer(session, sdp) {
+    return this.request('POST', 'webrtc/answer', { session_id: session, sdp, type: 'answer' });
+  }
+
+  /** @param {string} session @param {RTCIceCandidate|null} candidate null ends the candidates */
+  candidate(session, candidate) {
+    return this.request('POST', 'webrtc/ice-candidates', {
+      session_id: session,
+      candidate: candidate?.candidate ?? '',
+      sdpMid: candidate?.sdpMid ?? null,
+      sdpMLineIndex: candidate?.sdpMLineIndex ?? 0,
+    });
+  }
+
+  sessions() {
+    return this.request('GET', 'webrtc/sessions');
+  }
+
+  /** @param {string} session */
+  session(session) {
+    return this.request('GET', `webrtc/sessions/${encodeURIComponent(session)}`);
+  }
+
+  /** @param {string} session @param {{keepalive?: boolean}} [options] keepalive outlives the page */
+  closeSession(session, options) {
+    return this.request('DELETE', `webrtc/sessions/${encodeURIComponent(session)}`, undefined, options);
+  }
+
+  closeAll() {
+    return this.request('DELETE', 'webrtc/sessions');
+  }
+
+  references() {
+    return this.request('GET', 'webrtc/stream-references');
+  }
+}

@@ -1,0 +1,39 @@
+// The Socket.IO connection: metadata of running streams. Owns the socket; it reconnects by itself.
+
+import { io } from '../vendor/socket.io/socket.io.esm.min.js';
+
+/** Event `metadata` {…metadata_update}; event `online` {online}. */
+export class Events extends EventTarget {
+  #socket;
+
+  /** @param {import('./api.js').Api} api */
+  constructor(api) {
+    super();
+    this.#socket = io({
+      path: api.socketPath,
+      transports: ['websocket', 'polling'],
+      reconnectionDelay: 500,
+      reconnectionDelayMax: 5000,
+      auth: api.token ? { token: api.token } : undefined,
+      query: api.token ? { token: api.token } : undefined,
+      autoConnect: false,
+    });
+    this.#socket.on('metadata_update', (detail) => this.dispatchEvent(new CustomEvent('metadata', { detail })));
+    this.#socket.on('connect', () => this.#tell(true));
+    this.#socket.on('disconnect', () => this.#tell(false));
+  }
+
+  #tell(online) {
+    this.dispatchEvent(new CustomEvent('online', { detail: { online } }));
+  }
+
+  /** Connects, unless it is connected. Call when the server is known to be there: failed tries fill the console. */
+  connect() {
+    if (!this.#socket.active) this.#socket.connect();
+  }
+
+  /** Stops trying. */
+  disconnect() {
+    this.#socket.disconnect();
+  }
+}

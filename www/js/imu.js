@@ -1,0 +1,80 @@
+// The motion readout: gyro and accelerometer as numbers and a short history. Owns its elements; is given samples.
+
+import { byId, el, setText } from './dom.js';
+
+/** Samples kept for the curve. */
+const HISTORY = 90;
+const KINDS = [
+  { type: 'gyro', name: 'Gyro', unit: 'rad/s', range: 2 },
+  { type: 'accel', name: 'Acceleration', unit: 'm/s²', range: 12 },
+];
+const AXES = ['x', 'y', 'z'];
+
+/** The motion panel. */
+export class Imu {
+  #rows = new Map();
+  #empty = el('p', { class: 'note' }, 'No motion data yet: it comes while the camera streams.');
+  #lastAt = 0;
+
+  constructor() {
+    const root = byId('imu');
+    root.append(this.#empty);
+    for (const kind of KINDS) {
+      const curve = /** @type {HTMLCanvasElement} */ (el('canvas', { width: 240, height: 56, 'aria-hidden': 'true' }));
+      const values = AXES.map((axis) => el('span', { class: `axis axis-${axis}` }, el('b', {}, axis), el('output', {}, '–')));
+      const node = el('div', { class: 'motion', hidden: true, 'data-motion': kind.type },
+        el('div', { class: 'motion-head' }, el('strong', {}, kind.name), el('span', { class: 'note' }, kind.unit)),
+        el('div', { class: 'axes' }, ...values), curve);
+      root.append(node);
+      this.#rows.set(kind.type, { kind, node, curve, values, history: [] });
+    }
+  }
+
+  /** @param {Record<string, any>} streams `metadata_streams` of a metadata_update */
+  update(streams) {
+    for (const [type, data] of Object.entries(streams ?? {})) {
+      const row = this.#rows.get(type.toLowerCase());
+      const motion = data.motion_data;
+      if (!row || !motion) continue;
+      row.history.push(AXES.map((axis) => motion[axis]));
+      if (row.history.length > HISTORY) row.history.shift();
+      this.#lastAt = performance.now();
+    }
+  }
+
+  /** Draws what came since; call a few times a second. */
+  render() {
+    const stale = performance.now() - this.#lastAt > 3000;
+    this.#empty.hidden = !stale;
+    for (const row of this.#rows.values()) {
+      row.node.hidden = stale || row.history.length === 0;
+      if (row.node.hidden) {
+        row.history.length = 0;
+        continue;
+      }
+      const newest = row.history[row.history.length - 1];
+      newest.forEach((value, i) => setText(row.values[i].lastElementChild, value.toFixed(2).padStart(6, '\u2007')));
+      draw(row);
+    }
+  }
+}
+
+function draw({ kind, curve, history, values }) {
+  const context = curve.getContext('2d');
+  if (!context) return;
+  const { width, height } = curve;
+  context.clearRect(0, 0, width, height);
+  const peak = Math.max(kind.range, ...history.flat().map(Math.abs));
+  AXES.forEach((_, axis) => {
+    context.strokeStyle = getComputedStyle(values[axis]).color;
+    context.lineWidth = 1.5;
+    context.beginPath();
+    history.forEach((sample, i) => {
+      const x = width - ((history.length - 1 - i) * width) / (HISTORY - 1);
+      const y = height / 2 - (sample[axis] / peak) * (height / 2 - 2);
+      if (i === 0) context.moveTo(x, y);
+      else context.lineTo(x, y);
+    });
+    context.stroke();
+  });
+}

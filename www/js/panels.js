@@ -1,0 +1,122 @@
+// The panels "Active Sessions" and "Stream References". Own their tables; ask the server when told to.
+
+import { byId, el, icon, reconcile, setText, showText } from './dom.js';
+import { browserName, duration, profileText, streamName } from './words.js';
+
+/** Event `closed` {ids}: sessions were closed from this panel. */
+export class Panels extends EventTarget {
+  #api;
+  #log;
+  #body = /** @type {HTMLElement} */ (byId('sessions').querySelector('tbody'));
+  #error = byId('sessions-error');
+  #closeAll = /** @type {HTMLButtonElement} */ (byId('close-all'));
+  /** @type {any[]} */
+  sessions = [];
+  /** What runs, by device. @type {Record<string, {configs: any[], started_at: number}>} */
+  running = {};
+
+  /** @param {import('./api.js').Api} api @param {(level: string, text: string) => void} log */
+  constructor(api, log) {
+    super();
+    this.#api = api;
+    this.#log = log;
+    this.#closeAll.addEventListener('click', () => this.#closeEvery());
+  }
+
+  /**
+   * Asks the server who watches what and shows it.
+   * @param {() => string|null} ownId the session of this tab, read after the answer came
+   * @throws {import('./api.js').ApiError}
+   */
+  async load(ownId) {
+    const [sessions, references] = await Promise.all([this.#api.sessions(), this.#api.references()]);
+    this.sessions = sessions;
+    this.running = references.device_stream_configs ?? {};
+    this.#showSessions(ownId());
+    this.#showReferences(references.stream_references ?? {});
+  }
+
+  #showSessions(own) {
+    const list = [...this.sessions].sort((a, b) => (a.created_at ?? 0) - (b.created_at ?? 0));
+    setText(byId('sessions-count'), String(list.length));
+    showText(byId('sessions-note'), list.length === 0 ? 'Nobody is watching.' : '');
+    byId('sessions').hidden = list.length === 0;
+    this.#closeAll.disabled = list.length === 0;
+    const now = Date.now() / 1000;
+    reconcile(this.#body, list, (s) => s.session_id, (s) => this.#row(s), (row, s) => {
+      row.classList.toggle('own', s.session_id === own);
+      const cell = (name) => /** @type {HTMLElement} */ (row.querySelector(`[data-cell="${name}"]`));
+      setText(cell('who'), browserName(s.user_agent));
+      setText(cell('address'), s.remote_address ?? 'address not known yet');
+      cell('this-tab').hidden = s.session_id !== own;
+      setText(cell('streams'), s.stream_types.map(streamName).join(', '));
+      cell('streams').title = `Camera ${s.device_id}`;
+      const state = s.state ?? (s.connected ? 'connected' : 'connecting');
+      setText(cell('state'), s.connected && s.streaming === false ? 'connected, no video' : state);
+      cell('state').dataset.state = s.connected ? (s.streaming === false ? 'warn' : 'on') : 'off';
+      setText(cell('since'), s.created_at ? duration(now - s.created_at) : '–');
+      if (s.created_at) cell('since').title = new Date(s.created_at * 1000).toLocaleString();
+    });
+  }
+
+  #row(session) {
+    const close = el('button', { type: 'button', class: 'icon-button', title: 'Close this session', onclick: () => this.#close(session.session_id, close) }, icon('close'));
+    close.setAttribute('aria-label', `Close session of ${browserName(session.user_agent)}, ${session.stream_types.map(streamName).join(', ')}`);
+    return el('tr', {},
+      el('td', { 'data-label': 'Viewer' },
+        el('span', { 'data-cell': 'who', class: 'who' }), ' ',
+        el('span', { 'data-cell': 'this-tab', class: 'badge', 'data-state': 'own' }, 'this tab'),
+        el('span', { 'data-cell': 'address', class: 'note address' })),
+      el('td', { 'data-label': 'Streams', 'data-cell': 'streams' }),
+      el('td', { 'data-label': 'State' }, el('span', { 'data-cell': 'state', class: 'badge' })),
+      el('td', { 'data-label': 'Since', 'data-cell': 'since' }),
+      el('td', { class: 'row-action' }, close));
+  }
+
+  async #close(id, button) {
+    button.setAttribute('disabled', '');
+    this.dispatchEvent(new CustomEvent('closing', { detail: { id } }));
+    try {
+      await this.#api.closeSession(id);
+      showText(this.#error, '');
+      this.#log('info', `Session ${id.slice(0, 8)} was closed from this page.`);
+    } catch (error) {
+      showText(this.#error, error.message);
+      this.#log('error', error.message);
+      button.removeAttribute('disabled');
+    }
+    this.dispatchEvent(new Event('changed'));
+  }
+
+  async #closeEvery() {
+    this.#closeAll.disabled = true;
+    this.dispatchEvent(new CustomEvent('closing', { detail: { id: null } }));
+    try {
+      const { closed_sessions: count } = await this.#api.closeAll();
+      showText(this.#error, '');
+      this.#log('info', `${count} session${count === 1 ? ' was' : 's were'} closed from this page.`);
+    } catch (error) {
+      showText(this.#error, error.message);
+      this.#log('error', error.message);
+    }
+    this.dispatchEvent(new Event('changed'));
+  }
+
+  #showReferences(references) {
+    const rows = Object.entries(references).flatMap(([device, types]) => {
+      const configs = this.running[device]?.configs ?? [];
+      return Object.entries(types).map(([type, count]) => ({
+        device, type, count, config: configs.find((c) => c.stream_type === type),
+      }));
+    });
+    showText(byId('references-note'), rows.length === 0 ? 'No stream is in use.' : '');
+    reconcile(byId('references'), rows, (r) => `${r.device}/${r.type}`,
+      () => el('li', {}, el('span', { class: 'reference-name' }), el('span', { class: 'badge', 'data-state': 'on' }), el('span', { class: 'note' })),
+      (node, r) => {
+        setText(/** @type {Element} */ (node.children[0]), streamName(r.type));
+        setText(/** @type {Element} */ (node.children[1]), `${r.count} ${r.count === 1 ? 'user' : 'users'}`);
+        const profile = r.config ? `${profileText({ ...r.config.resolution, framerate: r.config.framerate })} · ` : '';
+        setText(/** @type {Element} */ (node.children[2]), `${profile}camera ${r.device}`);
+      });
+  }
+}

@@ -1,0 +1,137 @@
+// The choice of streams: a check box with size and rate for each video stream the camera offers. Owns the choice.
+
+import { byId, el, reconcile, setText, showText } from './dom.js';
+import { profileText, streamName } from './words.js';
+
+const MOTION = ['gyro', 'accel', 'pose'];
+const USUAL = { width: 640, height: 480, framerate: 30 };
+
+/**
+ * The video streams that a device's sensors offer, with their sizes and rates.
+ * @param {any[]} sensors as the API lists them
+ * @returns {{type: string, resolutions: [number, number][], rates: number[]}[]}
+ */
+export function videoStreams(sensors) {
+  const found = new Map();
+  for (const sensor of sensors) {
+    for (const profile of sensor.supported_stream_profiles ?? []) {
+      const type = String(profile.stream_type).toLowerCase();
+      if (MOTION.includes(type) || !profile.resolutions?.some(([w]) => w > 0)) continue;
+      const entry = found.get(type) ?? { type, resolutions: [], rates: [] };
+      entry.resolutions.push(...profile.resolutions);
+      entry.rates.push(...profile.fps);
+      found.set(type, entry);
+    }
+  }
+  const order = ['color', 'depth', 'infrared-1', 'infrared-2'];
+  const rank = (type) => (order.indexOf(type) + order.length + 1) % (order.length + 1);
+  return [...found.values()].map((entry) => ({
+    type: entry.type,
+    resolutions: [...new Map(entry.resolutions.map((r) => [r.join('x'), r])).values()].sort((a, b) => a[0] * a[1] - b[0] * b[1]),
+    rates: [...new Set(entry.rates)].sort((a, b) => a - b),
+  })).sort((a, b) => rank(a.type) - rank(b.type) || a.type.localeCompare(b.type));
+}
+
+/**
+ * The best entry of a list for a wish: the wish itself, or else the nearest.
+ * @template T @param {T[]} list @param {(entry: T) => number} distance @returns {T|undefined}
+ */
+export function nearest(list, distance) {
+  return list.reduce((best, entry) => (best === undefined || distance(entry) < distance(best) ? entry : best), /** @type {T|undefined} */ (undefined));
+}
+
+/** Event `change`: the user changed the choice. */
+export class Streams extends EventTarget {
+  #node = byId('stream-list');
+  #note = byId('streams-note');
+  /** @type {ReturnType<typeof videoStreams>} */
+  #offers = [];
+  #wanted;
+
+  /** @param {string[]} wanted stream types to tick at first */
+  constructor(wanted) {
+    super();
+    this.#wanted = new Set(wanted.length > 0 ? wanted : ['color']);
+  }
+
+  /** Shows what these sensors offer. @param {any[]} sensors */
+  show(sensors) {
+    this.#offers = videoStreams(sensors);
+    reconcile(this.#node, this.#offers, (offer) => offer.type, (offer) => this.#create(offer), () => {});
+    showText(this.#note, this.#offers.length === 0 ? 'This camera offers no video stream.' : '');
+  }
+
+  /** Shows why there is nothing to choose. @param {string} text */
+  unavailable(text) {
+    this.#offers = [];
+    this.#node.replaceChildren();
+    showText(this.#note, text);
+  }
+
+  /** Fixes the selects of streams that run already, since later viewers get what runs. @param {any[]} configs */
+  running(configs) {
+    for (const offer of this.#offers) {
+      const row = this.#row(offer.type);
+      const config = configs.find((c) => c.stream_type === offer.type);
+      const hint = /** @type {HTMLElement} */ (row.querySelector('.stream-hint'));
+      for (const select of row.querySelectorAll('select')) select.disabled = Boolean(config);
+      if (!config) {
+        showText(hint, '');
+        continue;
+      }
+      const { resolution, framerate } = config;
+      this.#select(row, 'size').value = `${resolution.width}x${resolution.height}`;
+      this.#select(row, 'rate').value = String(framerate);
+      showText(hint, `Running at ${profileText({ ...resolution, framerate })}; it can be changed when nobody watches.`);
+    }
+  }
+
+  /** @returns {{streams: string[], profiles: Record<string, {width: number, height: number, framerate: number}>}} */
+  choice() {
+    const streams = [];
+    const profiles = {};
+    for (const { type } of this.#offers) {
+      const row = this.#row(type);
+      if (!(/** @type {HTMLInputElement} */ (row.querySelector('input')).checked)) continue;
+      const [width, height] = this.#select(row, 'size').value.split('x').map(Number);
+      streams.push(type);
+      profiles[type] = { width, height, framerate: Number(this.#select(row, 'rate').value) };
+    }
+    return { streams, profiles };
+  }
+
+  /** @param {string} type @returns {HTMLElement} */
+  #row(type) {
+    return /** @type {HTMLElement} */ (this.#node.querySelector(`[data-key="${CSS.escape(type)}"]`));
+  }
+
+  /** @returns {HTMLSelectElement} */
+  #select(row, name) {
+    return row.querySelector(`select[name="${name}"]`);
+  }
+
+  #create(offer) {
+    const changed = () => {
+      const { streams } = this.choice();
+      this.#wanted = new Set(streams);
+      this.dispatchEvent(new Event('change'));
+    };
+    const name = streamName(offer.type);
+    const size = nearest(offer.resolutions, ([w, h]) => Math.abs(w - USUAL.width) + Math.abs(h - USUAL.height));
+    const rate = nearest(offer.rates, (fps) => Math.abs(fps - USUAL.framerate));
+    const select = (title, what, values, chosen) => {
+      const node = /** @type {HTMLSelectElement} */ (el('select', { name: what, 'aria-label': `${name}: ${title}`, onchange: changed },
+        ...values.map(([value, text]) => el('option', { value }, text))));
+      if (chosen !== undefined) node.value = chosen;
+      return node;
+    };
+    const box = /** @type {HTMLInputElement} */ (el('input', { type: 'checkbox', name: 'stream', value: offer.type, onchange: changed }));
+    box.checked = this.#wanted.has(offer.type);
+    const label = el('label', { class: 'stream-name' }, box, el('span', {}, name));
+    setText(label.lastElementChild ?? label, name);
+    return el('div', { class: 'stream' }, label,
+      select('resolution', 'size', offer.resolutions.map(([w, h]) => [`${w}x${h}`, `${w}×${h}`]), size && `${size[0]}x${size[1]}`),
+      select('frames per second', 'rate', offer.rates.map((fps) => [String(fps), `${fps} fps`]), rate && String(rate)),
+      el('p', { class: 'stream-hint note', hidden: true }));
+  }
+}

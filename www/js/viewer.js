@@ -1,0 +1,198 @@
+// Keeps one wish ("these streams of this camera") fulfilled: opens a peer, watches it, opens another when it is lost.
+// Owns the present Peer and the retry timer; never touches the page.
+
+import { ApiError } from './api.js';
+import { waitMs } from './backoff.js';
+import { Peer } from './peer.js';
+
+/** A session younger than this that ends by itself while its video flowed was ended by somebody; older ones ran out. */
+const LIFETIME_MS = 50 * 60 * 1000;
+/** Video that came less than this long ago counts as flowing. */
+const FLOWING_MS = 3000;
+
+/**
+ * Whether trying again can help.
+ * @param {ApiError} error @param {boolean} persistent true when the camera was there before or the page runs unattended
+ */
+export function worthRetrying(error, persistent) {
+  if ([0, 409, 429, 500, 502, 503, 504].includes(error.status)) return true;
+  return persistent && error.status === 404;
+}
+
+/**
+ * What to do about a session that the server no longer has.
+ * @param {{unattended: boolean, serverWasDown: boolean, ageMs: number, sinceFrameMs: number}} facts
+ * @returns {'reopen'|'ended'} ended = somebody closed it on purpose
+ */
+export function afterLoss({ unattended, serverWasDown, ageMs, sinceFrameMs }) {
+  if (unattended || serverWasDown || ageMs >= LIFETIME_MS) return 'reopen';
+  return sinceFrameMs < FLOWING_MS ? 'ended' : 'reopen';
+}
+
+/**
+ * Events: `state` {state, message}, where state is idle | connecting | live | waiting | failed | ended;
+ * `track` as of Peer; `log` {level, text}.
+ */
+export class Viewer extends EventTarget {
+  state = 'idle';
+  message = '';
+  /** When the next attempt is due (performance.now), while waiting. */
+  retryAt = 0;
+  /** @type {{device: string, streams: string[], profiles: object}|null} */
+  choice = null;
+  /** @type {Peer|null} */
+  peer = null;
+  /** Set by the page: performance.now() of the newest frame of any stream. */
+  lastFrameAt = 0;
+  /** Whether nobody sits before the page to press a button. */
+  unattended = false;
+  /** Set by the page when the health poll fails; cleared when a session is up. */
+  serverWasDown = false;
+  #api;
+  #generation = 0;
+  #failures = 0;
+  #timer = 0;
+  #wasLive = false;
+  #liveSince = 0;
+
+  /** @param {import('./api.js').Api} api */
+  constructor(api) {
+    super();
+    this.#api = api;
+  }
+
+  /** Whether the user wants video now, be it there or not. */
+  get wanted() {
+    return ['connecting', 'live', 'waiting'].includes(this.state);
+  }
+
+  /** Watches this choice from now on, in place of any other. */
+  watch(choice) {
+    this.#drop();
+    this.choice = choice;
+    this.#failures = 0;
+    this.#wasLive = false;
+    this.#attempt();
+  }
+
+  /** Stops watching. @param {{keepalive?: boolean}} [options] */
+  stop(options) {
+    this.#drop(options);
+    this.#set('idle', '');
+  }
+
+  /** Tries now instead of after the rest of the wait. */
+  nudge() {
+    if (this.state === 'waiting') this.#attempt();
+  }
+
+  /** Gives up the present session and opens another at once, for a reason worth logging. @param {string} reason */
+  reopen(reason) {
+    if (!this.choice) return;
+    this.#log('warn', `Reconnecting: ${reason}.`);
+    this.#drop();
+    this.#attempt();
+  }
+
+  /** The server says that the present session does not exist (any more). */
+  sessionGone() {
+    if (this.state !== 'live' && this.state !== 'ended') return;
+    const now = performance.now();
+    const next = afterLoss({
+      unattended: this.unattended,
+      serverWasDown: this.serverWasDown,
+      ageMs: now - this.#liveSince,
+      sinceFrameMs: now - this.lastFrameAt,
+    });
+    if (next === 'reopen') {
+      this.reopen('the session ended on the server');
+    } else if (this.state === 'live') {
+      this.#drop();
+      this.#log('warn', 'This session was closed by the server or by another viewer.');
+      this.#set('ended', 'This session was closed by the server or by another viewer.');
+    }
+  }
+
+  #drop(options) {
+    this.#generation += 1;
+    clearTimeout(this.#timer);
+    this.peer?.close(options);
+    this.peer = null;
+  }
+
+  async #attempt() {
+    clearTimeout(this.#timer);
+    this.#generation += 1;
+    const generation = this.#generation;
+    const mine = () => generation === this.#generation;
+    const choice = this.choice;
+    if (!choice) return;
+    const peer = new Peer(this.#api);
+    this.peer = peer;
+    peer.addEventListener('track', (event) => {
+      if (mine()) this.dispatchEvent(new CustomEvent('track', { detail: /** @type {CustomEvent} */ (event).detail }));
+    });
+    peer.addEventListener('candidate-error', (event) => {
+      if (mine()) this.#log('info', `A network candidate was not taken: ${/** @type {CustomEvent} */ (event).detail.error.message}`);
+    });
+    peer.addEventListener('down', (event) => {
+      if (mine()) this.#onDown(/** @type {CustomEvent} */ (event).detail.reason);
+    });
+    this.#set('connecting', 'Connecting…');
+    try {
+      await peer.open(choice);
+      if (!mine()) return;
+      this.#failures = 0;
+      this.#wasLive = true;
+      this.serverWasDown = false;
+      this.#liveSince = this.lastFrameAt = performance.now();
+      for (const offered of peer.offered) if (offered.note) this.#log('info', offered.note);
+      this.#set('live', '');
+    } catch (error) {
+      if (!mine()) return;
+      peer.close();
+      this.#onFailure(error instanceof ApiError ? error : new ApiError(400, `The browser could not use the server's offer: ${error.message}`));
+    }
+  }
+
+  /** @param {ApiError} error */
+  #onFailure(error) {
+    this.peer = null;
+    if (!worthRetrying(error, this.#wasLive || this.unattended)) {
+      this.#log('error', error.message);
+      this.#set('failed', error.message);
+      return;
+    }
+    this.#failures += 1;
+    if (this.#failures === 1 || error.message !== this.message) this.#log('warn', error.message);
+    const wait = waitMs(this.#failures, error.retryAfterS);
+    this.retryAt = performance.now() + wait;
+    this.#timer = setTimeout(() => this.#attempt(), wait);
+    this.#set('waiting', error.message);
+  }
+
+  /** The peer connection died: ask the server whether the session is gone too, for that decides what to do. */
+  async #onDown(reason) {
+    const generation = this.#generation;
+    const session = this.peer?.sessionId;
+    let known = false;
+    try {
+      if (session) known = Boolean(await this.#api.session(session));
+    } catch (error) {
+      if (error.status !== 404) this.serverWasDown = true;
+    }
+    if (generation !== this.#generation) return;
+    if (known || this.serverWasDown) this.reopen(reason);
+    else this.sessionGone();
+  }
+
+  #log(level, text) {
+    this.dispatchEvent(new CustomEvent('log', { detail: { level, text } }));
+  }
+
+  #set(state, message) {
+    this.state = state;
+    this.message = message;
+    this.dispatchEvent(new CustomEvent('state', { detail: { state, message } }));
+  }
+}

@@ -1,0 +1,60 @@
+// How things read: names, sizes, times, browsers. Pure.
+
+const NAMES = { color: 'Color', depth: 'Depth', 'infrared-1': 'Infrared left', 'infrared-2': 'Infrared right' };
+
+/** @param {string} type a stream type of the contract @returns {string} */
+export function streamName(type) {
+  return NAMES[type] ?? type.charAt(0).toUpperCase() + type.slice(1).replace('-', ' ');
+}
+
+/** @param {number|null|undefined} bitsPerSecond @returns {string} */
+export function bitrate(bitsPerSecond) {
+  if (bitsPerSecond === null || bitsPerSecond === undefined || !Number.isFinite(bitsPerSecond)) return '–';
+  if (bitsPerSecond >= 1e6) return `${(bitsPerSecond / 1e6).toFixed(1)} Mbit/s`;
+  return `${Math.round(bitsPerSecond / 1e3)} kbit/s`;
+}
+
+/** @param {number} seconds a duration @returns {string} "12 s", "3 min", "2 h 5 min" */
+export function duration(seconds) {
+  const s = Math.max(0, Math.floor(seconds));
+  if (s < 60) return `${s} s`;
+  const minutes = Math.floor(s / 60);
+  if (minutes < 60) return `${minutes} min`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/**
+ * The short name of a browser or program from its User-Agent.
+ * @param {string|null|undefined} userAgent @returns {string}
+ */
+export function browserName(userAgent) {
+  if (!userAgent) return 'Unknown client';
+  const browsers = [
+    [/Edg\/(\d+)/, 'Edge'],
+    [/OPR\/(\d+)/, 'Opera'],
+    [/Firefox\/(\d+)/, 'Firefox'],
+    [/(?:Headless)?Chrom(?:e|ium)\/(\d+)/, 'Chrome'],
+    [/Version\/(\d+)[\d.]* (?:Mobile\/\S+ )?Safari/, 'Safari'],
+  ];
+  const systems = [
+    [/Android/, 'Android'],
+    [/iPhone|iPad/, 'iOS'],
+    [/Windows/, 'Windows'],
+    [/Mac OS X/, 'macOS'],
+    [/CrOS/, 'ChromeOS'],
+    [/Linux/, 'Linux'],
+  ];
+  for (const [pattern, name] of browsers) {
+    const found = userAgent.match(pattern);
+    if (found) {
+      const system = systems.find(([s]) => s.test(userAgent));
+      return `${name} ${found[1]}${system ? ` on ${system[1]}` : ''}`;
+    }
+  }
+  return userAgent.split(/[\s/]/)[0].slice(0, 30);
+}
+
+/** @param {{width: number, height: number, framerate: number}} p @returns {string} */
+export function profileText(p) {
+  return `${p.width}×${p.height} at ${p.framerate} fps`;
+}
