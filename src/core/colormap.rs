@@ -49,10 +49,12 @@ impl FromStr for ColorMap {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        Self::ALL.iter().find(|(_, name)| name.eq_ignore_ascii_case(text.trim())).map(|(map, _)| *map).ok_or_else(|| {
-            let shown: String = text.chars().take(40).collect();
-            Error::invalid(format!("Unknown colour map '{shown}'. Known colour maps: jet, turbo, viridis, gray."))
-        })
+        Self::ALL.iter().find(|(_, name)| name.eq_ignore_ascii_case(text.trim())).map(|(map, _)| *map).ok_or_else(
+            || {
+                let shown: String = text.chars().take(40).collect();
+                Error::invalid(format!("Unknown colour map '{shown}'. Known colour maps: jet, turbo, viridis, gray."))
+            },
+        )
     }
 }
 

@@ -33,17 +33,8 @@ pub struct Values {
 /// how long a recording branch waits; a low value costs bitrate.
 const KEY_FRAME_SECONDS: u32 = 10;
 
-const PLACEHOLDERS: [&str; 9] = [
-    "width",
-    "height",
-    "framerate",
-    "bitrate_kbps",
-    "bitrate_bps",
-    "keyframe_interval",
-    "format",
-    "stream",
-    "device",
-];
+const PLACEHOLDERS: [&str; 9] =
+    ["width", "height", "framerate", "bitrate_kbps", "bitrate_bps", "keyframe_interval", "format", "stream", "device"];
 
 impl Values {
     fn get(&self, name: &str) -> Option<String> {

@@ -60,9 +60,7 @@ pub(crate) fn config() -> Config {
 pub(crate) fn frame(stream: StreamType, format: PixelFormat, profile: Profile, number: u64) -> Frame {
     let size = format.frame_size(profile.width, profile.height);
     let data: Vec<u8> = match format {
-        PixelFormat::Z16 => {
-            (0..size / 2).map(|at| ((at as u64 * 3 + number * 40) % 5000) as u16).map_bytes().collect()
-        }
+        PixelFormat::Z16 => (0..size / 2).map(|at| ((at as u64 * 3 + number * 40) % 5000) as u16).map_bytes().collect(),
         _ => (0..size).map(|at| (at as u64 / 7 + number * 3) as u8).collect(),
     };
     Frame {
@@ -144,7 +142,11 @@ impl Bench {
     }
 
     /// The next event that `wanted` picks; the others are kept for later calls.
-    pub(crate) async fn event<T>(&mut self, limit: Duration, mut wanted: impl FnMut(&MediaEvent) -> Option<T>) -> Option<T> {
+    pub(crate) async fn event<T>(
+        &mut self,
+        limit: Duration,
+        mut wanted: impl FnMut(&MediaEvent) -> Option<T>,
+    ) -> Option<T> {
         for at in 0..self.kept.len() {
             if let Some(found) = wanted(&self.kept[at]) {
                 self.kept.remove(at);
@@ -189,7 +191,12 @@ impl Bench {
     }
 
     /// A viewer that is connected.
-    pub(crate) async fn join(&mut self, streams: &[(StreamType, Profile)], codecs: &[Codec], options: Options) -> (SessionId, Handle) {
+    pub(crate) async fn join(
+        &mut self,
+        streams: &[(StreamType, Profile)],
+        codecs: &[Codec],
+        options: Options,
+    ) -> (SessionId, Handle) {
         let spec = self.spec(streams, codecs);
         let offer = self.open(&spec).await.expect("an offer");
         let (receiver, answer, _) = Receiver::from_offer(&offer.sdp, options).expect("an answer");

@@ -62,7 +62,8 @@ impl Encoder {
         watch_bus(ctx, &pipeline, key, codec, serial);
         if pipeline.set_state(gst::State::Playing).is_err() {
             teardown.pipeline(pipeline);
-            let message = format!("the {codec} pipeline of {} does not start; the log has the element's words", key.stream);
+            let message =
+                format!("the {codec} pipeline of {} does not start; the log has the element's words", key.stream);
             return Err(Fault { file: text.file.clone(), line: 1, message });
         }
         key_frames.set_target(&graph.fanout);

@@ -59,7 +59,12 @@ impl Feed {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start(ctx: &Arc<Context>, key: &StreamKey, framerate: u32, range_m: (f32, f32)) -> std::io::Result<Self> {
+    pub(super) fn start(
+        ctx: &Arc<Context>,
+        key: &StreamKey,
+        framerate: u32,
+        range_m: (f32, f32),
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             targets: Mutex::default(),
             range_m: Mutex::new(range_m),
@@ -223,7 +228,8 @@ impl Pump {
             return Some(caps.clone());
         }
         let framerate = i32::try_from(layout.framerate).ok()?;
-        let mut builder = VideoInfo::builder(layout.format, layout.width, layout.height).fps(gst::Fraction::new(framerate, 1));
+        let mut builder =
+            VideoInfo::builder(layout.format, layout.width, layout.height).fps(gst::Fraction::new(framerate, 1));
         // What the server colours itself, and the camera's own I420, is BT.601 at every size; by itself GStreamer would
         // take larger pictures for BT.709.
         let bt601 = gst_video::VideoColorimetry::new(

@@ -58,6 +58,7 @@ pub(super) fn finish_offer(
             }
         }
         let mut formats = String::new();
+        let mut written: Vec<String> = Vec::new();
         for (number, (payload, _)) in (FIRST_EXTRA_RTX..).zip(payload_types(codecs).into_iter().skip(1)) {
             // webrtcbin writes a retransmission format for the first codec only, but obeys the answer for any.
             if !has_rtx {
@@ -81,13 +82,20 @@ pub(super) fn finish_offer(
             } else if !line.starts_with("a=candidate:")
                 && !line.starts_with("a=end-of-candidates")
                 && !line.starts_with("a=msid:")
+                // Offered by 1.22 although nothing here reads it; a peer would send reports for nobody.
+                && !(line.starts_with("a=rtcp-fb:") && line.ends_with(" transport-cc"))
                 && !h264_fmtp
             {
-                match (line.split_once(" msid:"), stream) {
+                let named = match (line.split_once(" msid:"), stream) {
                     (Some((ssrc, _)), Some(stream)) if line.starts_with("a=ssrc:") => {
-                        push(&mut out, &format!("{ssrc} msid:{session} {stream}"));
+                        format!("{ssrc} msid:{session} {stream}")
                     }
-                    _ => push(&mut out, line),
+                    _ => (*line).to_owned(),
+                };
+                // With an SSRC in the codec preferences of several codecs, 1.22 writes its lines once per codec.
+                if !named.starts_with("a=ssrc:") || !written.contains(&named) {
+                    push(&mut out, &named);
+                    written.push(named);
                 }
             }
         }
@@ -135,7 +143,8 @@ pub(super) fn check_answer(text: &str, mids: &[String], codecs: &[Codec], tcp: b
     let refuse = |why: &str| Err(Error::invalid(format!("The answer's SDP cannot be used: {why}")));
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim_end();
-        let shaped = line.as_bytes().first().is_some_and(u8::is_ascii_lowercase) && line.as_bytes().get(1) == Some(&b'=');
+        let shaped =
+            line.as_bytes().first().is_some_and(u8::is_ascii_lowercase) && line.as_bytes().get(1) == Some(&b'=');
         if !line.is_empty() && !shaped {
             return refuse(&format!("line {number} is not of the form x=value."));
         }
@@ -181,10 +190,8 @@ pub(super) fn check_answer(text: &str, mids: &[String], codecs: &[Codec], tcp: b
             names.join(", ")
         ));
     }
-    let sdp = format!(
-        "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {}\r\n{body}",
-        bundled.join(" ")
-    );
+    let sdp =
+        format!("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {}\r\n{body}", bundled.join(" "));
     Ok(CheckedAnswer { sdp, chosen })
 }
 
@@ -290,14 +297,19 @@ pub(super) fn check_candidate(text: &str, tcp: bool) -> Option<String> {
     let port: u16 = words.next()?.parse().ok()?;
     let (Some("typ"), kind) = (words.next(), words.next()?) else { return None };
     let host_name = |text: &str| {
-        text.len() <= 253 && text.ends_with(".local") && text.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c))
+        text.len() <= 253
+            && text.ends_with(".local")
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c))
     };
     if !["host", "srflx", "prflx", "relay"].contains(&kind)
         || !(address.parse::<std::net::IpAddr>().is_ok() || host_name(address))
     {
         return None;
     }
-    let head = format!("candidate:{foundation} {component} {} {priority} {address} {port} typ {kind}", protocol.to_uppercase());
+    let head = format!(
+        "candidate:{foundation} {component} {} {priority} {address} {port} typ {kind}",
+        protocol.to_uppercase()
+    );
     match protocol.as_str() {
         "udp" if port != 0 => Some(head),
         "tcp" if tcp => {

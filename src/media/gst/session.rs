@@ -32,6 +32,10 @@ pub(super) struct Session {
     pub(super) link: Arc<Link>,
     /// Whether DTLS is up.
     pub(super) connected: bool,
+    /// Until when the news of the connection waits for the peer's address.
+    pub(super) announce_by: Option<Instant>,
+    /// The peer's address.
+    pub(super) remote_address: Option<String>,
     /// Whether the peer has been silent long enough to say so.
     pub(super) silent: bool,
     /// When its last activity was reported.
@@ -96,6 +100,8 @@ impl Session {
                 legs,
                 link,
                 connected: false,
+                announce_by: None,
+                remote_address: None,
                 silent: false,
                 reported_ms: 0,
                 webrtc,
@@ -130,9 +136,8 @@ impl Session {
         let mut legs = Vec::with_capacity(spec.streams.len());
         for (stream, _) in &spec.streams {
             // The pad first, then its transceiver: add-transceiver and then a pad make two m-lines.
-            let pad = webrtc
-                .request_pad_simple("sink_%u")
-                .ok_or_else(|| Error::internal("webrtcbin gives no sink pad"))?;
+            let pad =
+                webrtc.request_pad_simple("sink_%u").ok_or_else(|| Error::internal("webrtcbin gives no sink pad"))?;
             let transceiver = pad.property::<WebRTCRTPTransceiver>("transceiver");
             let ssrc = random_ssrc();
             transceiver.set_property("direction", WebRTCRTPTransceiverDirection::Sendonly);
@@ -219,7 +224,8 @@ impl Session {
         let streams: Vec<_> = self.spec.streams.iter().map(|(stream, _)| *stream).collect();
         let session = &self.spec.session;
         let sdp = sdp::finish_offer(&text, session, &streams, &self.spec.codecs, &self.candidates, complete);
-        let candidates = self.candidates.iter().map(|(mline, text)| self.describe_candidate(*mline, text.clone())).collect();
+        let candidates =
+            self.candidates.iter().map(|(mline, text)| self.describe_candidate(*mline, text.clone())).collect();
         self.phase = Phase::Offered;
         Ok(LocalOffer { sdp, candidates })
     }
@@ -256,7 +262,8 @@ impl Session {
         (payload, codec): (u8, Codec),
         key_frames: Arc<KeyFrames>,
     ) -> Result<Arc<Gate>> {
-        let leg = self.legs.get_mut(index).ok_or_else(|| Error::internal("the answer has more streams than the offer"))?;
+        let leg =
+            self.legs.get_mut(index).ok_or_else(|| Error::internal("the answer has more streams than the offer"))?;
         let failed = |error: &dyn std::fmt::Display| Error::internal(format!("payloader for {codec}: {error}"));
         let source = wiring::session_source(codec);
         let payloader = wiring::payloader(codec, payload, leg.ssrc).map_err(|error| failed(&error))?;
@@ -304,11 +311,6 @@ impl Session {
     /// webrtcbin's view of the connection.
     pub(super) fn connection_state(&self) -> gst_webrtc::WebRTCPeerConnectionState {
         self.webrtc.property("connection-state")
-    }
-
-    /// The peer's address, where the ICE agent says it.
-    pub(super) fn remote_address(&self) -> Option<String> {
-        wiring::remote_address(&self.webrtc)
     }
 
     pub(super) fn id(&self) -> &SessionId {

@@ -88,19 +88,20 @@ impl Streams {
         if let Some(feed) = &stream.feed {
             feed.set_framerate(profile.framerate);
         }
-        let codecs: Vec<_> = stream.slots.iter().filter(|(_, s)| s.encoder.is_some()).map(|(codec, _)| *codec).collect();
+        let codecs: Vec<_> =
+            stream.slots.iter().filter(|(_, s)| s.encoder.is_some()).map(|(codec, _)| *codec).collect();
         for codec in codecs {
             self.start(ctx, teardown, key, codec);
         }
     }
 
     /// A stream stopped for good.
-    pub(super) fn stopped(&mut self, ctx: &Arc<Context>, teardown: &Teardown, key: &StreamKey) {
+    pub(super) fn stopped(&mut self, teardown: &Teardown, key: &StreamKey) {
         let Some(mut stream) = self.streams.remove(key) else { return };
         // The feed first, so that nothing is pushed into a pipeline on its way down.
         drop(stream.feed.take());
         for slot in stream.slots.into_values() {
-            stop_slot(ctx, teardown, slot);
+            stop_slot(teardown, slot);
         }
     }
 
@@ -116,18 +117,15 @@ impl Streams {
 
     /// Who to ask for key frames of a stream in a codec; makes the slot, with its encoder still to be started.
     pub(super) fn key_frames(&mut self, key: &StreamKey, profile: Profile, codec: Codec) -> Arc<KeyFrames> {
-        let stream = self.streams.entry(key.clone()).or_insert_with(|| Stream {
-            profile,
-            feed: None,
-            slots: BTreeMap::new(),
-        });
+        let stream =
+            self.streams.entry(key.clone()).or_insert_with(|| Stream { profile, feed: None, slots: BTreeMap::new() });
         let now = Instant::now();
         let slot = stream.slots.entry(codec).or_insert_with(|| Slot::new(now));
         slot.idle_since = Some(now);
         slot.key_frames.clone()
     }
 
-    /// A session will watch: the encoder starts now, so that it is warm when the peer connection is up.
+    /// A session will watch: the encoder starts now, so that it is ready when the peer connection is up.
     pub(super) fn join(
         &mut self,
         ctx: &Arc<Context>,
@@ -151,8 +149,10 @@ impl Streams {
             for (codec, slot) in &mut stream.slots {
                 let Some(user) = slot.users.get_mut(&session) else { continue };
                 user.live = true;
-                if let (Some(encoder), None) = (&slot.encoder, &user.branch) {
-                    user.branch = attach(encoder, user, key, *codec);
+                let (Some(encoder), None) = (&slot.encoder, &user.branch) else { continue };
+                user.branch = attach(encoder, user, key, *codec);
+                if let Some(feed) = &stream.feed {
+                    feed.add(*codec, slot.target(encoder));
                 }
             }
         }
@@ -173,7 +173,14 @@ impl Streams {
     }
 
     /// An encoder's pipeline failed by itself.
-    pub(super) fn encoder_failed(&mut self, ctx: &Arc<Context>, teardown: &Teardown, serial: u64, message: &str, now: Instant) {
+    pub(super) fn encoder_failed(
+        &mut self,
+        ctx: &Arc<Context>,
+        teardown: &Teardown,
+        serial: u64,
+        message: &str,
+        now: Instant,
+    ) {
         for (key, stream) in &mut self.streams {
             for (codec, slot) in &mut stream.slots {
                 if slot.encoder.as_ref().is_none_or(|encoder| encoder.serial != serial) {
@@ -196,14 +203,19 @@ impl Streams {
     pub(super) fn handle_timeout(&mut self, ctx: &Arc<Context>, teardown: &Teardown, now: Instant) {
         let mut retry = Vec::new();
         for (key, stream) in &mut self.streams {
-            let idle: Vec<_> = stream.slots.iter().filter(|(_, slot)| slot.idle_until().is_some_and(|at| at <= now)).map(|(codec, _)| *codec).collect();
+            let idle: Vec<_> = stream
+                .slots
+                .iter()
+                .filter(|(_, slot)| slot.idle_until().is_some_and(|at| at <= now))
+                .map(|(codec, _)| *codec)
+                .collect();
             for codec in idle {
                 if let Some(feed) = &stream.feed {
                     feed.remove(codec);
                 }
                 if let Some(slot) = stream.slots.remove(&codec) {
                     tracing::info!(stream = %key, %codec, "Encoder stopped: nobody watches");
-                    stop_slot(ctx, teardown, slot);
+                    stop_slot(teardown, slot);
                 }
             }
             if stream.slots.is_empty() {
@@ -227,14 +239,15 @@ impl Streams {
     }
 
     /// Stops everything.
-    pub(super) fn shutdown(&mut self, ctx: &Arc<Context>, teardown: &Teardown) {
+    pub(super) fn shutdown(&mut self, teardown: &Teardown) {
         let keys: Vec<_> = self.streams.keys().cloned().collect();
-        keys.iter().for_each(|key| self.stopped(ctx, teardown, key));
+        keys.iter().for_each(|key| self.stopped(teardown, key));
     }
 
     /// Starts a slot's encoder, or replaces the one that runs once the new one has started.
     fn start(&mut self, ctx: &Arc<Context>, teardown: &Teardown, key: &StreamKey, codec: Codec) {
-        let range_m = self.ranges_m.get(&key.device).copied().unwrap_or((ctx.config.depth.min_m, ctx.config.depth.max_m));
+        let range_m =
+            self.ranges_m.get(&key.device).copied().unwrap_or((ctx.config.depth.min_m, ctx.config.depth.max_m));
         let Some(stream) = self.streams.get_mut(key) else { return };
         let Some(slot) = stream.slots.get_mut(&codec) else { return };
         let now = Instant::now();
@@ -270,14 +283,20 @@ impl Streams {
         for user in slot.users.values_mut().filter(|user| user.live) {
             user.branch = attach(&encoder, user, key, codec);
         }
-        if let Some(feed) = &stream.feed {
-            feed.add(codec, Target { source: encoder.source.clone(), key_frames: slot.key_frames.clone() });
+        // Frames only once somebody is there to see them: the encoder's first picture is a key frame, and the next one
+        // would have to wait for the interval.
+        if let (Some(feed), true) = (&stream.feed, slot.users.values().any(|user| user.live)) {
+            feed.add(codec, slot.target(&encoder));
         }
         slot.encoder = Some(encoder);
     }
 }
 
 impl Slot {
+    fn target(&self, encoder: &Encoder) -> Target {
+        Target { source: encoder.source.clone(), key_frames: self.key_frames.clone() }
+    }
+
     fn idle_until(&self) -> Option<Instant> {
         self.idle_since.filter(|_| self.users.is_empty()).map(|since| since + IDLE_GRACE)
     }
@@ -299,7 +318,7 @@ fn stop_encoder(teardown: &Teardown, slot: &mut Slot) {
     }
 }
 
-fn stop_slot(_ctx: &Arc<Context>, teardown: &Teardown, mut slot: Slot) {
+fn stop_slot(teardown: &Teardown, mut slot: Slot) {
     slot.users.values().for_each(|user| user.gate.close());
     stop_encoder(teardown, &mut slot);
 }

@@ -146,10 +146,9 @@ pub(super) fn watch_bus(ctx: &Arc<Context>, pipeline: &gst::Pipeline, serial: u6
 /// keeps the queue short instead.
 pub(super) fn session_source(codec: Codec) -> gst_app::AppSrc {
     let caps = match codec {
-        Codec::H264 => gst::Caps::builder("video/x-h264")
-            .field("stream-format", "byte-stream")
-            .field("alignment", "au")
-            .build(),
+        Codec::H264 => {
+            gst::Caps::builder("video/x-h264").field("stream-format", "byte-stream").field("alignment", "au").build()
+        }
         Codec::VP8 => gst::Caps::new_empty_simple("video/x-vp8"),
     };
     gst_app::AppSrc::builder()
@@ -213,9 +212,4 @@ pub(super) fn forward_key_frame_requests(
         }
         gst::PadProbeReturn::Ok
     });
-}
-
-/// The remote side of the selected candidate pair.
-pub(super) fn remote_address(_webrtc: &gst::Element) -> Option<String> {
-    None
 }
