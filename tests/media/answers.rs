@@ -6,7 +6,7 @@ use realsense_webrtc::{
     probe::receiver::{Options, Receiver},
 };
 
-use crate::bench::{Bench, SMALL, SOON, config, until};
+use crate::bench::{Bench, SMALL, SOON, config};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_survives_garbage_answers_and_takes_the_good_one() {
@@ -71,8 +71,8 @@ async fn a_refused_m_line_leaves_the_other_stream() {
     let offer = bench.open(&spec).await.unwrap();
     let (receiver, answer, _) = Receiver::from_offer(&offer.sdp, Options::default()).unwrap();
     let at = answer.rfind("m=video ").expect("two m-lines");
-    let refused = format!("{}{}", &answer[..at], answer[at..].replacen("m=video 9", "m=video 0", 1));
-    assert_ne!(refused, answer, "the receiver's m-lines have port 9");
+    let refused = format!("{}{}", &answer[..at], answer[at..].replacen("a=recvonly", "a=inactive", 1));
+    assert_ne!(refused, answer, "the receiver's m-lines are recvonly");
     let viewer = receiver.spawn();
     assert_eq!(bench.answer(&spec.session, &refused).await.unwrap(), [(StreamType::Color, Codec::H264)]);
     let stats = viewer.wait(SOON, |stats| stats.streams[0].frames >= 10).await.expect("the other stream flows");
@@ -111,7 +111,6 @@ async fn an_exhausted_port_range_is_said_in_words() {
         }
     }
     assert!(works, "a port that was given back serves again");
-    let _ = until(std::time::Duration::ZERO, || Some(()));
     bench.shutdown().await;
 }
 

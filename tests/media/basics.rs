@@ -77,10 +77,18 @@ async fn picture_loss_indications_reach_the_encoder() {
     let mut bench = Bench::with_color();
     let (session, viewer) = bench.watch_color().await;
     viewer.wait(SOON, |stats| stats.streams[0].frames >= 10).await.expect("pictures");
-    for wanted in 2..=3 {
+    // Unasked, the next key frame would come after ten seconds.
+    let quickly = Duration::from_secs(3);
+    for wanted in 2..=4 {
         viewer.request_keyframe(0).await;
-        viewer.wait(SOON, |stats| stats.streams[0].keyframes >= wanted).await.expect("a key frame after a PLI");
+        viewer.wait(quickly, |stats| stats.streams[0].keyframes >= wanted).await.expect("a key frame after a PLI");
     }
+    for _ in 0..20 {
+        viewer.request_keyframe(0).await;
+    }
+    let frames = viewer.stats().streams[0].frames;
+    let stats = viewer.wait(SOON, |stats| stats.streams[0].frames >= frames + 15).await.expect("pictures");
+    assert!(stats.streams[0].keyframes <= 8, "a burst is served by few key frames: {:?}", stats.streams[0]);
     assert!(bench.stats(&session).await.unwrap().streams[0].pli_count >= 2);
     bench.shutdown().await;
 }

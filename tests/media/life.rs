@@ -132,5 +132,5 @@ async fn a_shutdown_with_live_sessions_is_quick() {
     let asked = Instant::now();
     bench.shutdown().await;
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
-    viewer.wait(SOON, |stats| stats.closed_at.is_some()).await.expect("the viewer is told");
+    viewer.wait(SOON, |stats| stats.closed_by_server).await.expect("the viewer is told");
 }

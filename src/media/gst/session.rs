@@ -2,7 +2,7 @@
 //! to teardown; used by the control thread only, its callbacks only send signals.
 
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -71,9 +71,11 @@ pub(super) struct Leg {
     gate: Option<Arc<Gate>>,
 }
 
-/// What the session's packet probe writes down.
+/// What the session's callbacks write down.
 #[derive(Default)]
 pub(super) struct Link {
+    /// The element that can say good-bye for us.
+    pub(super) dtlsenc: Mutex<glib::WeakRef<gst::Element>>,
     /// When the last packet of the peer came; 0 for never.
     pub(super) heard_ms: AtomicU64,
 }
@@ -111,7 +113,7 @@ impl Session {
                 mids: Vec::new(),
             }),
             Err(error) => {
-                teardown.session(pipeline, Vec::new());
+                teardown.session(pipeline, Vec::new(), None);
                 Err(error)
             }
         }
@@ -323,7 +325,8 @@ impl Session {
     pub(super) fn close(self, teardown: &Teardown) {
         let gates: Vec<_> = self.legs.into_iter().filter_map(|leg| leg.gate).collect();
         gates.iter().for_each(|gate| gate.close());
-        teardown.session(self.pipeline, gates);
+        let dtlsenc = self.link.dtlsenc.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        teardown.session(self.pipeline, gates, dtlsenc.filter(|_| self.connected));
     }
 }
 
