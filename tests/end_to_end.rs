@@ -26,6 +26,9 @@ const MAX_GAP: Duration = Duration::from_secs(1);
 /// A peer that vanished must be gone within this time.
 const VANISH_LIMIT: Duration = Duration::from_secs(15);
 
+/// A viewer of a stream that runs sees a picture long before the next regular key frame, ten seconds apart.
+const MAX_FIRST_FRAME_MS: f64 = 4000.0;
+
 /// Small pictures: these tests are about sessions.
 const SMALL: &str = r#"
 [streams.color]
@@ -93,6 +96,8 @@ async fn what_a_viewer_gets_decodes_from_the_first_frame_on() {
         viewer.receives(30, LIMIT).await.unwrap();
         late.receives(30, LIMIT).await.unwrap();
         assert!(late.summary()[0].started_with_keyframe);
+        let first = late.summary()[0].first_frame_ms.unwrap();
+        assert!(first < MAX_FIRST_FRAME_MS, "the late viewer waited {first} ms for a picture");
         assert_eq!(late.summary()[0].codec.as_deref(), Some(codec.name()));
         let mut got = Vec::new();
         while got.len() < 30 {
