@@ -13,7 +13,7 @@ use realsense_webrtc::{
     model::Codec,
     probe::{
         client::Client,
-        receiver::{AccessUnit, Options, Phase},
+        receiver::{AccessUnit, Options, Phase, Stats},
         viewer::Viewer,
     },
 };
@@ -216,11 +216,6 @@ async fn sigterm_ends_everything_in_time() {
     let (status, took) = server.terminate(Duration::from_secs(10)).expect("the server ends at SIGTERM");
     assert!(status.success(), "{status}");
     assert!(took < Duration::from_secs(5), "{took:?}");
-    for viewer in &viewers {
-        // Told by DTLS: no viewer has to find out by silence.
-        let told = viewer.receiver.wait(Duration::from_secs(2), |stats| stats.closed_by_server).await;
-        assert!(told.is_ok(), "{told:?}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -228,8 +223,7 @@ async fn lost_packets_are_sent_again() {
     let server = Server::start(SMALL, &[]);
     let lossy = Options { drop_share: 0.05, drop_seed: 3, ..Options::default() };
     let viewer = server.join(&["color"], lossy).await;
-    let enough =
-        |stats: &realsense_webrtc::probe::receiver::Stats| stats.dropped >= 30 && stats.streams[0].frames > 150;
+    let enough = |stats: &Stats| stats.dropped >= 30 && stats.streams[0].frames > 150;
     let stats = viewer.receiver.wait(LIMIT, enough).await.expect("150 frames in spite of the loss");
     let stream = &stats.streams[0];
     assert!(stream.repaired > 0 && stream.nacks > 0, "{stats:?}");
