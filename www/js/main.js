@@ -266,6 +266,11 @@ events.addEventListener('metadata', (event) => {
   if (typeof update.timestamp_server === 'number') clock.add(update.timestamp_server * 1000, Date.now());
   if (update.device_id === devices.picked) imu.update(update.metadata_streams);
 });
+events.addEventListener('sessions', () => refreshPanels());
+events.addEventListener('goodbye', () => {
+  viewer.serverWasDown = true; // sessions that end now are no one's wish
+  say('warn', 'The server is shutting down.');
+});
 events.addEventListener('online', (event) => {
   if (!(/** @type {CustomEvent} */ (event).detail.online)) refreshHealth();
 });
