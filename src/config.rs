@@ -71,6 +71,8 @@ pub struct Sessions {
 pub struct Camera {
     /// Number of simulated cameras.
     pub sim_cameras: usize,
+    /// Whether gyro and accelerometer run beside video, for the metadata.
+    pub motion: bool,
     /// Seconds a stream keeps running after its last viewer left.
     pub linger_s: f64,
     /// Seconds a device may take to start before requests are refused.
@@ -191,7 +193,7 @@ impl Default for Sessions {
 
 impl Default for Camera {
     fn default() -> Self {
-        Self { sim_cameras: 1, linger_s: 3.0, start_timeout_s: 15, stall_timeout_s: 5 }
+        Self { sim_cameras: 1, motion: true, linger_s: 3.0, start_timeout_s: 15, stall_timeout_s: 5 }
     }
 }
 

@@ -22,6 +22,8 @@ const RETRY_MAX: Duration = Duration::from_secs(15);
 pub enum Holder {
     /// The explicit start of the device over REST.
     Explicit,
+    /// The server itself, for motion data beside running video. Never counted as a reference.
+    Metadata,
     /// A session.
     Session(SessionId),
 }
@@ -100,6 +102,12 @@ struct Stream {
     holders: BTreeSet<Holder>,
     state: State,
     linger_until: Option<Instant>,
+}
+
+impl Stream {
+    fn references(&self) -> usize {
+        self.holders.iter().filter(|holder| **holder != Holder::Metadata).count()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -218,7 +226,7 @@ impl Streams {
         if !stream.holders.remove(holder) || !stream.holders.is_empty() {
             return;
         }
-        let at_once = *holder == Holder::Explicit || linger.is_zero();
+        let at_once = !matches!(holder, Holder::Session(_)) || linger.is_zero();
         if at_once || matches!(stream.state, State::Interrupted { .. }) {
             self.remove(key);
         } else {
@@ -323,7 +331,7 @@ impl Streams {
     /// Counts of references, nothing with zero.
     pub fn references(&self) -> BTreeMap<DeviceId, BTreeMap<StreamType, usize>> {
         let counted = self.devices.iter().map(|(id, device)| {
-            let counts = device.streams.iter().map(|(stream_type, stream)| (*stream_type, stream.holders.len()));
+            let counts = device.streams.iter().map(|(stream_type, stream)| (*stream_type, stream.references()));
             (id.clone(), counts.filter(|(_, count)| *count > 0).collect::<BTreeMap<_, _>>())
         });
         counted.filter(|(_, counts)| !counts.is_empty()).collect()
@@ -340,10 +348,16 @@ impl Streams {
             .collect()
     }
 
+    /// Whether the stream runs only because the server itself wants it.
+    pub fn is_companion(&self, key: &StreamKey) -> bool {
+        self.stream(key).is_some_and(|stream| stream.holders.contains(&Holder::Metadata) && stream.references() == 0)
+    }
+
     /// Whether all that runs on a device is lingering.
     pub fn is_stopping(&self, id: &DeviceId) -> bool {
         self.devices.get(id).is_some_and(|device| {
-            !device.streams.is_empty() && device.streams.values().all(|stream| stream.linger_until.is_some())
+            let mut video = device.streams.values().filter(|stream| stream.config.stream.is_video()).peekable();
+            video.peek().is_some() && video.all(|stream| stream.linger_until.is_some())
         })
     }
 

@@ -160,6 +160,8 @@ impl Actor {
                 () = due => self.timeout(),
             }
             self.carry_out_effects();
+            self.follow_motion(now());
+            self.carry_out_effects();
             self.publish();
         }
         debug!("session actor ends");

@@ -12,11 +12,14 @@ use crate::{
     camera::manager::CameraEvent,
     core::{profile, streams::Holder},
     error::{Error, Result},
-    model::{DeviceId, SensorInfo, StreamKey, StreamType},
+    model::{DeviceId, Profile, SensorInfo, StreamKey, StreamType},
 };
 
 /// The farthest a Z16 frame in millimetres can tell.
 const MAX_DEPTH_M: f32 = 65.535;
+
+/// The motion profile taken beside video: the nearest rate the device offers to 100 Hz is plenty for 30 updates a second.
+const MOTION: Profile = Profile { width: 0, height: 0, framerate: 100 };
 
 /// An explicit start that somebody waits for.
 pub(super) struct PendingStart {
@@ -74,6 +77,8 @@ impl Actor {
         for holder in holders {
             match holder {
                 Holder::Session(id) => self.fail_offer(now, id, error),
+                // Video goes on without motion data; the next stream that starts tries again.
+                Holder::Metadata => {}
                 Holder::Explicit => {
                     let waiting =
                         |start: &mut PendingStart| start.device == key.device && start.streams.contains(&key.stream);
@@ -161,6 +166,32 @@ impl Actor {
         self.starts = waiting;
     }
 
+    /// Keeps the motion streams running exactly while video does, so that the metadata carries them.
+    pub(super) fn follow_motion(&mut self, now: Instant) {
+        if !self.config.camera.motion {
+            return;
+        }
+        for (id, device) in &self.devices {
+            let video = self.streams.running(id).iter().any(|(_, config, _)| config.stream.is_video());
+            let held = !self.streams.held_by(id, &Holder::Metadata).is_empty();
+            if !video && held {
+                self.streams.release(now, id, &Holder::Metadata);
+            }
+            if video == held || !video {
+                continue;
+            }
+            for stream in [StreamType::Gyro, StreamType::Accel] {
+                // A device without an IMU offers none.
+                if let Ok((sensor, config)) = profile::choose_default(&device.sensors, stream, MOTION) {
+                    let key = Self::key(id, stream);
+                    if let Err(error) = self.streams.acquire(now, &key, Holder::Metadata, sensor, config) {
+                        warn!(%key, error = error.for_log(), "no motion data");
+                    }
+                }
+            }
+        }
+    }
+
     pub(super) fn stop(&mut self, now: Instant, id: &DeviceId) -> Result<StreamStatus> {
         if !self.devices.contains_key(id) {
             return Err(unknown(id));
@@ -177,7 +208,8 @@ impl Actor {
         if !self.devices.contains_key(id) {
             return Err(unknown(id));
         }
-        let running = self.streams.running(id);
+        let mut running = self.streams.running(id);
+        running.retain(|(_, config, _)| !self.streams.is_companion(&Self::key(id, config.stream)));
         let framerate = running
             .iter()
             .filter(|(_, config, _)| config.stream.is_video())

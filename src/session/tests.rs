@@ -228,6 +228,20 @@ async fn a_later_viewer_gets_what_runs_and_is_told_so() {
 }
 
 #[tokio::test]
+async fn motion_runs_beside_video_and_is_nobodys_reference() {
+    let bench = Bench::new(|config| config.camera.linger_s = 0.0).await;
+    let session = bench.connect(&[StreamType::Color]).await;
+    let moving = |now: &Snapshot| now.running.values().flatten().any(|config| config.stream == StreamType::Gyro);
+    bench.until(moving).await;
+    let references = bench.handle.references().await.unwrap().references;
+    assert_eq!(references[&bench.device], BTreeMap::from([(StreamType::Color, 1)]));
+    let status = bench.handle.status(bench.device.clone()).await.unwrap();
+    assert_eq!(status.active_streams, [StreamType::Color]);
+    bench.handle.close(session).await.unwrap();
+    bench.until(|now| now.running.is_empty()).await;
+}
+
+#[tokio::test]
 async fn media_events_end_sessions() {
     let bench = Bench::new(|_| {}).await;
     for reason in [

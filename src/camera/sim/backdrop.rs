@@ -53,7 +53,7 @@ impl Backdrop {
         let see = |x: f32, y: f32| {
             let (dx, dy) = view.direction(x, y);
             let hit = scene::cast(eye, scene::direction(dx, dy));
-            (hit, pack(&scene::light(&hit, eye), infrared))
+            (hit, pack(&scene::light(&hit, eye, infrared), infrared))
         };
         let right_eye = scene::eye(BASELINE_M);
         let left = view.viewpoint == Viewpoint::Left;
@@ -220,10 +220,10 @@ impl<'a> Overlay<'a> {
                 cover = ((BALL_RADIUS_M - off2.sqrt()) / pixel + 0.5).clamp(0.0, 1.0);
             }
             if cover >= 1.0 {
-                return pack(&self.ball.light(self.eye + dir.scaled(hit), self.eye), self.infrared);
+                return pack(&self.ball.light(self.eye + dir.scaled(hit), self.eye, self.infrared), self.infrared);
             }
         }
-        let shadow = self.ball.shadow(point);
+        let shadow = if still[3] == 0 { 0.0 } else { self.ball.shadow(point) };
         let mut out = still;
         if shadow > 0.0 {
             let keep = 1.0 - shadow * f32::from(still[3]) / UNIT;
@@ -231,7 +231,7 @@ impl<'a> Overlay<'a> {
             shaded.iter_mut().for_each(|v| *v = (f32::from(*v) * keep) as u16);
         }
         if cover > 0.0 {
-            let ball = pack(&self.ball.light(nearest, self.eye), self.infrared);
+            let ball = pack(&self.ball.light(nearest, self.eye, self.infrared), self.infrared);
             for (v, b) in out.iter_mut().zip(ball) {
                 *v = (f32::from(*v) * (1.0 - cover) + f32::from(b) * cover) as u16;
             }

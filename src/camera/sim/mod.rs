@@ -8,6 +8,7 @@ mod backdrop;
 mod depth;
 mod device;
 mod imu;
+mod materials;
 mod noise;
 pub mod optics;
 mod options;

@@ -4,7 +4,7 @@
 //! Room coordinates: metres, X right, Y up from the floor, Z ahead, the left imager above the origin. The camera stands
 //! [`CAMERA_HEIGHT_M`] high and looks down by [`TILT`]; camera coordinates are librealsense's (x right, y down, z ahead).
 
-use super::optics::PROJECTOR_X_M;
+use super::{materials, optics::PROJECTOR_X_M};
 
 /// A point, direction or colour.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -60,21 +60,21 @@ enum Shape {
     Cylinder(V3, f32, f32),
 }
 
-struct Thing {
+pub(crate) struct Thing {
     shape: Shape,
     /// Linear red, green, blue.
-    albedo: V3,
+    pub(crate) albedo: V3,
     /// Near-infrared reflectance.
-    infrared: f32,
+    pub(crate) infrared: f32,
     /// Strength of the highlight.
-    gloss: f32,
+    pub(crate) gloss: f32,
 }
 
 const fn thing(shape: Shape, albedo: V3, infrared: f32, gloss: f32) -> Thing {
     Thing { shape, albedo, infrared, gloss }
 }
 
-static THINGS: [Thing; 13] = [
+pub(crate) static THINGS: [Thing; 13] = [
     // A wooden crate with a blue box on it.
     thing(Shape::Box(V3(-1.72, 0.0, 3.1), V3(-1.02, 0.6, 3.75)), V3(0.46, 0.27, 0.12), 0.55, 0.0),
     thing(Shape::Box(V3(-1.58, 0.6, 3.2), V3(-1.2, 0.9, 3.55)), V3(0.05, 0.17, 0.52), 0.4, 0.1),
@@ -237,8 +237,8 @@ pub(crate) fn blocked(from: V3, to: V3) -> bool {
     THINGS.iter().any(|thing| thing.shape.meet(from, dir, 0.999).is_some())
 }
 
-/// Light from a point of the room towards an eye, the ball left out.
-pub(crate) fn light(hit: &Hit, eye: V3) -> Light {
+/// Light from a point of the room towards an eye, the ball left out. The dots are only worked out with `projector`.
+pub(crate) fn light(hit: &Hit, eye: V3, projector: bool) -> Light {
     let start = hit.point + hit.normal.scaled(2e-3);
     // Four points of the lamp make the shadows' edges soft.
     let mut seen = 0.0;
@@ -250,30 +250,49 @@ pub(crate) fn light(hit: &Hit, eye: V3) -> Light {
             seen += 0.25;
         }
     }
-    let (albedo, infrared, gloss) = material(hit);
-    shade(hit.point, hit.normal, eye, albedo, infrared, gloss, seen)
+    let (albedo, infrared, gloss) = materials::of(hit);
+    let surface = Surface { point: hit.point, normal: hit.normal, albedo, infrared, gloss };
+    surface.shade(eye, seen, projector)
 }
 
-fn shade(point: V3, normal: V3, eye: V3, albedo: V3, infrared: f32, gloss: f32, seen: f32) -> Light {
-    let to_lamp = LAMP - point;
-    let distance2 = to_lamp.dot(to_lamp);
-    let to_lamp = to_lamp.unit();
-    let view = (eye - point).unit();
-    let lambert = normal.dot(to_lamp).max(0.0);
-    let direct = seen * lambert * 7.0 / (distance2 + 2.0);
-    let shine = normal.dot((to_lamp + view).unit()).max(0.0).powi(60) * gloss * seen;
-    // Light from all sides, less near the floor's contact with things and in the room's corners.
-    let open = 0.55 + 0.45 * (point.1 * 2.0 + 0.25).min(1.0).max(normal.1.min(0.8));
-    let corner = 1.0 - 0.25 * (-3.5 * (WALL_Z - point.2).min(WALL_X - point.0.abs())).exp();
-    let ambient = (0.30 + 0.10 * normal.1) * open * corner;
-    let lit = albedo.scaled(direct + ambient) + V3(shine, shine, shine);
-    let total = direct + ambient;
-    let camera = to_camera(point);
-    Light {
-        color: V3(lit.0 * 1.0, lit.1 * 0.97, lit.2 * 0.92),
-        infrared: infrared * total * 0.8 + shine * 0.6,
-        dots: dots(camera) * infrared * normal.dot(view).max(0.0) * 14.0 / (camera.2 * camera.2 + 1.5),
-        direct: (direct + shine) / (total + shine).max(1e-6),
+/// A lit point.
+struct Surface {
+    point: V3,
+    normal: V3,
+    albedo: V3,
+    infrared: f32,
+    gloss: f32,
+}
+
+impl Surface {
+    /// Light towards an eye where this share of the lamp is seen.
+    fn shade(&self, eye: V3, seen: f32, projector: bool) -> Light {
+        let Self { point, normal, albedo, infrared, gloss } = *self;
+        let to_lamp = LAMP - point;
+        let distance2 = to_lamp.dot(to_lamp);
+        let to_lamp = to_lamp.unit();
+        let view = (eye - point).unit();
+        let lambert = normal.dot(to_lamp).max(0.0);
+        let direct = seen * lambert * 7.0 / (distance2 + 2.0);
+        let shine = normal.dot((to_lamp + view).unit()).max(0.0).powi(60) * gloss * seen;
+        // Light from all sides, less near the floor's contact with things and in the room's corners.
+        let open = 0.55 + 0.45 * (point.1 * 2.0 + 0.25).min(1.0).max(normal.1.min(0.8));
+        let corner = 1.0 - 0.25 * (-3.5 * (WALL_Z - point.2).min(WALL_X - point.0.abs())).exp();
+        let ambient = (0.30 + 0.10 * normal.1) * open * corner;
+        let lit = albedo.scaled(direct + ambient) + V3(shine, shine, shine);
+        let total = direct + ambient;
+        let dots = if projector {
+            let camera = to_camera(point);
+            dots(camera) * infrared * normal.dot(view).max(0.0) * 14.0 / (camera.2 * camera.2 + 1.5)
+        } else {
+            0.0
+        };
+        Light {
+            color: V3(lit.0 * 1.0, lit.1 * 0.97, lit.2 * 0.92),
+            infrared: infrared * total * 0.8 + shine * 0.6,
+            dots,
+            direct: (direct + shine) / (total + shine).max(1e-6),
+        }
     }
 }
 
@@ -296,85 +315,6 @@ pub(crate) fn hash(x: i32, y: i32) -> u32 {
     h = (h ^ (h >> 15)).wrapping_mul(0x2C1B_3C6D);
     h = (h ^ (h >> 12)).wrapping_mul(0x297A_2D39);
     h ^ (h >> 15)
-}
-
-/// The 24 patches of a colour chart, linear.
-const CHART: [V3; 24] = [
-    V3(0.17, 0.08, 0.06),
-    V3(0.54, 0.31, 0.22),
-    V3(0.12, 0.20, 0.34),
-    V3(0.10, 0.15, 0.05),
-    V3(0.24, 0.22, 0.44),
-    V3(0.13, 0.51, 0.42),
-    V3(0.68, 0.20, 0.03),
-    V3(0.07, 0.10, 0.38),
-    V3(0.53, 0.09, 0.12),
-    V3(0.11, 0.04, 0.14),
-    V3(0.33, 0.50, 0.05),
-    V3(0.75, 0.36, 0.02),
-    V3(0.03, 0.05, 0.30),
-    V3(0.06, 0.30, 0.07),
-    V3(0.42, 0.03, 0.04),
-    V3(0.82, 0.58, 0.01),
-    V3(0.49, 0.09, 0.30),
-    V3(0.01, 0.24, 0.38),
-    V3(0.88, 0.88, 0.87),
-    V3(0.58, 0.58, 0.58),
-    V3(0.36, 0.36, 0.36),
-    V3(0.19, 0.19, 0.19),
-    V3(0.09, 0.09, 0.09),
-    V3(0.03, 0.03, 0.03),
-];
-
-/// Colour, infrared reflectance and gloss of a point.
-fn material(hit: &Hit) -> (V3, f32, f32) {
-    let p = hit.point;
-    if let Some(thing) = THINGS.get(hit.id) {
-        // Planks on the crate.
-        let plank = hit.id == 0 && (p.1 * 10.0).rem_euclid(1.5) < 0.09;
-        let albedo = if plank { thing.albedo.scaled(0.35) } else { thing.albedo };
-        return (albedo, if plank { 0.2 } else { thing.infrared }, thing.gloss);
-    }
-    if hit.normal.1 > 0.5 {
-        let dark = (p.0 / 0.3).floor() as i32 + (p.2 / 0.3).floor() as i32;
-        return if dark.rem_euclid(2) == 0 {
-            (V3(0.62, 0.6, 0.56), 0.62, 0.05)
-        } else {
-            (V3(0.12, 0.15, 0.19), 0.25, 0.05)
-        };
-    }
-    if hit.normal.1 < -0.5 {
-        return (V3(0.8, 0.8, 0.8), 0.7, 0.0);
-    }
-    if hit.normal.2 < -0.5 {
-        // The chart in its frame, left of the middle, and a poster of stripes right of it.
-        let (x, y) = ((p.0 + 0.62) / 0.155, (1.62 - p.1) / 0.155);
-        if (-0.25..6.25).contains(&x) && (-0.25..4.25).contains(&y) {
-            let inside = (0.0..6.0).contains(&x) && (0.0..4.0).contains(&y);
-            let gap = x.rem_euclid(1.0) < 0.07 || y.rem_euclid(1.0) < 0.07;
-            if !inside || gap {
-                return (V3(0.02, 0.02, 0.02), 0.08, 0.0);
-            }
-            let patch = CHART[y as usize * 6 + x as usize];
-            return (patch, 0.25 + 0.5 * (patch.0 + patch.1 + patch.2) / 3.0, 0.0);
-        }
-        if (0.75..1.75).contains(&p.0) && (1.08..1.7).contains(&p.1) {
-            let edge = !(0.78..1.72).contains(&p.0) || !(1.11..1.67).contains(&p.1);
-            let (dx, dy) = (p.0 - 1.25, p.1 - 1.39);
-            let ring = ((dx * dx + dy * dy).sqrt() * 18.0) as i32 % 2 == 0;
-            return match (edge, ring) {
-                (true, _) => (V3(0.75, 0.74, 0.72), 0.7, 0.0),
-                (false, true) => (V3(0.05, 0.16, 0.4), 0.3, 0.0),
-                (false, false) => (V3(0.82, 0.62, 0.35), 0.6, 0.0),
-            };
-        }
-    }
-    match p.1 {
-        y if y < 0.1 => (V3(0.68, 0.68, 0.68), 0.6, 0.1),
-        y if y < 0.92 => (V3(0.2, 0.31, 0.36), 0.42, 0.0),
-        y if y < 0.97 => (V3(0.75, 0.75, 0.73), 0.65, 0.1),
-        _ => (V3(0.66, 0.63, 0.57), 0.6, 0.0),
-    }
 }
 
 /// The moving ball at one moment.
@@ -406,7 +346,7 @@ impl Ball {
     }
 
     /// Light from the ball's point nearest to `point` towards an eye.
-    pub(crate) fn light(&self, point: V3, eye: V3) -> Light {
+    pub(crate) fn light(&self, point: V3, eye: V3, projector: bool) -> Light {
         let normal = (point - self.centre).unit();
         let point = self.centre + normal.scaled(BALL_RADIUS_M);
         let segment = ((normal.2.atan2(normal.0) + self.spin) / std::f32::consts::TAU * 6.0).floor() as i32;
@@ -418,7 +358,7 @@ impl Ball {
             4 => (V3(0.04, 0.2, 0.62), 0.4),
             _ => (V3(0.85, 0.85, 0.82), 0.75),
         };
-        shade(point, normal, eye, albedo, infrared, 0.45, 1.0)
+        Surface { point, normal, albedo, infrared, gloss: 0.45 }.shade(eye, 1.0, projector)
     }
 
     /// How much of the lamp the ball hides from a point, 0 to 1.
@@ -431,6 +371,9 @@ impl Ball {
         let off = point + to_lamp.scaled(along) - self.centre;
         // The lamp seen past the ball: the penumbra grows with the distance from the ball.
         let blur = LAMP_RADIUS_M * along + 0.005;
+        if off.dot(off) > (BALL_RADIUS_M + blur) * (BALL_RADIUS_M + blur) {
+            return 0.0;
+        }
         let t = ((BALL_RADIUS_M + blur - off.dot(off).sqrt()) / (2.0 * blur)).clamp(0.0, 1.0);
         t * t * (3.0 - 2.0 * t)
     }

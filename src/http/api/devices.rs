@@ -66,7 +66,7 @@ pub(in super::super) async fn get(
 /// The device goes and comes back by itself; streams that were wanted start again then.
 #[utoipa::path(post, path = "/devices/{device_id}/hw_reset", tag = "devices", operation_id = "hw_reset",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
-    responses((status = 200, description = "The reset was given.", body = bool, example = json!(true)),
+    responses((status = 200, description = "The reset was given.", body = bool, content_type = "application/json", example = json!(true)),
         AnyRoute, Named))]
 pub(in super::super) async fn hw_reset(
     State(handle): State<Handle>,
