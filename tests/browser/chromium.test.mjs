@@ -97,8 +97,8 @@ describe('the demo page in Chromium', () => {
       const all = await rows();
       return all.length === 2 && all.every((row) => /connected\b(?!, no)/.test(row)) && all;
     });
-    assert.match(listed[0], /Chrome \d+ on Linux this tab 127\.0\.0\.1:\d+ .*Color/);
-    assert.match(listed[1], /Chrome \d+ on Linux 127\.0\.0\.1:\d+ .*Depth/);
+    assert.match(listed[0], /Chrome \d+ on Linux this tab .*Color/);
+    assert.match(listed[1], /Chrome \d+ on Linux .*Depth/);
     await until('both references are listed', async () => (await text(one, '#references')).match(/Color1 user.*Depth1 user/));
 
     await (await one.$('#sessions tbody tr:nth-child(2) button')).click();
