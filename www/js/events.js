@@ -2,7 +2,10 @@
 
 import { io } from '../vendor/socket.io/socket.io.esm.min.js';
 
-/** Event `metadata` {…metadata_update}; event `online` {online}. */
+/**
+ * Events: `metadata` {…metadata_update}; `online` {online}; `sessions`, when somebody came or went; `goodbye`, when the
+ * server is about to stop.
+ */
 export class Events extends EventTarget {
   #socket;
 
@@ -19,6 +22,8 @@ export class Events extends EventTarget {
       autoConnect: false,
     });
     this.#socket.on('metadata_update', (detail) => this.dispatchEvent(new CustomEvent('metadata', { detail })));
+    this.#socket.on('sessions_changed', () => this.dispatchEvent(new Event('sessions')));
+    this.#socket.on('server_shutdown', () => this.dispatchEvent(new Event('goodbye')));
     this.#socket.on('connect', () => this.#tell(true));
     this.#socket.on('disconnect', () => this.#tell(false));
   }

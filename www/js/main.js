@@ -8,6 +8,7 @@ import { Imu } from './imu.js';
 import { Log } from './log.js';
 import { Options } from './options.js';
 import { Panels } from './panels.js';
+import { banner } from './standing.js';
 import { ClockOffset } from './stats.js';
 import { Streams } from './streams.js';
 import { Tiles } from './tiles.js';
@@ -160,8 +161,10 @@ async function loadPanels() {
     refreshHealth(); // says in one place what is wrong
     return;
   }
-  const same = viewer.state === 'live' && viewer.peer?.sessionId === asked;
-  if (asked && same && !panels.sessions.some((s) => s.session_id === asked)) viewer.sessionGone();
+  if (asked && viewer.state === 'live' && viewer.peer?.sessionId === asked) {
+    if (panels.sessions.some((s) => s.session_id === asked)) viewer.serverWasDown = false; // it only could not be heard
+    else viewer.sessionGone();
+  }
   streams.running(panels.running[devices.picked]?.configs ?? []);
   render();
 }
@@ -220,22 +223,11 @@ function render() {
   setText(pill, live ? 'Live' : states[server.state]);
   pill.dataset.state = live ? 'live' : server.state;
   document.body.dataset.viewer = viewer.state;
-  const { text, level, action } = banner();
+  const { text, level, action } = banner({ server, viewer, camera: devices.picked, present: Boolean(devices.device) });
   setText(byId('banner-text'), text);
   byId('banner').hidden = text === '';
   byId('banner').dataset.level = level ?? '';
   showText(bannerAction, action ?? '');
-}
-
-function banner() {
-  if (server.state === 'down') return { text: `${server.text} Trying again until it is back${viewer.wanted ? '; the video then returns by itself' : ''}.`, level: 'error' };
-  if (server.state === 'refused') return { text: `${server.text} Open this page with ?token=… to pass the token.`, level: 'error' };
-  if (viewer.state === 'waiting') return { text: `${viewer.message} Trying again by itself.`, level: 'warn', action: 'Try now' };
-  if (viewer.state === 'failed') return { text: viewer.message, level: 'error', action: 'Try again' };
-  if (viewer.state === 'ended') return { text: viewer.message, level: 'warn', action: 'Watch again' };
-  if (viewer.wanted && devices.picked && !devices.device) return { text: `Camera ${devices.picked} is unplugged. The video returns when the camera does.`, level: 'warn' };
-  if (server.state === 'degraded') return { text: server.text, level: 'warn' };
-  return { text: '' };
 }
 
 viewer.addEventListener('state', () => {
@@ -265,6 +257,11 @@ events.addEventListener('metadata', (event) => {
   const update = /** @type {CustomEvent} */ (event).detail;
   if (typeof update.timestamp_server === 'number') clock.add(update.timestamp_server * 1000, Date.now());
   if (update.device_id === devices.picked) imu.update(update.metadata_streams);
+});
+events.addEventListener('sessions', () => refreshPanels());
+events.addEventListener('goodbye', () => {
+  viewer.serverWasDown = true; // sessions that end now are no one's wish
+  say('warn', 'The server is shutting down.');
 });
 events.addEventListener('online', (event) => {
   if (!(/** @type {CustomEvent} */ (event).detail.online)) refreshHealth();

@@ -1,26 +1,12 @@
 // The depth tile's measuring point: hover, tap, or move by arrow keys, and read metres. Owns the crosshair of one tile.
 
 import { el } from './dom.js';
+import { pixelAt } from './geometry.js';
 
 /** Milliseconds between two questions to the server while the point rests or moves. */
 const ASK_EVERY_MS = 200;
 /** Pixels of the picture that an arrow key moves the point. */
 const KEY_STEP = 10;
-
-/**
- * The pixel of the picture under a point of the element, where the picture is fitted into the element ("contain").
- * @param {{width: number, height: number}} box element size @param {{width: number, height: number}} picture pixel size
- * @param {number} x @param {number} y point relative to the element
- * @returns {{x: number, y: number}|null} null beside the picture
- */
-export function pixelAt(box, picture, x, y) {
-  if (picture.width <= 0 || box.width <= 0) return null;
-  const scale = Math.min(box.width / picture.width, box.height / picture.height);
-  const px = Math.floor((x - (box.width - picture.width * scale) / 2) / scale);
-  const py = Math.floor((y - (box.height - picture.height * scale) / 2) / scale);
-  if (px < 0 || py < 0 || px >= picture.width || py >= picture.height) return null;
-  return { x: px, y: py };
-}
 
 /** Makes a depth tile tell metres. */
 export class DepthProbe {

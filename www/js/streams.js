@@ -1,44 +1,10 @@
 // The choice of streams: a check box with size and rate for each video stream the camera offers. Owns the choice.
 
 import { byId, el, reconcile, setText, showText } from './dom.js';
+import { nearest, videoStreams } from './profiles.js';
 import { profileText, streamName } from './words.js';
 
-const MOTION = ['gyro', 'accel', 'pose'];
 const USUAL = { width: 640, height: 480, framerate: 30 };
-
-/**
- * The video streams that a device's sensors offer, with their sizes and rates.
- * @param {any[]} sensors as the API lists them
- * @returns {{type: string, resolutions: [number, number][], rates: number[]}[]}
- */
-export function videoStreams(sensors) {
-  const found = new Map();
-  for (const sensor of sensors) {
-    for (const profile of sensor.supported_stream_profiles ?? []) {
-      const type = String(profile.stream_type).toLowerCase();
-      if (MOTION.includes(type) || !profile.resolutions?.some(([w]) => w > 0)) continue;
-      const entry = found.get(type) ?? { type, resolutions: [], rates: [] };
-      entry.resolutions.push(...profile.resolutions);
-      entry.rates.push(...profile.fps);
-      found.set(type, entry);
-    }
-  }
-  const order = ['color', 'depth', 'infrared-1', 'infrared-2'];
-  const rank = (type) => (order.indexOf(type) + order.length + 1) % (order.length + 1);
-  return [...found.values()].map((entry) => ({
-    type: entry.type,
-    resolutions: [...new Map(entry.resolutions.map((r) => [r.join('x'), r])).values()].sort((a, b) => a[0] * a[1] - b[0] * b[1]),
-    rates: [...new Set(entry.rates)].sort((a, b) => a - b),
-  })).sort((a, b) => rank(a.type) - rank(b.type) || a.type.localeCompare(b.type));
-}
-
-/**
- * The best entry of a list for a wish: the wish itself, or else the nearest.
- * @template T @param {T[]} list @param {(entry: T) => number} distance @returns {T|undefined}
- */
-export function nearest(list, distance) {
-  return list.reduce((best, entry) => (best === undefined || distance(entry) < distance(best) ? entry : best), /** @type {T|undefined} */ (undefined));
-}
 
 /** Event `change`: the user changed the choice. */
 export class Streams extends EventTarget {

@@ -4,30 +4,7 @@
 import { ApiError } from './api.js';
 import { waitMs } from './backoff.js';
 import { Peer } from './peer.js';
-
-/** A session younger than this that ends by itself while its video flowed was ended by somebody; older ones ran out. */
-const LIFETIME_MS = 50 * 60 * 1000;
-/** Video that came less than this long ago counts as flowing. */
-const FLOWING_MS = 3000;
-
-/**
- * Whether trying again can help.
- * @param {ApiError} error @param {boolean} persistent true when the camera was there before or the page runs unattended
- */
-export function worthRetrying(error, persistent) {
-  if ([0, 409, 429, 500, 502, 503, 504].includes(error.status)) return true;
-  return persistent && error.status === 404;
-}
-
-/**
- * What to do about a session that the server no longer has.
- * @param {{unattended: boolean, serverWasDown: boolean, ageMs: number, sinceFrameMs: number}} facts
- * @returns {'reopen'|'ended'} ended = somebody closed it on purpose
- */
-export function afterLoss({ unattended, serverWasDown, ageMs, sinceFrameMs }) {
-  if (unattended || serverWasDown || ageMs >= LIFETIME_MS) return 'reopen';
-  return sinceFrameMs < FLOWING_MS ? 'ended' : 'reopen';
-}
+import { afterLoss, worthRetrying } from './verdict.js';
 
 /**
  * Events: `state` {state, message}, where state is idle | connecting | live | waiting | failed | ended;
@@ -158,7 +135,7 @@ export class Viewer extends EventTarget {
   /** @param {ApiError} error */
   #onFailure(error) {
     this.peer = null;
-    if (!worthRetrying(error, this.#wasLive || this.unattended)) {
+    if (!worthRetrying(error.status, this.#wasLive || this.unattended)) {
       this.#log('error', error.message);
       this.#set('failed', error.message);
       return;
