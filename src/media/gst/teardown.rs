@@ -116,9 +116,11 @@ impl Job {
 }
 
 /// Sends the peer a DTLS close_notify, so that it knows at once. webrtcbin has no way to say it, and an end of stream on
-/// its own pads never reaches the DTLS element; one on a pad of the DTLS element's own does.
+/// its own pads never reaches the DTLS element; one on that element's data pad does.
 fn say_good_bye(dtlsenc: &gst::Element) {
-    let Some(pad) = dtlsenc.request_pad_simple("sink") else { return };
+    // webrtcbin requests the pad for data channels whether or not there are any. Asking for it again would hand out a
+    // freed pad.
+    let Some(pad) = dtlsenc.static_pad("sink") else { return };
     pad.send_event(gst::event::StreamStart::new("good-bye"));
     pad.send_event(gst::event::Eos::new());
     thread::sleep(GOOD_BYE);
