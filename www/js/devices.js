@@ -88,6 +88,6 @@ export class Devices extends EventTarget {
 function facts(device) {
   const parts = [`Serial ${device.serial_number}`];
   if (device.usb_type) parts.push(`USB ${device.usb_type}`);
-  if (device.firmware_version) parts.push(`firmware ${device.firmware_version}`);
+  if (device.firmware_version) parts.push(`FW ${device.firmware_version}`);
   return parts.join(' · ');
 }
