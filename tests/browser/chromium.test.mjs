@@ -225,6 +225,7 @@ describe('the demo page in Chromium', () => {
     const page = await open(browser, `${server.url}/minimal.html?stream=infrared-1`);
     assert.equal((await advancing(page, 'any')).stream, 'infrared-1');
     assert.equal(await text(page, '#status'), '');
+    assert.equal((await sessions())[0].stats.streams[0].codec, 'H264', 'the codec that is encoded already');
     assert.deepEqual(page.complaints, []);
   });
 

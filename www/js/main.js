@@ -139,6 +139,7 @@ async function loadSensors() {
   } else if (sensorsOf !== device.device_id) {
     try {
       const sensors = await api.sensors(device.device_id);
+      if (devices.picked !== device.device_id) return; // another was picked meanwhile
       sensorsOf = device.device_id;
       streams.show(sensors);
       options.show(device.device_id, sensors);
