@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 secs=20 churn_joins=200 crowd=100
-if [ "${1:-}" = --quick ]; then secs=4 churn_joins=40 crowd=40; fi
+if [ "${1:-}" = --quick ]; then secs=4 churn_joins=40 crowd=50; fi
 
 note() { printf '==> %s\n' "$*" >&2; }
 

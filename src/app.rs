@@ -21,6 +21,7 @@ use crate::{
     error::{Error, Result},
     http,
     media::{self, Media},
+    model::DeviceId,
     process,
     session::{self, Event, Handle, Parts},
 };
@@ -29,6 +30,8 @@ use crate::{
 const CAMERA_SHUTDOWN: Duration = Duration::from_millis(1000);
 /// How long open HTTP connections may take to end once everything else is down.
 const HTTP_SHUTDOWN: Duration = Duration::from_millis(800);
+/// How long the start waits for the cameras that are there to open.
+const FIRST_DEVICES: Duration = Duration::from_secs(5);
 /// How often freed memory is given back to the system.
 const TRIM: Duration = Duration::from_secs(60);
 
@@ -79,6 +82,8 @@ impl App {
             );
             backends.push(Arc::new(SimBackend::new(config.camera.sim_cameras)));
         }
+        let expected: Vec<DeviceId> =
+            backends.iter().flat_map(|backend| backend.devices()).map(|info| info.device_id).collect();
         let timing = manager::Timing {
             reply: Duration::from_secs(config.camera.start_timeout_s),
             stall: Duration::from_secs(config.camera.stall_timeout_s),
@@ -87,6 +92,7 @@ impl App {
         let cameras = manager::start(backends, hub.clone(), camera_events, timing)?;
 
         let (handle, actor) = session::spawn(Parts { config, hub, cameras: cameras.clone(), media, events });
+        wait_for_devices(&handle, &expected).await;
         let stop_http = CancellationToken::new();
         let http = tokio::spawn(http::serve(listener, handle.clone(), stop_http.clone()));
         let trimmer = tokio::spawn(trim());
@@ -150,6 +156,16 @@ pub fn describe_reach(address: SocketAddr, token: &str) -> String {
             };
             format!("Open to the network on {at}. {who}.")
         }
+    }
+}
+
+/// Waits until the actor knows the devices that are there, so that the first request does not meet an unknown device.
+async fn wait_for_devices(handle: &Handle, expected: &[DeviceId]) {
+    let mut snapshot = handle.snapshot();
+    let known = snapshot.wait_for(|now| expected.iter().all(|device| now.devices.contains_key(device)));
+    // A device that takes longer to open answers 404 until it is there; the server serves the others meanwhile.
+    if tokio::time::timeout(FIRST_DEVICES, known).await.is_err() {
+        warn!("not every camera opened within {FIRST_DEVICES:?}; serving those that did");
     }
 }
 

@@ -84,8 +84,7 @@ impl FrameHub {
     /// The newest frame of a running stream.
     pub fn latest(&self, key: &StreamKey) -> Option<Arc<Frame>> {
         let entry = self.streams.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()?;
-        let latest = lock(&entry.latest).clone();
-        latest
+        lock(&entry.latest).clone()
     }
 
     /// Forgets the newest frame of a stream that stopped; subscriptions stay.

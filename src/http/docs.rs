@@ -113,7 +113,7 @@ const REDOC_PAGE: &str = r##"<!DOCTYPE html>
 </head>
 <body style="margin:0">
 <div id="redoc"><noscript>This page needs JavaScript. The document itself is at /api/openapi.json.</noscript></div>
-<script src="/vendor/redoc/redoc.standalone.js"></script>
+<script src="/redoc/redoc.standalone.js"></script>
 <script src="/redoc/init.js"></script>
 </body>
 </html>
@@ -139,6 +139,7 @@ pub(super) fn routes(document: Document) -> Router<Handle> {
         .route("/docs/{file}", get(async move |Path(file): Path<String>| swagger_file(&file, swagger.clone())))
         .route("/redoc", get(async || html(REDOC_PAGE)))
         .route("/redoc/init.js", get(async || script(REDOC_INIT)))
+        .route("/redoc/redoc.standalone.js", get(pages::redoc_bundle))
 }
 
 fn html(page: &'static str) -> Response {

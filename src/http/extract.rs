@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     extract::{FromRequest, Request},
     http::{HeaderMap, StatusCode, header},
 };
@@ -48,6 +48,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 async fn read_body(body: Body) -> Result<axum::body::Bytes, ApiError> {
+    // What says beforehand that it is too large is not waited for.
+    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+        return Err(too_large());
+    }
     let read = Limited::new(body, MAX_BODY_BYTES).collect();
     match tokio::time::timeout(BODY_TIMEOUT, read).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
@@ -63,7 +67,7 @@ async fn read_body(body: Body) -> Result<axum::body::Bytes, ApiError> {
 }
 
 /// The answer to a body over the limit.
-pub(super) fn too_large() -> ApiError {
+fn too_large() -> ApiError {
     ApiError::Http(
         StatusCode::PAYLOAD_TOO_LARGE,
         format!("The body is larger than {} KiB, the most this server takes.", MAX_BODY_BYTES / 1024),
@@ -74,7 +78,7 @@ pub(super) fn too_large() -> ApiError {
 ///
 /// # Errors
 /// 415 for what is no JSON at all, 422 for JSON of the wrong shape.
-pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(ApiError::field(vec!["body".into()], "Field required: the body is empty", "missing"));
     }

@@ -88,6 +88,14 @@ async fn embedded(uri: Uri, headers: HeaderMap) -> Response {
     }
 }
 
+/// ReDoc's bundle, always the built-in one: a folder of one's own need not have it.
+pub(super) async fn redoc_bundle(headers: HeaderMap) -> Response {
+    let path = "vendor/redoc/redoc.standalone.js";
+    let mut response = file(path).map_or_else(|| missing(path), |file| answer(path, &file, &headers));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE));
+    response
+}
+
 /// A built-in file by its path under `www/`.
 pub fn file(path: &str) -> Option<EmbeddedFile> {
     // Only in debug builds does rust-embed read the disk, and it refuses what lies outside the folder; the plain check

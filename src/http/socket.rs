@@ -33,6 +33,9 @@ use crate::{
 /// Where Socket.IO listens.
 pub(super) const PATH: &str = "/socket";
 
+/// The room of the clients that were welcomed: events go there.
+const ROOM: &str = "welcomed";
+
 /// Most clients at once.
 const MAX_CLIENTS: usize = 200;
 /// Connections that may be opened at once, and how many more each second: an unfinished one is kept for
@@ -156,6 +159,8 @@ impl Sockets {
             let message = "Connected to realsense-webrtc. Metadata follows while a device streams.";
             // Its buffer is empty: only a client that is gone already does not get it.
             let _ = socket.emit("welcome", &json!({ "message": message }));
+            // Only now, so that no event comes before the welcome.
+            socket.join(ROOM);
         };
         io.ns("/", welcome.with(admit));
         (layer, Self { io, handle, clients })
@@ -216,7 +221,7 @@ impl Sockets {
                 tokio::time::sleep(pause).await;
             }
             for update in updates {
-                if let Err(error) = self.io.volatile().emit("metadata_update", &update).await {
+                if let Err(error) = self.io.to(ROOM).volatile().emit("metadata_update", &update).await {
                     tracing::debug!(%error, "a metadata update was lost");
                 }
                 tokio::time::sleep(pause).await;
@@ -240,7 +245,8 @@ impl Sockets {
             };
             told = revision;
             // Errors are of clients whose buffer is full: they lose it.
-            let _ = self.io.emit("sessions_changed", &json!({ "revision": revision, "sessions": sessions })).await;
+            let _ =
+                self.io.to(ROOM).emit("sessions_changed", &json!({ "revision": revision, "sessions": sessions })).await;
             tokio::time::sleep(CHANGED_PERIOD).await;
         }
     }

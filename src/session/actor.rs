@@ -338,8 +338,10 @@ impl Actor {
             }
             Effect::Running { key, config } => {
                 info!(%key, profile = %config.profile, format = %config.format, "stream runs");
-                self.media.stream_running(key.clone(), config.profile);
-                self.stream_is_running(&key);
+                if key.stream.is_video() {
+                    self.media.stream_running(key.clone(), config.profile);
+                }
+                self.stream_is_running();
             }
             Effect::Failed { key, error, holders } => {
                 warn!(%key, error = error.for_log(), "stream could not start");
@@ -350,7 +352,9 @@ impl Actor {
             }
             Effect::Stopped { key } => {
                 info!(%key, "stream stopped");
-                self.media.stream_stopped(key);
+                if key.stream.is_video() {
+                    self.media.stream_stopped(key);
+                }
             }
         }
     }

@@ -67,7 +67,7 @@ impl Actor {
     }
 
     /// A stream began to run: whoever waits for it goes on.
-    pub(super) fn stream_is_running(&mut self, _key: &StreamKey) {
+    pub(super) fn stream_is_running(&mut self) {
         self.advance_offers();
         self.finish_starts();
     }

@@ -1,5 +1,8 @@
 //! The media side in real GStreamer, watched by real WebRTC receivers over loopback.
 #![allow(clippy::unwrap_used)]
 
+mod answers;
 mod basics;
 mod bench;
+mod life;
+mod pipelines;

@@ -300,7 +300,7 @@ fn motion_samples_come_at_their_rates() {
     rig.camera.start(2, &[config(StreamType::Gyro, 200), config(StreamType::Accel, 63)]).unwrap();
     let frames: Vec<_> = (0..150).map(|_| rig.frame()).collect();
     let of = |stream| frames.iter().filter(move |frame| frame.stream == stream);
-    let span = |stream| of(stream).last().unwrap().number - of(stream).next().unwrap().number;
+    let span = |stream| of(stream).next_back().unwrap().number - of(stream).next().unwrap().number;
     let ratio = span(StreamType::Gyro) as f64 / span(StreamType::Accel) as f64;
     assert!((2.6..3.8).contains(&ratio), "{ratio}");
     let accel = of(StreamType::Accel).next().unwrap().motion().unwrap();

@@ -9,10 +9,11 @@ use std::{
 use gst::prelude::*;
 use tokio::sync::oneshot;
 
+use super::stats::PeerStats;
 use crate::{
     camera::hub::FrameHub,
     config::Config,
-    media::{MediaEvent, SessionSpec, SessionStats, StreamStats},
+    media::{MediaEvent, SessionSpec, SessionStats},
     model::{DeviceId, IceCandidate, Profile, SessionId, StreamKey},
 };
 
@@ -86,7 +87,7 @@ pub(super) enum Msg {
     /// A tee pad is unlinked and its branch can be taken apart.
     BranchUnlinked(super::encoder::Branch),
     /// One session's part of a statistics request.
-    StatsPart(u64, SessionId, Vec<(u32, StreamStats)>),
+    StatsPart(u64, SessionId, PeerStats),
 }
 
 /// What a session's callbacks report.

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::{
     context::{Context, Msg, Signal},
     session::{Phase, Session},
+    stats::PeerStats,
     streams::Streams,
     teardown::Teardown,
 };
@@ -28,6 +29,8 @@ const WATCH_EVERY: Duration = Duration::from_millis(250);
 const GONE_AFTER: Duration = Duration::from_secs(5);
 /// Longest wait for the peers' reports.
 const STATS_WAIT: Duration = Duration::from_millis(250);
+/// The statistics request that asks for a new connection's address; real requests count from 1.
+const ANNOUNCE: u64 = 0;
 /// Media counts as flowing while packets left within this time.
 const STREAMING_MS: u64 = 2000;
 /// Longest wait for pipelines to go down at the end.
@@ -93,7 +96,7 @@ impl Control {
         };
         let sessions: Vec<_> = self.sessions.keys().cloned().collect();
         sessions.iter().for_each(|session| self.close(session));
-        self.streams.shutdown(&self.ctx, &self.teardown);
+        self.streams.shutdown(&self.teardown);
         // Branches unlinked meanwhile would wait for this thread; their pipelines go down whole.
         self.teardown.finish(SHUTDOWN_WAIT);
         tracing::debug!("Media ended");
@@ -126,7 +129,7 @@ impl Control {
             }
             Msg::Close(session) => self.close(&session),
             Msg::StreamRunning(key, profile) => self.streams.running(&self.ctx, &self.teardown, &key, profile),
-            Msg::StreamStopped(key) => self.streams.stopped(&self.ctx, &self.teardown, &key),
+            Msg::StreamStopped(key) => self.streams.stopped(&self.teardown, &key),
             Msg::DepthRange(device, min_m, max_m) => self.streams.set_range(&device, (min_m, max_m)),
             Msg::Stats(sessions, reply) => self.request_stats(sessions, reply),
             Msg::StatsPart(request, session, part) => self.take_stats(request, &session, part),
@@ -279,9 +282,11 @@ impl Control {
                 session.connected = true;
                 // The silence clock starts now, whether or not the peer has said anything yet.
                 session.link.heard_ms.fetch_max(self.ctx.now_ms().max(1), Relaxed);
-                let (serial, remote_address) = (session.serial, session.remote_address());
+                let serial = session.serial;
+                // Pictures first; who they go to is asked meanwhile, and announced with the answer.
+                session.announce_by = Some(Instant::now() + STATS_WAIT);
+                session.request_stats(&self.ctx, ANNOUNCE);
                 self.streams.go_live(serial);
-                self.emit(MediaEvent::Connected { session: id.clone(), remote_address });
             }
             State::Failed => {
                 let text = "The network path to the browser could not be set up or was lost (ICE or DTLS failed).";
@@ -289,6 +294,15 @@ impl Control {
             }
             State::Closed if session.connected => self.end(id, EndReason::PeerClosed),
             _ => {}
+        }
+    }
+
+    /// Tells of a connection, once.
+    fn announce(&mut self, id: &SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.announce_by.take().is_some() {
+            let remote_address = session.remote_address.clone();
+            self.emit(MediaEvent::Connected { session: id.clone(), remote_address });
         }
     }
 
@@ -309,7 +323,8 @@ impl Control {
         });
         let watch = self.sessions.values().any(|session| session.connected).then(|| self.watched_at + WATCH_EVERY);
         let stats = self.stats.values().map(|pending| pending.deadline);
-        offering.chain(watch).chain(stats).chain(self.streams.next_timeout()).min()
+        let announce = self.sessions.values().filter_map(|session| session.announce_by);
+        offering.chain(announce).chain(watch).chain(stats).chain(self.streams.next_timeout()).min()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -320,6 +335,9 @@ impl Control {
             .map(|(id, _)| id.clone())
             .collect();
         late.iter().for_each(|id| self.finish_offer(id, false));
+        let announce = self.sessions.iter().filter(|(_, session)| session.announce_by.is_some_and(|at| at <= now));
+        let announce: Vec<_> = announce.map(|(id, _)| id.clone()).collect();
+        announce.iter().for_each(|id| self.announce(id));
         self.streams.handle_timeout(&self.ctx, &self.teardown, now);
         if now.saturating_duration_since(self.watched_at) >= WATCH_EVERY {
             self.watched_at = now;
@@ -346,7 +364,7 @@ impl Control {
                 }
             } else {
                 if std::mem::replace(&mut session.silent, false) {
-                    let remote_address = session.remote_address();
+                    let remote_address = session.remote_address.clone();
                     events.push(MediaEvent::Connected { session: id.clone(), remote_address });
                 }
                 if heard > session.reported_ms && now_ms.saturating_sub(session.reported_ms) >= 1000 {
@@ -375,13 +393,19 @@ impl Control {
         self.stats.insert(request, PendingStats { sessions, missing, deadline, reply });
     }
 
-    fn take_stats(&mut self, request: u64, id: &SessionId, part: Vec<(u32, StreamStats)>) {
+    fn take_stats(&mut self, request: u64, id: &SessionId, part: PeerStats) {
         if let Some(session) = self.sessions.get_mut(id) {
-            for (ssrc, stats) in part {
+            for (ssrc, stats) in part.streams {
                 if let Some(leg) = session.legs.iter_mut().find(|leg| leg.ssrc == ssrc) {
                     leg.peer = stats;
                 }
             }
+            if part.remote_address.is_some() {
+                session.remote_address = part.remote_address;
+            }
+        }
+        if request == ANNOUNCE {
+            self.announce(id);
         }
         if let Some(pending) = self.stats.get_mut(&request) {
             pending.missing.remove(id);

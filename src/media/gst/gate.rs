@@ -17,9 +17,9 @@ const MAX_QUEUED: u64 = 15;
 const RESUME_QUEUED: u64 = 2;
 /// How often at most a waiting session asks for a key frame.
 const ASK_AGAIN_MS: u64 = 500;
-/// Least milliseconds between two key frames of an encoder, however many viewers ask. The encoder's own
-/// `min-force-key-unit-interval` cannot do it: on 1.22.0 it compares with x264's timestamps, which start at 1000 hours, and
-/// holds back every request after the first (`GST_DEBUG=videoencoder:5` says "throttling").
+/// Least milliseconds between two key frames of an encoder, however many viewers ask. Kept here and not by the encoder's
+/// `min-force-key-unit-interval`: in 1.22 a request before x264enc's first frame is noted at a running time of 1000 hours,
+/// and every later one counts as too early.
 const KEY_FRAME_INTERVAL_MS: u64 = 200;
 
 /// Asks an encoder for key frames, no more often than it should; outlives the encoder's restarts.
@@ -28,6 +28,8 @@ pub(super) struct KeyFrames {
     /// The tee's sink pad: an event pushed there goes upstream to the encoder. Held only long enough to clone it.
     target: Mutex<gst::glib::WeakRef<gst::Pad>>,
     wanted: AtomicBool,
+    /// Whether the encoder has put out anything; what comes first is a key frame anyway.
+    running: AtomicBool,
     last_ms: AtomicU64,
     count: AtomicU32,
 }
@@ -35,6 +37,7 @@ pub(super) struct KeyFrames {
 impl KeyFrames {
     pub(super) fn set_target(&self, fanout: &gst::Element) {
         let pad = fanout.static_pad("sink").map(|pad| pad.downgrade()).unwrap_or_default();
+        self.running.store(false, Relaxed);
         *self.target.lock().unwrap_or_else(PoisonError::into_inner) = pad;
     }
 
@@ -44,9 +47,18 @@ impl KeyFrames {
         self.poll(now_ms);
     }
 
+    /// Notes an access unit of the encoder's; a key frame serves everybody who waits.
+    pub(super) fn saw(&self, is_key: bool, now_ms: u64) {
+        self.running.store(true, Relaxed);
+        if is_key {
+            self.wanted.store(false, Relaxed);
+            self.last_ms.store(now_ms.max(1), Relaxed);
+        }
+    }
+
     /// Sends a request that had to wait for the interval; called with every frame.
     pub(super) fn poll(&self, now_ms: u64) {
-        if !self.wanted.load(Relaxed) {
+        if !self.wanted.load(Relaxed) || !self.running.load(Relaxed) {
             return;
         }
         let last = self.last_ms.load(Relaxed);
@@ -127,10 +139,11 @@ impl Gate {
 
     /// Passes an access unit on, or withholds it.
     pub(super) fn deliver(&self, unit: &gst::BufferRef, shared: gst::Buffer) {
+        let is_key = !unit.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        self.key_frames.saw(is_key, self.ctx.now_ms());
         if self.closed.load(Relaxed) {
             return;
         }
-        let is_key = !unit.flags().contains(gst::BufferFlags::DELTA_UNIT);
         let queued = self.queued();
         if self.waiting_for_key.load(Relaxed) {
             if queued > RESUME_QUEUED {

@@ -23,7 +23,8 @@ fn choose(all: Vec<IpAddr>, loopback: bool) -> Vec<IpAddr> {
     chosen.dedup();
     chosen.truncate(MAX_ADDRESSES);
     if loopback || chosen.is_empty() {
-        chosen.push(local.into_iter().next().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        // First, because libnice gives later addresses a higher priority, and loopback is the least likely to work.
+        chosen.insert(0, local.into_iter().next().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)));
     }
     chosen
 }
@@ -71,7 +72,7 @@ mod tests {
     fn loopback_is_offered_when_asked_for_or_alone() {
         let both = parse(&["127.0.0.1", "fd00::2", "192.0.2.2", "::1", "fe80::1", "169.254.1.1"]);
         assert_eq!(choose(both.clone(), false), parse(&["192.0.2.2", "fd00::2"]));
-        assert_eq!(choose(both, true), parse(&["192.0.2.2", "fd00::2", "127.0.0.1"]));
+        assert_eq!(choose(both, true), parse(&["127.0.0.1", "192.0.2.2", "fd00::2"]));
         assert_eq!(choose(parse(&["127.0.0.1"]), false), parse(&["127.0.0.1"]));
         assert_eq!(choose(Vec::new(), false), parse(&["127.0.0.1"]));
     }

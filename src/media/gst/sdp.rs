@@ -58,6 +58,7 @@ pub(super) fn finish_offer(
             }
         }
         let mut formats = String::new();
+        let mut written: Vec<String> = Vec::new();
         for (number, (payload, _)) in (FIRST_EXTRA_RTX..).zip(payload_types(codecs).into_iter().skip(1)) {
             // webrtcbin writes a retransmission format for the first codec only, but obeys the answer for any.
             if !has_rtx {
@@ -76,18 +77,24 @@ pub(super) fn finish_offer(
             let h264_fmtp = payload_types(codecs)
                 .iter()
                 .any(|(payload, codec)| *codec == Codec::H264 && line.starts_with(&format!("a=fmtp:{payload} ")));
+            // Candidates, msid and fmtp are written anew. transport-cc is offered by 1.22 although nothing here reads it; a
+            // peer would send reports for nobody.
+            let dropped = h264_fmtp
+                || ["a=candidate:", "a=end-of-candidates", "a=msid:"].iter().any(|start| line.starts_with(start))
+                || (line.starts_with("a=rtcp-fb:") && line.ends_with(" transport-cc"));
             if line.starts_with("m=") {
                 push(&mut out, &format!("{line}{formats}"));
-            } else if !line.starts_with("a=candidate:")
-                && !line.starts_with("a=end-of-candidates")
-                && !line.starts_with("a=msid:")
-                && !h264_fmtp
-            {
-                match (line.split_once(" msid:"), stream) {
+            } else if !dropped {
+                let named = match (line.split_once(" msid:"), stream) {
                     (Some((ssrc, _)), Some(stream)) if line.starts_with("a=ssrc:") => {
-                        push(&mut out, &format!("{ssrc} msid:{session} {stream}"));
+                        format!("{ssrc} msid:{session} {stream}")
                     }
-                    _ => push(&mut out, line),
+                    _ => (*line).to_owned(),
+                };
+                // With an SSRC in the codec preferences of several codecs, 1.22 writes its lines once per codec.
+                if !named.starts_with("a=ssrc:") || !written.contains(&named) {
+                    push(&mut out, &named);
+                    written.push(named);
                 }
             }
         }
@@ -155,26 +162,12 @@ pub(super) fn check_answer(text: &str, mids: &[String], codecs: &[Codec], tcp: b
             media.len()
         ));
     }
-    let mut chosen = Vec::with_capacity(media.len());
-    let mut body = String::new();
-    let mut bundled = Vec::new();
+    let mut checked = Vec::with_capacity(media.len());
     for (index, (section, mid)) in media.iter().zip(mids).enumerate() {
-        let accepted = check_media(session, section, index, mid, codecs, tcp)?;
-        match accepted {
-            Some((choice, text)) => {
-                body.push_str(&text);
-                bundled.push(mid.as_str());
-                chosen.push(Some(choice));
-            }
-            None => {
-                let _ = write!(
-                    body,
-                    "m=video 0 UDP/TLS/RTP/SAVPF {FIRST_PAYLOAD_TYPE}\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\na=inactive\r\n"
-                );
-                chosen.push(None);
-            }
-        }
+        checked.push(check_media(session, section, index, mid, codecs, tcp)?);
     }
+    let bundled: Vec<_> =
+        mids.iter().zip(&checked).filter(|(_, accepted)| accepted.is_some()).map(|(mid, _)| mid.as_str()).collect();
     if bundled.is_empty() {
         let names: Vec<_> = codecs.iter().map(|codec| codec.name()).collect();
         return refuse(&format!(
@@ -182,12 +175,35 @@ pub(super) fn check_answer(text: &str, mids: &[String], codecs: &[Codec], tcp: b
             names.join(", ")
         ));
     }
+    let transport = checked.iter().flatten().map(|accepted| accepted.transport.as_str()).next().unwrap_or_default();
+    let mut body = String::new();
+    for (mid, accepted) in mids.iter().zip(&checked) {
+        let _ = match accepted {
+            Some(Accepted { mline, transport, attributes, .. }) => {
+                write!(body, "{mline}\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\na=recvonly\r\n{transport}{attributes}")
+            }
+            // 1.22 wants the transport's attributes on a refused m-line, too.
+            None => write!(
+                body,
+                "m=video 0 UDP/TLS/RTP/SAVPF {FIRST_PAYLOAD_TYPE}\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\n\
+                 a=inactive\r\n{transport}"
+            ),
+        };
+    }
+    let chosen = checked.iter().map(|accepted| accepted.as_ref().map(|accepted| accepted.choice)).collect();
     let sdp =
         format!("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {}\r\n{body}", bundled.join(" "));
     Ok(CheckedAnswer { sdp, chosen })
 }
 
-type Choice = (u8, Codec);
+/// An m-line of an answer that accepts its stream.
+struct Accepted {
+    choice: (u8, Codec),
+    mline: String,
+    /// ICE and DTLS.
+    transport: String,
+    attributes: String,
+}
 
 fn check_media(
     session: &[&str],
@@ -196,7 +212,7 @@ fn check_media(
     mid: &str,
     codecs: &[Codec],
     tcp: bool,
-) -> Result<Option<(Choice, String)>> {
+) -> Result<Option<Accepted>> {
     let refuse = |why: String| Error::invalid(format!("The answer's SDP cannot be used: m-line {index} {why}"));
     let words: Vec<_> = section.first().map(|line| line.split_whitespace().collect()).unwrap_or_default();
     let ["m=video", port, protocol, formats @ ..] = words.as_slice() else {
@@ -251,17 +267,15 @@ fn check_media(
         rtpmap(*pt).to_ascii_lowercase().starts_with("rtx/")
             && named(section, "fmtp", *pt).any(|parameters| parameters.trim() == format!("apt={payload}"))
     });
-    let mut out = String::new();
-    let _ = write!(out, "m=video 9 UDP/TLS/RTP/SAVPF {payload}");
+    let mut mline = format!("m=video 9 UDP/TLS/RTP/SAVPF {payload}");
     if let Some(rtx) = rtx {
-        let _ = write!(out, " {rtx}");
+        let _ = write!(mline, " {rtx}");
     }
-    let _ = write!(
-        out,
-        "\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\na=recvonly\r\na=rtcp-mux\r\na=rtcp-rsize\r\na=ice-ufrag:{ufrag}\r\n\
-         a=ice-pwd:{pwd}\r\na=fingerprint:{fingerprint}\r\na=setup:{setup}\r\na=rtpmap:{payload} {}/90000\r\n",
-        codec.name()
+    let transport = format!(
+        "a=rtcp-mux\r\na=rtcp-rsize\r\na=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\na=fingerprint:{fingerprint}\r\n\
+         a=setup:{setup}\r\n"
     );
+    let mut out = format!("a=rtpmap:{payload} {}/90000\r\n", codec.name());
     for feedback in ["nack", "nack pli", "ccm fir"] {
         if named(section, "rtcp-fb", payload).any(|answered| answered.trim() == feedback) {
             let _ = write!(out, "a=rtcp-fb:{payload} {feedback}\r\n");
@@ -274,7 +288,7 @@ fn check_media(
     for candidate in candidates.filter_map(|line| check_candidate(line, tcp)).take(MAX_REMOTE_CANDIDATES) {
         let _ = write!(out, "a={candidate}\r\n");
     }
-    Ok(Some(((payload, codec), out)))
+    Ok(Some(Accepted { choice: (payload, codec), mline, transport, attributes: out }))
 }
 
 /// A peer's candidate, written anew from its checked parts; `None` for one that does not parse or cannot be used.

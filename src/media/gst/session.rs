@@ -2,7 +2,7 @@
 //! to teardown; used by the control thread only, its callbacks only send signals.
 
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -32,6 +32,10 @@ pub(super) struct Session {
     pub(super) link: Arc<Link>,
     /// Whether DTLS is up.
     pub(super) connected: bool,
+    /// Until when the news of the connection waits for the peer's address.
+    pub(super) announce_by: Option<Instant>,
+    /// The peer's address.
+    pub(super) remote_address: Option<String>,
     /// Whether the peer has been silent long enough to say so.
     pub(super) silent: bool,
     /// When its last activity was reported.
@@ -67,9 +71,11 @@ pub(super) struct Leg {
     gate: Option<Arc<Gate>>,
 }
 
-/// What the session's packet probe writes down.
+/// What the session's callbacks write down.
 #[derive(Default)]
 pub(super) struct Link {
+    /// The element that can say good-bye for us.
+    pub(super) dtlsenc: Mutex<glib::WeakRef<gst::Element>>,
     /// When the last packet of the peer came; 0 for never.
     pub(super) heard_ms: AtomicU64,
 }
@@ -96,6 +102,8 @@ impl Session {
                 legs,
                 link,
                 connected: false,
+                announce_by: None,
+                remote_address: None,
                 silent: false,
                 reported_ms: 0,
                 webrtc,
@@ -105,7 +113,7 @@ impl Session {
                 mids: Vec::new(),
             }),
             Err(error) => {
-                teardown.session(pipeline, Vec::new());
+                teardown.session(pipeline, Vec::new(), None);
                 Err(error)
             }
         }
@@ -307,11 +315,6 @@ impl Session {
         self.webrtc.property("connection-state")
     }
 
-    /// The peer's address, where the ICE agent says it.
-    pub(super) fn remote_address(&self) -> Option<String> {
-        wiring::remote_address(&self.webrtc)
-    }
-
     pub(super) fn id(&self) -> &SessionId {
         &self.spec.session
     }
@@ -322,7 +325,8 @@ impl Session {
     pub(super) fn close(self, teardown: &Teardown) {
         let gates: Vec<_> = self.legs.into_iter().filter_map(|leg| leg.gate).collect();
         gates.iter().for_each(|gate| gate.close());
-        teardown.session(self.pipeline, gates);
+        let dtlsenc = self.link.dtlsenc.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        teardown.session(self.pipeline, gates, dtlsenc.filter(|_| self.connected));
     }
 }
 

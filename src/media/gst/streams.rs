@@ -96,12 +96,12 @@ impl Streams {
     }
 
     /// A stream stopped for good.
-    pub(super) fn stopped(&mut self, ctx: &Arc<Context>, teardown: &Teardown, key: &StreamKey) {
+    pub(super) fn stopped(&mut self, teardown: &Teardown, key: &StreamKey) {
         let Some(mut stream) = self.streams.remove(key) else { return };
         // The feed first, so that nothing is pushed into a pipeline on its way down.
         drop(stream.feed.take());
         for slot in stream.slots.into_values() {
-            stop_slot(ctx, teardown, slot);
+            stop_slot(teardown, slot);
         }
     }
 
@@ -125,7 +125,7 @@ impl Streams {
         slot.key_frames.clone()
     }
 
-    /// A session will watch: the encoder starts now, so that it is warm when the peer connection is up.
+    /// A session will watch: the encoder starts now, so that it is ready when the peer connection is up.
     pub(super) fn join(
         &mut self,
         ctx: &Arc<Context>,
@@ -149,8 +149,10 @@ impl Streams {
             for (codec, slot) in &mut stream.slots {
                 let Some(user) = slot.users.get_mut(&session) else { continue };
                 user.live = true;
-                if let (Some(encoder), None) = (&slot.encoder, &user.branch) {
-                    user.branch = attach(encoder, user, key, *codec);
+                let (Some(encoder), None) = (&slot.encoder, &user.branch) else { continue };
+                user.branch = attach(encoder, user, key, *codec);
+                if let Some(feed) = &stream.feed {
+                    feed.add(*codec, slot.target(encoder));
                 }
             }
         }
@@ -213,7 +215,7 @@ impl Streams {
                 }
                 if let Some(slot) = stream.slots.remove(&codec) {
                     tracing::info!(stream = %key, %codec, "Encoder stopped: nobody watches");
-                    stop_slot(ctx, teardown, slot);
+                    stop_slot(teardown, slot);
                 }
             }
             if stream.slots.is_empty() {
@@ -237,9 +239,9 @@ impl Streams {
     }
 
     /// Stops everything.
-    pub(super) fn shutdown(&mut self, ctx: &Arc<Context>, teardown: &Teardown) {
+    pub(super) fn shutdown(&mut self, teardown: &Teardown) {
         let keys: Vec<_> = self.streams.keys().cloned().collect();
-        keys.iter().for_each(|key| self.stopped(ctx, teardown, key));
+        keys.iter().for_each(|key| self.stopped(teardown, key));
     }
 
     /// Starts a slot's encoder, or replaces the one that runs once the new one has started.
@@ -281,14 +283,20 @@ impl Streams {
         for user in slot.users.values_mut().filter(|user| user.live) {
             user.branch = attach(&encoder, user, key, codec);
         }
-        if let Some(feed) = &stream.feed {
-            feed.add(codec, Target { source: encoder.source.clone(), key_frames: slot.key_frames.clone() });
+        // Frames only once somebody is there to see them: the encoder's first picture is a key frame, and the next one
+        // would have to wait for the interval.
+        if let (Some(feed), true) = (&stream.feed, slot.users.values().any(|user| user.live)) {
+            feed.add(codec, slot.target(&encoder));
         }
         slot.encoder = Some(encoder);
     }
 }
 
 impl Slot {
+    fn target(&self, encoder: &Encoder) -> Target {
+        Target { source: encoder.source.clone(), key_frames: self.key_frames.clone() }
+    }
+
     fn idle_until(&self) -> Option<Instant> {
         self.idle_since.filter(|_| self.users.is_empty()).map(|since| since + IDLE_GRACE)
     }
@@ -310,7 +318,7 @@ fn stop_encoder(teardown: &Teardown, slot: &mut Slot) {
     }
 }
 
-fn stop_slot(_ctx: &Arc<Context>, teardown: &Teardown, mut slot: Slot) {
+fn stop_slot(teardown: &Teardown, mut slot: Slot) {
     slot.users.values().for_each(|user| user.gate.close());
     stop_encoder(teardown, &mut slot);
 }

@@ -16,6 +16,9 @@ const WORKERS: usize = 3;
 /// How long a session's last packets may take to leave before its pipeline is stopped anyway.
 const RUN_DRY: Duration = Duration::from_millis(100);
 
+/// How long the good-bye may take from the DTLS element to the socket.
+const GOOD_BYE: Duration = Duration::from_millis(10);
+
 /// The worker threads' handle.
 pub(super) struct Teardown {
     jobs: Option<mpsc::Sender<Job>>,
@@ -31,6 +34,7 @@ struct Pending {
 struct Job {
     pipeline: gst::Pipeline,
     gates: Vec<Arc<Gate>>,
+    dtlsenc: Option<gst::Element>,
 }
 
 impl Teardown {
@@ -60,12 +64,12 @@ impl Teardown {
 
     /// Takes an encoder's pipeline down.
     pub(super) fn pipeline(&self, pipeline: gst::Pipeline) {
-        self.push(Job { pipeline, gates: Vec::new() });
+        self.push(Job { pipeline, gates: Vec::new(), dtlsenc: None });
     }
 
-    /// Takes a session's pipeline down once its closed gates have run dry.
-    pub(super) fn session(&self, pipeline: gst::Pipeline, gates: Vec<Arc<Gate>>) {
-        self.push(Job { pipeline, gates });
+    /// Takes a session's pipeline down once its closed gates have run dry, after a good-bye through `dtlsenc`.
+    pub(super) fn session(&self, pipeline: gst::Pipeline, gates: Vec<Arc<Gate>>, dtlsenc: Option<gst::Element>) {
+        self.push(Job { pipeline, gates, dtlsenc });
     }
 
     fn push(&self, job: Job) {
@@ -97,6 +101,9 @@ impl Job {
         while self.gates.iter().any(|gate| gate.queued() > 0) && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(2));
         }
+        if let Some(dtlsenc) = &self.dtlsenc {
+            say_good_bye(dtlsenc);
+        }
         if self.pipeline.set_state(gst::State::Null).is_err() {
             tracing::warn!(pipeline = %self.pipeline.name(), "Pipeline did not go to NULL");
         }
@@ -106,4 +113,13 @@ impl Job {
             bus.set_flushing(true);
         }
     }
+}
+
+/// Sends the peer a DTLS close_notify, so that it knows at once. webrtcbin has no way to say it, and an end of stream on
+/// its own pads never reaches the DTLS element; one on a pad of the DTLS element's own does.
+fn say_good_bye(dtlsenc: &gst::Element) {
+    let Some(pad) = dtlsenc.request_pad_simple("sink") else { return };
+    pad.send_event(gst::event::StreamStart::new("good-bye"));
+    pad.send_event(gst::event::Eos::new());
+    thread::sleep(GOOD_BYE);
 }

@@ -2,7 +2,7 @@
 //! handed over or runs in a GStreamer thread, where it counts, forwards or sends a signal and waits for nothing.
 
 use std::sync::{
-    Arc,
+    Arc, PoisonError,
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
@@ -88,6 +88,7 @@ pub(super) fn watch_webrtc(ctx: &Arc<Context>, webrtc: &gst::Element, serial: u6
         match element.factory().map(|factory| factory.name()).as_deref() {
             Some("nicesrc") => watch_packets(&ctx, element, &link),
             Some("dtlsdec") => watch_dtls(&ctx, element, serial),
+            Some("dtlsenc") => *link.dtlsenc.lock().unwrap_or_else(PoisonError::into_inner) = element.downgrade(),
             _ => {}
         }
     });
@@ -212,9 +213,4 @@ pub(super) fn forward_key_frame_requests(
         }
         gst::PadProbeReturn::Ok
     });
-}
-
-/// The remote side of the selected candidate pair.
-pub(super) fn remote_address(_webrtc: &gst::Element) -> Option<String> {
-    None
 }

@@ -1,0 +1,101 @@
+//! Pipeline files: broken ones, failing ones, changed profiles.
+
+use std::{path::Path, time::Duration};
+
+use realsense_webrtc::{
+    config::Config,
+    media::{MediaEvent, gst::check_pipelines},
+    model::{Codec, PixelFormat, Profile, StreamType},
+    probe::receiver::Options,
+};
+
+use crate::bench::{Bench, SMALL, SOON, config};
+
+fn copy_of_pipelines() -> (tempfile::TempDir, Config) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config();
+    for entry in std::fs::read_dir(&config.pipelines.dir).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    config.pipelines.dir = folder.path().into();
+    (folder, config)
+}
+
+fn edit(folder: &Path, file: &str, from: &str, to: &str) {
+    let path = folder.join(file);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{file} has {from}");
+    std::fs::write(path, text.replace(from, to)).unwrap();
+}
+
+async fn stream_error(bench: &mut Bench) -> (String, Duration) {
+    let error = bench.event(SOON, |event| match event {
+        MediaEvent::StreamError { message, retry_in, .. } => Some((message.clone(), *retry_in)),
+        _ => None,
+    });
+    error.await.expect("a stream error")
+}
+
+#[test]
+fn the_check_finds_every_broken_file_with_its_line() {
+    let (folder, config) = copy_of_pipelines();
+    assert_eq!(check_pipelines(&config), Ok(()));
+    edit(folder.path(), "color.h264.gst", "x264enc name", "x246enc name");
+    edit(folder.path(), "depth.vp8.gst", "target-bitrate={bitrate_bps}", "target-bitrate={bitrate}");
+    edit(folder.path(), "infrared.h264.gst", "tee name=fanout", "tee name=fan");
+    let faults = check_pipelines(&config).expect_err("three broken files");
+    assert_eq!(faults.len(), 3, "{faults:#?}");
+    let line = |file: &str| faults.iter().find(|fault| fault.contains(file)).cloned().unwrap_or_default();
+    assert!(line("color.h264.gst").contains("no GStreamer element 'x246enc'"), "{faults:#?}");
+    assert!(line("depth.vp8.gst").contains("unknown placeholder {bitrate}"), "{faults:#?}");
+    assert!(line("infrared.h264.gst").contains("name=fanout"), "{faults:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_file_never_takes_a_running_stream_down() {
+    let (folder, config) = copy_of_pipelines();
+    let mut bench = Bench::start(config);
+    bench.camera(StreamType::Color, PixelFormat::I420, SMALL);
+    let (_, viewer) = bench.watch_color().await;
+    viewer.wait(SOON, |stats| stats.streams[0].frames >= 10).await.expect("pictures");
+    edit(folder.path(), "color.h264.gst", "x264enc name", "x246enc name");
+    edit(folder.path(), "color.vp8.gst", "vp8enc name", "vp88enc name");
+    // A change of profile rebuilds the encoder, and the file no longer builds.
+    let larger = Profile { width: 424, height: 240, framerate: 30 };
+    bench.stop_cameras();
+    bench.camera(StreamType::Color, PixelFormat::I420, larger);
+    let keys = viewer.stats().streams[0].keyframes;
+    let frames = viewer.stats().streams[0].frames;
+    viewer
+        .wait(SOON, |stats| stats.streams[0].keyframes > keys && stats.streams[0].frames >= frames + 30)
+        .await
+        .expect("the stream goes on, in the new size");
+    // The other codec cannot start, is said to be broken, and heals by itself once the file is right.
+    let only_vp8 = Options { codecs: vec![Codec::VP8], ..Options::default() };
+    let (_, second) = bench.join(&[(StreamType::Color, larger)], &Codec::ALL, only_vp8).await;
+    let (message, _) = stream_error(&mut bench).await;
+    assert!(message.contains("color.vp8.gst:") && message.contains("vp88enc"), "{message}");
+    edit(folder.path(), "color.vp8.gst", "vp88enc name", "vp8enc name");
+    second.wait(SOON, |stats| stats.streams[0].frames >= 10).await.expect("pictures once the file is right");
+    assert_eq!(viewer.stats().streams[0].broken, 0);
+    bench.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failing_encoder_is_restarted_while_its_sessions_stay() {
+    let (folder, config) = copy_of_pipelines();
+    edit(folder.path(), "color.h264.gst", "! identity ", "! identity error-after=20 ");
+    let mut bench = Bench::start(config);
+    bench.camera(StreamType::Color, PixelFormat::I420, SMALL);
+    let (session, viewer) = bench.watch_color().await;
+    let (_, first) = stream_error(&mut bench).await;
+    let (_, second) = stream_error(&mut bench).await;
+    assert!(second > first, "it is tried again later each time: {first:?} {second:?}");
+    viewer
+        .wait(SOON, |stats| stats.streams[0].keyframes >= 2 && stats.streams[0].frames >= 25)
+        .await
+        .unwrap_or_else(|stats| panic!("pictures from more than one encoder: {stats:?}"));
+    assert!(bench.stats(&session).await.is_some(), "the session stayed");
+    bench.shutdown().await;
+}
