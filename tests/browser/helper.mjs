@@ -137,7 +137,14 @@ export async function open(browser, url, viewport = { width: 1280, height: 900 }
   return page;
 }
 
-/** The demo page, watching these streams already. @param {Server} server @param {string} streams "color,depth" */
+/** The demo page as a person uses it: Start is pressed once these streams are ticked. */
+export async function start(browser, server, streams) {
+  const page = await open(browser, `${server.url}/webrtc_demo.html?device=${CAMERA}&streams=${streams}`);
+  await (await page.waitForSelector('#start:not(:disabled)')).click();
+  return page;
+}
+
+/** The demo page as a display without a person uses it: it begins by itself. @param {Server} server @param {string} streams "color,depth" */
 export function watch(browser, server, streams, viewport) {
   return open(browser, `${server.url}/webrtc_demo.html?device=${CAMERA}&streams=${streams}&autostart=1`, viewport);
 }
