@@ -198,7 +198,7 @@ mod tests {
         let cases = [
             ("x264enc name", "x265encc name", 4, "no GStreamer element 'x265encc'"),
             ("! videoconvert", "! openh264encoder", 3, "gst-inspect-1.0"),
-            ("! videoconvert", "! audioconvert name=a1", 3, "could not link"),
+            ("! videoconvert", "! audioconvert name=a1", 4, "could not link a1 to encoder"),
             ("bitrate=", "bitrat=", 5, "bitrat"),
             ("bitrate={bitrate_kbps}", "tune=nonsense", 5, "tune"),
             ("! videoconvert\n", "! ! videoconvert\n", 3, "syntax error"),
