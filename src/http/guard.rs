@@ -24,29 +24,35 @@ use super::{
 };
 use crate::config;
 
-/// Longest that a request may take: above the longest camera start (15 s) with its gathering, and above Socket.IO's long
-/// poll (25 s ping interval plus 20 s).
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(75);
+/// Longest that a request may take: above Socket.IO's long poll (25 s ping interval plus 20 s).
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// How much longer than the camera's start a request may take: gathering, and a queue at the device.
+const START_MARGIN: Duration = Duration::from_secs(30);
+
+/// How long a request may take with this configuration.
+pub(super) fn request_timeout(config: &config::Config) -> Duration {
+    REQUEST_TIMEOUT.max(Duration::from_secs(config.camera.start_timeout_s).saturating_add(START_MARGIN))
+}
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The outermost layer: gives the request an id, ends what takes too long, turns panics and bugs into a 500 that only the
 /// log explains, and gives every error that the framework made the contract's JSON body.
-pub(super) async fn finish(request: Request, next: Next) -> Response {
+pub(super) async fn finish(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     let id = request_id();
     let method = request.method().clone();
     // Never the query: it may hold the token.
     let path = request.uri().path().to_owned();
     let started = Instant::now();
     let run = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, run).await {
+    let mut response = match tokio::time::timeout(limit, run).await {
         Ok(Ok(response)) => response,
         Ok(Err(panic)) => errors::internal(format!("the handler panicked: {}", panic_message(panic.as_ref()))),
         Err(_) => {
-            tracing::warn!(request = %id, %method, %path, "request ended after {} s", REQUEST_TIMEOUT.as_secs());
+            tracing::warn!(request = %id, %method, %path, "request ended after {} s", limit.as_secs());
             let mut response = errors::detail(
                 StatusCode::SERVICE_UNAVAILABLE,
-                format!("The request took longer than {} s; try again.", REQUEST_TIMEOUT.as_secs()),
+                format!("The request took longer than {} s; try again.", limit.as_secs()),
             );
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
             response
@@ -279,7 +285,53 @@ fn same_bytes(a: &[u8], b: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::{Router, body::Body, middleware, routing::get};
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
     use super::*;
+    use crate::{error::Error, http::errors::ApiError};
+
+    async fn answer_of(path: &str) -> (StatusCode, HeaderMap, serde_json::Value) {
+        let router = Router::new()
+            .route("/panic", get(async || -> &'static str { panic!("the secret of the handler") }))
+            .route("/bug", get(async || ApiError::from(Error::internal("the secret of the bug"))))
+            .route("/slow", get(std::future::pending::<&'static str>))
+            .layer(middleware::from_fn_with_state(Duration::from_secs(60), finish));
+        let request = Request::get(path).body(Body::empty()).expect("a request");
+        let response = router.oneshot(request).await.expect("infallible");
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("a whole body").to_bytes();
+        (parts.status, parts.headers, serde_json::from_slice(&bytes).expect("JSON"))
+    }
+
+    #[tokio::test]
+    async fn a_bug_and_a_panic_give_a_request_id_and_nothing_else() {
+        for path in ["/panic", "/bug"] {
+            let (status, headers, body) = answer_of(path).await;
+            assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+            let id = body["request_id"].as_str().expect("an id");
+            assert_eq!(headers[REQUEST_ID], id);
+            assert!(body["detail"].as_str().expect("a sentence").contains(id));
+            assert!(!body.to_string().contains("secret"), "{body}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_never_ends_is_ended() {
+        let (status, headers, body) = answer_of("/slow").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(headers.contains_key(header::RETRY_AFTER));
+        assert!(body["detail"].as_str().expect("a sentence").contains("60 s"), "{body}");
+    }
+
+    #[test]
+    fn a_slow_cameras_start_is_waited_for() {
+        let mut config = config::Config::default();
+        assert_eq!(request_timeout(&config), Duration::from_secs(60));
+        config.camera.start_timeout_s = 120;
+        assert_eq!(request_timeout(&config), Duration::from_secs(150));
+    }
 
     fn access(origins: &[&str], token: &str) -> Arc<Access> {
         Access::new(&config::Server {

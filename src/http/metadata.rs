@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::types::unix_seconds;
 use crate::{
     camera::{Frame, StreamConfig},
+    core::geometry,
     model::{DeviceId, PixelFormat, StreamType},
     session::Handle,
 };
@@ -98,27 +99,8 @@ impl PointCloud {
         if frame.format != PixelFormat::Z16 || !frame.size_fits() {
             return None;
         }
-        let (width, height) = (frame.width as usize, frame.height as usize);
-        // The smallest step whose grid stays within the bound.
-        let step = (1..).find(|step| width.div_ceil(*step) * height.div_ceil(*step) <= MAX_POINTS)?;
-        let bytes = frame.bytes();
-        let mut packed = Vec::with_capacity(MAX_POINTS * 12);
-        for y in (0..height).step_by(step) {
-            for x in (0..width).step_by(step) {
-                let at = 2 * (y * width + x);
-                let raw = u16::from_le_bytes([bytes[at], bytes[at + 1]]);
-                if raw == 0 {
-                    continue;
-                }
-                let z = f32::from(raw) * frame.depth_units;
-                #[expect(clippy::cast_precision_loss, reason = "pixel coordinates are far below 2^24")]
-                let (px, py) = (x as f32, y as f32);
-                let point = [(px - intrinsics.ppx) / intrinsics.fx * z, (py - intrinsics.ppy) / intrinsics.fy * z, z];
-                for value in point {
-                    packed.extend_from_slice(&value.to_le_bytes());
-                }
-            }
-        }
+        let points = geometry::point_cloud(frame.bytes(), &intrinsics, frame.depth_units, MAX_POINTS);
+        let packed: Vec<u8> = points.iter().flat_map(|value| value.to_le_bytes()).collect();
         Some(Self { vertices: STANDARD.encode(packed), texture_coordinates: [] })
     }
 }

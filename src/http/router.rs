@@ -16,6 +16,7 @@ pub struct App {
 /// Builds the routes over a session handle.
 pub fn app(handle: Handle) -> App {
     let access = guard::Access::new(&handle.config().server);
+    let timeout = guard::request_timeout(handle.config());
     let (socket_layer, sockets) = Sockets::new(handle.clone(), access.clone());
     let (api_routes, document) = api::routes().split_for_parts();
     let routes = api_routes
@@ -30,6 +31,6 @@ pub fn app(handle: Handle) -> App {
         .layer(middleware::from_fn_with_state(access.clone(), guard::admit))
         .layer(middleware::map_request(path::normalise))
         .layer(access.cors())
-        .layer(middleware::from_fn(guard::finish));
+        .layer(middleware::from_fn_with_state(timeout, guard::finish));
     App { router, sockets }
 }

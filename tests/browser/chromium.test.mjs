@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { CAMERA, Server, advancing, chromium, measureGaps, open, text, until, watch } from './helper.mjs';
+import { CAMERA, Server, advancing, chromium, measureGaps, open, start, text, until, watch } from './helper.mjs';
 
 const BOUND = { timeout: 60000 };
 /** Where the pictures of the page go, if anywhere. */
@@ -88,9 +88,9 @@ describe('the demo page in Chromium', () => {
   });
 
   it('lists sessions and references, and closes sessions', BOUND, async () => {
-    const one = await watch(browser, server, 'color');
+    const one = await start(browser, server, 'color');
     await advancing(one, 'color', 3);
-    const two = await watch(browser, server, 'depth');
+    const two = await start(browser, server, 'depth');
     await advancing(two, 'depth', 3);
     const rows = () => one.$$eval('#sessions tbody tr', (list) => list.map((row) => row.innerText.replace(/\s+/g, ' ')));
     const listed = await until('both sessions are listed as connected', async () => {
@@ -113,6 +113,15 @@ describe('the demo page in Chromium', () => {
     assert.equal(await text(one, '#stage-title'), 'Nothing is playing');
   });
 
+  it('comes back by itself on a display without a person when its session is closed', BOUND, async () => {
+    const page = await watch(browser, server, 'color');
+    await advancing(page, 'color', 3);
+    const [{ session_id: first }] = await sessions();
+    await server.request('DELETE', `webrtc/sessions/${first}`);
+    await until('there is another session', async () => (await sessions()).some((s) => s.session_id !== first && s.connected));
+    await advancing(page, 'color');
+  });
+
   it('comes back by itself when the camera was unplugged', BOUND, async () => {
     const page = await watch(browser, server, 'color,depth');
     await advancing(page, 'color');
@@ -122,6 +131,16 @@ describe('the demo page in Chromium', () => {
     await advancing(page, 'color', 10, 30000);
     await advancing(page, 'depth');
     await until('the banner is gone', () => page.$eval('#banner', (node) => node.hidden));
+  });
+
+  it('says over the picture that the camera stalls', BOUND, async () => {
+    const page = await start(browser, server, 'color');
+    await advancing(page, 'color', 3);
+    await server.fault('stall');
+    await until('the tile says so', async () => /delivers no new picture/.test(await text(page, '.overlay')));
+    await server.fault('clear');
+    await advancing(page, 'color');
+    assert.ok(await page.$eval('.overlay', (node) => node.hidden));
   });
 
   it('says in words what is wrong with a request', BOUND, async () => {
@@ -190,6 +209,7 @@ describe('the demo page in Chromium', () => {
     const page = await watch(browser, server, 'color,depth', phone);
     await advancing(page, 'color');
     await until('the session is listed', () => page.$('#sessions tbody tr.own'));
+    await until('the figures are there', async () => /fps/.test(await text(page, '.tile:last-child [data-figure="fps"]')));
     for (const width of [390, 360]) {
       await page.setViewport({ ...phone, width });
       const wide = await page.evaluate(() => [...document.querySelectorAll('body *')]
@@ -205,6 +225,7 @@ describe('the demo page in Chromium', () => {
     const page = await open(browser, `${server.url}/minimal.html?stream=infrared-1`);
     assert.equal((await advancing(page, 'any')).stream, 'infrared-1');
     assert.equal(await text(page, '#status'), '');
+    assert.equal((await sessions())[0].stats.streams[0].codec, 'H264', 'the codec that is encoded already');
     assert.deepEqual(page.complaints, []);
   });
 
@@ -223,7 +244,8 @@ describe('the demo page in Chromium', () => {
     });
   }
 
-  it('looks as it should', { ...BOUND, skip: !shots }, async () => {
+  // Pictures for a person to look at, on request: they assert nothing.
+  if (shots) it('is photographed', BOUND, async () => {
     for (const scheme of ['dark', 'light']) {
       const page = await open(browser, 'about:blank', { width: 1440, height: 900 });
       await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
@@ -234,16 +256,31 @@ describe('the demo page in Chromium', () => {
   });
 });
 
+describe('a server with a token', () => {
+  it('is usable with the token and explains itself without', BOUND, async () => {
+    const server = await Server.start(undefined, '[server]\ntoken = "open-sesame-1234"\n');
+    const browser = await chromium();
+    try {
+      const locked = await open(browser, `${server.url}/`);
+      await until('the page says what is missing', async () => /token/i.test(await text(locked, '#banner')));
+      const page = await open(browser, `${server.url}/?token=open-sesame-1234&device=${CAMERA}&streams=color&autostart=1`);
+      await advancing(page, 'color');
+      await until('Socket.IO works as well', () => page.$('[data-motion="accel"]:not([hidden])'));
+      assert.deepEqual(page.complaints, []);
+    } finally {
+      await browser.close();
+      await server.stop();
+    }
+  });
+});
+
 describe('a server that goes and comes back', () => {
   for (const signal of ['SIGKILL', 'SIGTERM']) {
     it(`after ${signal} the page reconnects by itself`, BOUND, async () => {
       let server = await Server.start();
       const browser = await chromium();
       try {
-        const page = await watch(browser, server, 'color,depth');
-        await page.evaluate(() => history.replaceState(null, '', location.href.replace('&autostart=1', '')));
-        await page.reload(); // without autostart: a page that a person started must come back as well
-        await (await page.waitForSelector('#start:not(:disabled)')).click();
+        const page = await start(browser, server, 'color,depth');
         await advancing(page, 'color');
         const address = new URL(server.url).host;
         await server.stop(signal);

@@ -1,6 +1,6 @@
 // Starts the server and the browsers for the tests, and waits for things. Every wait is for a condition and bounded.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -56,7 +56,12 @@ export class Server {
     server.exited = new Promise((resolve) => { child.on('exit', (code, signal) => resolve(signal ?? code)); });
     server.exited.then((how) => { server.how = how; });
     child.on('error', (error) => { server.log += `${error}\n`; server.how = String(error); });
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => { server.log += text; });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text) => {
+        server.log += text;
+        if (process.env.SERVER_LOG) appendFileSync(process.env.SERVER_LOG, text); // to see what a failing test's server said
+      });
+    }
     const address = () => server.how !== undefined || server.log.match(/listening on (http:\/\/\S+)/);
     const found = await until('the server prints its address', address);
     if (found === true) throw new Error(`the server ended (${server.how}):\n${server.log}`);
@@ -137,7 +142,14 @@ export async function open(browser, url, viewport = { width: 1280, height: 900 }
   return page;
 }
 
-/** The demo page, watching these streams already. @param {Server} server @param {string} streams "color,depth" */
+/** The demo page as a person uses it: Start is pressed once these streams are ticked. */
+export async function start(browser, server, streams) {
+  const page = await open(browser, `${server.url}/webrtc_demo.html?device=${CAMERA}&streams=${streams}`);
+  await (await page.waitForSelector('#start:not(:disabled)')).click();
+  return page;
+}
+
+/** The demo page as a display without a person uses it: it begins by itself. @param {Server} server @param {string} streams "color,depth" */
 export function watch(browser, server, streams, viewport) {
   return open(browser, `${server.url}/webrtc_demo.html?device=${CAMERA}&streams=${streams}&autostart=1`, viewport);
 }

@@ -57,6 +57,7 @@ export class Devices extends EventTarget {
       input.checked = device.device_id === this.picked;
       setText(/** @type {Element} */ (node.querySelector('.device-name')), device.name);
       setText(/** @type {Element} */ (node.querySelector('.device-facts')), facts(device));
+      node.title = device.firmware_version ? `Firmware ${device.firmware_version}` : '';
       const state = /** @type {HTMLElement} */ (node.querySelector('.badge'));
       setText(state, device.is_streaming ? 'streaming' : 'idle');
       state.dataset.state = device.is_streaming ? 'on' : 'off';
@@ -80,14 +81,13 @@ export class Devices extends EventTarget {
         },
       }),
       el('span', { class: 'device-name' }),
-      el('span', { class: 'badge' }),
-      el('span', { class: 'device-facts' }));
+      el('span', { class: 'device-facts' }),
+      el('span', { class: 'badge' }));
   }
 }
 
 function facts(device) {
   const parts = [`Serial ${device.serial_number}`];
   if (device.usb_type) parts.push(`USB ${device.usb_type}`);
-  if (device.firmware_version) parts.push(`firmware ${device.firmware_version}`);
   return parts.join(' · ');
 }

@@ -81,8 +81,11 @@ async function checkHealth() {
   const before = server.state;
   try {
     const health = await api.health();
+    // Health is open to all; whether the rest is open to this page shows at a request that needs the token.
+    if (before !== 'up') await api.iceServers().catch((error) => [401, 403].includes(error.status) && Promise.reject(error));
     server = { state: 'up', text: '' };
-    setText(byId('version'), `realsense-webrtc ${health.version ?? ''} · SDK ${health.sdk_version ?? 'unknown'}`);
+    const sdk = health.sdk_version && health.sdk_version !== 'none' ? `librealsense ${health.sdk_version}` : 'no camera SDK';
+    setText(byId('version'), `realsense-webrtc ${health.version ?? ''} · ${sdk}`);
   } catch (error) {
     const state = error.status === 503 ? 'degraded' : error.status === 401 || error.status === 403 ? 'refused' : 'down';
     server = { state, text: error.message };
@@ -136,6 +139,7 @@ async function loadSensors() {
   } else if (sensorsOf !== device.device_id) {
     try {
       const sensors = await api.sensors(device.device_id);
+      if (devices.picked !== device.device_id) return; // another was picked meanwhile
       sensorsOf = device.device_id;
       streams.show(sensors);
       options.show(device.device_id, sensors);
@@ -237,6 +241,7 @@ viewer.addEventListener('state', () => {
   if (viewer.state === 'waiting' || viewer.state === 'ended' || viewer.state === 'failed') tiles.say(viewer.message);
   if (viewer.state === 'waiting') refreshHealth();
   if (viewer.state === 'idle') tiles.clear();
+  if (viewer.state === 'idle' || viewer.state === 'live') refreshDevices();
   refreshPanels();
   render();
 });

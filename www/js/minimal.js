@@ -22,11 +22,13 @@ async function watch() {
   const device = query.get('device') ?? (await call('GET', 'devices/'))[0]?.device_id;
   if (!device) throw new Error('No camera is connected.');
 
-  // 1. The server offers. Saying what this browser can receive lets the server choose a codec that suits it.
+  // 1. The server offers. Saying what this browser can receive, best first, lets the server choose a codec that suits it;
+  //    H.264 comes first where there is a choice, because the server has it encoded already.
+  const codecs = RTCRtpReceiver.getCapabilities('video').codecs.map((codec) => codec.mimeType);
   const offer = await call('POST', 'webrtc/offer', {
     device_id: device,
     stream_types: [query.get('stream') ?? 'color'],
-    codecs: RTCRtpReceiver.getCapabilities('video').codecs.map((codec) => codec.mimeType),
+    codecs: codecs.sort((a, b) => /h264/i.test(b) - /h264/i.test(a)),
   });
   session = offer.session_id;
 

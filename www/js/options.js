@@ -1,7 +1,7 @@
 // The options of a camera's sensors as controls that act at once. Owns their elements; the server owns the values.
 
 import { byId, el, icon, setText, showText } from './dom.js';
-import { isSwitch, valueText } from './values.js';
+import { isSwitch, unitText, valueText } from './values.js';
 
 /** Milliseconds between two writes while a slider moves. */
 const WRITE_EVERY_MS = 120;
@@ -12,7 +12,7 @@ export class Options {
   #api;
   #log;
   #device = '';
-  #open = new Set(['0']);
+  #open = new Set(matchMedia('(max-width: 860px)').matches ? [] : ['0']); // a phone's page is long enough
 
   /** @param {import('./api.js').Api} api @param {(level: string, text: string) => void} log */
   constructor(api, log) {
@@ -47,7 +47,7 @@ export class Options {
     const id = `option-${sensor}-${option.option_id}`;
     const error = el('p', { class: 'field-error', role: 'alert', hidden: true });
     const shown = el('output', { class: 'option-value' });
-    const units = option.units ? ` ${option.units}` : '';
+    const units = unitText(option.units);
     let value = option.current_value;
     const input = option.read_only ? null : this.#input(id, option);
     const show = (next) => {
@@ -76,16 +76,16 @@ export class Options {
     const hasOutput = option.read_only || input?.type === 'range';
     return el('div', { class: `option${option.read_only ? ' read-only' : ''}`, 'data-option': option.option_id },
       el('label', { htmlFor: id, title: option.description ?? '' }, option.name),
-      hasOutput ? shown : null, reset, input,
+      hasOutput ? shown : null, input, reset,
       option.read_only ? el('span', { class: 'note' }, 'read-only') : null, error);
   }
 
   #input(id, option) {
+    if (isSwitch(option)) return /** @type {HTMLInputElement} */ (el('input', { id, type: 'checkbox', role: 'switch' }));
     if (option.value_descriptions && Object.keys(option.value_descriptions).length > 0) {
       const entries = Object.entries(option.value_descriptions).sort(([a], [b]) => Number(a) - Number(b));
       return /** @type {HTMLSelectElement} */ (el('select', { id }, ...entries.map(([v, text]) => el('option', { value: v }, text))));
     }
-    if (isSwitch(option)) return /** @type {HTMLInputElement} */ (el('input', { id, type: 'checkbox', role: 'switch' }));
     const ranged = option.min_value !== null && option.max_value !== null && option.min_value !== undefined;
     return /** @type {HTMLInputElement} */ (el('input', {
       id, type: ranged ? 'range' : 'number', min: option.min_value ?? undefined, max: option.max_value ?? undefined,

@@ -47,7 +47,7 @@ export class Panels extends EventTarget {
       row.classList.toggle('own', s.session_id === own);
       const cell = (name) => /** @type {HTMLElement} */ (row.querySelector(`[data-cell="${name}"]`));
       setText(cell('who'), browserName(s.user_agent));
-      setText(cell('address'), s.remote_address ?? 'address not known');
+      showText(cell('address'), s.remote_address ?? '');
       cell('this-tab').hidden = s.session_id !== own;
       setText(cell('streams'), s.stream_types.map(streamName).join(', '));
       cell('streams').title = `Camera ${s.device_id}`;

@@ -1,6 +1,6 @@
 // The choice of streams: a check box with size and rate for each video stream the camera offers. Owns the choice.
 
-import { byId, el, reconcile, setText, showText } from './dom.js';
+import { byId, el, reconcile, showText } from './dom.js';
 import { nearest, videoStreams } from './profiles.js';
 import { profileText, streamName } from './words.js';
 
@@ -94,10 +94,10 @@ export class Streams extends EventTarget {
     };
     const box = /** @type {HTMLInputElement} */ (el('input', { type: 'checkbox', name: 'stream', value: offer.type, onchange: changed }));
     box.checked = this.#wanted.has(offer.type);
-    const label = el('label', { class: 'stream-name' }, box, el('span', {}, name));
-    setText(label.lastElementChild ?? label, name);
+    const label = el('label', { class: 'stream-name' }, box, name);
     return el('div', { class: 'stream' }, label,
-      select('resolution', 'size', offer.resolutions.map(([w, h]) => [`${w}x${h}`, `${w}×${h}`]), size && `${size[0]}x${size[1]}`),
-      select('frames per second', 'rate', offer.rates.map((fps) => [String(fps), `${fps} fps`]), rate && String(rate)));
+      el('span', { class: 'stream-selects' },
+        select('resolution', 'size', offer.resolutions.map(([w, h]) => [`${w}x${h}`, `${w}×${h}`]), size && `${size[0]}x${size[1]}`),
+        select('frames per second', 'rate', offer.rates.map((fps) => [String(fps), `${fps} fps`]), rate && String(rate))));
   }
 }

@@ -137,15 +137,15 @@ export class Tile {
       this.node.dataset.presented = String(Number(this.node.dataset.presented ?? '0') + 1);
       if (now - this.#lastStripAt >= STRIP_EVERY_MS) {
         this.#lastStripAt = now;
-        this.#measure(now);
+        this.#measure();
       }
       this.video.requestVideoFrameCallback(onFrame);
     };
     this.video.requestVideoFrameCallback(onFrame);
   }
 
-  /** @param {number} now the frame callback's time (performance clock) */
-  #measure(now) {
+  #measure() {
+    const now = performance.now(); // not the callback's time, which lies a little before: the picture may be newer than it
     const strip = readStrip(this.video);
     if (!strip) return;
     this.#stripSeen = true;

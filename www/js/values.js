@@ -1,8 +1,20 @@
 // The values of camera options as people read them. Pure.
 
-/** Whether an option is a plain switch. @param {any} option */
+const UNITS = {
+  microseconds: 'µs', milliseconds: 'ms', seconds: 's', milliwatts: 'mW', meters: 'm', millimeters: 'mm', celsius: '°C',
+  kelvin: 'K', hertz: 'Hz', percent: '%', degrees: '°',
+};
+
+/** @param {string|null|undefined} unit as the server names it @returns {string} " µs", or "" for none */
+export function unitText(unit) {
+  return unit ? ` ${UNITS[unit.toLowerCase()] ?? unit}` : '';
+}
+
+/** Whether an option is a plain switch: 0 or 1, with no names for them but off and on. @param {any} option */
 export function isSwitch(option) {
-  return option.min_value === 0 && option.max_value === 1 && (option.step ?? 1) === 1 && !option.value_descriptions;
+  const names = Object.values(option.value_descriptions ?? {}).map((name) => String(name).toLowerCase());
+  const plain = names.length === 0 || (names.length === 2 && names.includes('off') && names.includes('on'));
+  return option.min_value === 0 && option.max_value === 1 && (option.step ?? 1) === 1 && plain;
 }
 
 /**

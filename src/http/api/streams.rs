@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     camera::Frame,
+    core::geometry,
     error::Error,
     model::{DeviceId, PixelFormat, StreamType},
     session::{Handle, handle::StreamStatus},
@@ -137,11 +138,10 @@ fn depth_at(frame: &Frame, x: u32, y: u32) -> Result<Option<f64>, Error> {
             height.saturating_sub(1)
         )));
     }
-    let at = 2 * (y as usize * width as usize + x as usize);
-    let raw = frame.bytes().get(at..at + 2).map_or(0, |bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
-    let metres = f64::from(raw) * exact(frame.depth_units);
-    // To the micrometre: the product of two decimals is rarely one itself.
-    Ok((raw != 0).then_some((metres * 1e6).round() / 1e6))
+    // With a unit of one this is the raw value, which f32 holds exactly; metres are then made in f64, from the unit's
+    // decimal, and rounded to the micrometre, so that 1234 mm reads 1.234.
+    let raw = geometry::depth_at(frame.bytes(), width, height, x, y, 1.0);
+    Ok(raw.map(|raw| (f64::from(raw) * exact(frame.depth_units) * 1e6).round() / 1e6))
 }
 
 /// The metres that the depth colours run over

@@ -23,7 +23,7 @@ use crate::{error::RETRY_AFTER, model::DeviceId, session::Handle};
 /// What is where
 ///
 /// Links to the parts of the API and its description.
-#[utoipa::path(get, path = "", tag = "system", operation_id = "index",
+#[utoipa::path(get, path = "", tag = "system", operation_id = "index", security(()),
     responses((status = 200, description = "Links by name.", body = BTreeMap<String, String>), AnyRoute))]
 pub(in super::super) async fn index() -> Json<BTreeMap<&'static str, &'static str>> {
     Json(BTreeMap::from([

@@ -176,3 +176,93 @@ impl Gate {
         self.key_frames.request(now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{camera::hub::FrameHub, config::Config};
+
+    fn unit(key: bool) -> gst::Buffer {
+        let mut buffer = gst::Buffer::from_slice([0u8; 16]);
+        if !key {
+            buffer.get_mut().expect("one owner").set_flags(gst::BufferFlags::DELTA_UNIT);
+        }
+        buffer
+    }
+
+    /// A session that cannot send: its sink waits in PAUSED with the first unit.
+    fn blocked() -> (gst::Pipeline, Arc<Gate>) {
+        gst::init().expect("GStreamer");
+        let (control, _) = std::sync::mpsc::channel();
+        let ctx = Context::new(Arc::new(Config::default()), Arc::new(FrameHub::default()), Arc::new(|_| {}), control);
+        let pipeline = gst::Pipeline::new();
+        let source = super::super::wiring::session_source(crate::model::Codec::H264);
+        let sink = gst::ElementFactory::make("fakesink").build().expect("fakesink");
+        pipeline.add_many([source.upcast_ref(), &sink]).expect("adds");
+        source.link(&sink).expect("links");
+        pipeline.set_state(gst::State::Paused).expect("pauses");
+        (pipeline, Gate::new(Arc::new(ctx), source, Arc::default(), Arc::default()))
+    }
+
+    fn deliver(gate: &Gate, key: bool) -> bool {
+        let before = gate.counters.frames.load(Relaxed);
+        gate.deliver(unit(key).as_ref(), unit(key));
+        gate.counters.frames.load(Relaxed) > before
+    }
+
+    #[test]
+    fn a_gate_opens_with_a_key_frame_and_a_slow_session_waits_for_the_next() {
+        let (pipeline, gate) = blocked();
+        assert!(!deliver(&gate, false), "nothing before a key frame");
+        assert!(deliver(&gate, true) && deliver(&gate, false));
+        let passed = (0..100).take_while(|_| deliver(&gate, false)).count() as u64;
+        assert!((MAX_QUEUED - 3..=MAX_QUEUED + 1).contains(&passed), "about {MAX_QUEUED} may wait, not {passed}");
+        assert!(!deliver(&gate, true), "still behind: not even a key frame");
+        assert!(gate.counters.dropped.load(Relaxed) >= 3);
+        pipeline.set_state(gst::State::Playing).expect("plays");
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while gate.queued() > 0 {
+            assert!(std::time::Instant::now() < deadline, "the queue drains");
+            std::thread::yield_now();
+        }
+        assert!(!deliver(&gate, false), "what depends on dropped frames stays out");
+        assert!(deliver(&gate, true) && deliver(&gate, false), "a key frame opens it again");
+        gate.close();
+        assert!(!deliver(&gate, true));
+        pipeline.set_state(gst::State::Null).expect("stops");
+    }
+
+    #[test]
+    fn key_frames_are_asked_for_once_per_interval_and_only_of_a_running_encoder() {
+        gst::init().expect("GStreamer");
+        let fanout = gst::ElementFactory::make("tee").build().expect("tee");
+        let asked = Arc::new(AtomicU32::new(0));
+        let count = asked.clone();
+        let upstream = gst::Pad::builder(gst::PadDirection::Src)
+            .event_function(move |_, _, event| {
+                count
+                    .fetch_add(u32::from(gst_video::UpstreamForceKeyUnitEvent::parse(event.as_ref()).is_ok()), Relaxed);
+                true
+            })
+            .build();
+        upstream.set_active(true).expect("activates");
+        let sink = fanout.static_pad("sink").expect("sink");
+        sink.set_active(true).expect("activates");
+        upstream.link(&sink).expect("links");
+        let key_frames = KeyFrames::default();
+        key_frames.set_target(&fanout);
+        key_frames.request(1000);
+        assert_eq!(asked.load(Relaxed), 0, "the first frame is a key frame by itself");
+        key_frames.saw(true, 1010);
+        key_frames.poll(2000);
+        assert_eq!(asked.load(Relaxed), 0, "and served the request");
+        key_frames.request(2000);
+        key_frames.request(2001);
+        assert_eq!(asked.load(Relaxed), 1);
+        key_frames.poll(2000 + KEY_FRAME_INTERVAL_MS - 1);
+        assert_eq!(asked.load(Relaxed), 1, "the second waits");
+        key_frames.poll(2000 + KEY_FRAME_INTERVAL_MS);
+        key_frames.poll(9000);
+        assert_eq!(asked.load(Relaxed), 2, "and is sent once");
+    }
+}

@@ -128,7 +128,8 @@ fn parse(text: &str) -> Result<gst::Element, ParseFault> {
 
 /// Turns GStreamer's complaint, which knows no lines, into a fault at the line.
 fn locate(template: &Template, rendered: &str, fault: &ParseFault) -> Fault {
-    if let Some(element) = fault.missing.first() {
+    // GStreamer also lists elements here that are there but would not take a property.
+    if let Some(element) = fault.missing.iter().find(|element| gst::ElementFactory::find(element).is_none()) {
         let message = format!("there is no GStreamer element '{element}'; {}", how_to_get(element));
         return template.fault(template.line_of(element), message);
     }
@@ -143,10 +144,14 @@ fn locate(template: &Template, rendered: &str, fault: &ParseFault) -> Fault {
             return template.fault(segment.line + offset, text);
         }
     }
-    // "could not link source to encoder0": the last name in it is the element that refused.
-    let culprit = message.split_whitespace().rev().map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()));
-    let stem = |word: &str| word.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
-    let line = culprit.map(|word| template.line_of(word).max(template.line_of(&stem(word)))).find(|line| *line > 1);
+    // "could not link a to b" or "could not link a to b, a can't handle caps …"
+    let words: Vec<_> = message.split_whitespace().map(|word| word.trim_end_matches(',')).collect();
+    let refused = words.iter().position(|word| *word == "can't").and_then(|at| words.get(at.checked_sub(1)?));
+    let target = || words.iter().position(|word| *word == "to").and_then(|at| words.get(at + 1));
+    let line = refused.or_else(target).map(|name| {
+        // An element without a name of its own is called after its factory, with a number.
+        template.line_of(name).max(template.line_of(name.trim_end_matches(|c: char| c.is_ascii_digit())))
+    });
     template.fault(line.unwrap_or(1), message)
 }
 
@@ -193,14 +198,20 @@ mod tests {
         let cases = [
             ("x264enc name", "x265encc name", 4, "no GStreamer element 'x265encc'"),
             ("! videoconvert", "! openh264encoder", 3, "gst-inspect-1.0"),
+            ("! videoconvert", "! audioconvert name=a1", 4, "could not link a1 to encoder"),
             ("bitrate=", "bitrat=", 5, "bitrat"),
             ("bitrate={bitrate_kbps}", "tune=nonsense", 5, "tune"),
             ("! videoconvert\n", "! ! videoconvert\n", 3, "syntax error"),
             ("profile=baseline", "profile=(strin)x", 6, ""),
             ("tee name=fanout", "queue name=fanout", 7, "must be a tee"),
             ("appsrc name=source", "videotestsrc name=source", 2, "must be the appsrc"),
-            ("x264enc name=encoder\n    bitrate={bitrate_kbps}", "identity name=encoder", 4, "video encoder"),
+            ("x264enc name=encoder\n    bitrate={bitrate_kbps}", "identity name=encoder", 4, "can't handle caps"),
         ];
+        let untyped = GOOD.replace(
+            "! x264enc name=encoder\n    bitrate={bitrate_kbps}\n! video/x-h264,profile=baseline",
+            "! identity name=encoder",
+        );
+        assert!(try_text(&untyped).expect_err("no encoder").message.contains("must be a video encoder"));
         for (from, to, line, words) in cases {
             let fault = try_text(&GOOD.replace(from, to)).expect_err(to);
             assert!(fault.message.contains(words), "{to}: {fault}");

@@ -77,14 +77,12 @@ pub(super) fn finish_offer(
             let h264_fmtp = payload_types(codecs)
                 .iter()
                 .any(|(payload, codec)| *codec == Codec::H264 && line.starts_with(&format!("a=fmtp:{payload} ")));
-            // Candidates, msid and fmtp are written anew. transport-cc is offered by 1.22 although nothing here reads it; a
-            // peer would send reports for nobody.
-            let dropped = h264_fmtp
-                || ["a=candidate:", "a=end-of-candidates", "a=msid:"].iter().any(|start| line.starts_with(start))
-                || (line.starts_with("a=rtcp-fb:") && line.ends_with(" transport-cc"));
+            // Offered by 1.22 although nothing here reads it; a peer would send reports for nobody.
+            let congestion = line.starts_with("a=rtcp-fb:") && line.ends_with(" transport-cc");
+            let rewritten = ["a=candidate:", "a=end-of-candidates", "a=msid:"].iter().any(|own| line.starts_with(own));
             if line.starts_with("m=") {
                 push(&mut out, &format!("{line}{formats}"));
-            } else if !dropped {
+            } else if !(h264_fmtp || congestion || rewritten) {
                 let named = match (line.split_once(" msid:"), stream) {
                     (Some((ssrc, _)), Some(stream)) if line.starts_with("a=ssrc:") => {
                         format!("{ssrc} msid:{session} {stream}")

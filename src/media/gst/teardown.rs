@@ -53,7 +53,10 @@ impl Teardown {
                     // The lock only serialises the wait for the next job, never a job.
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(job) = next else { break };
-                    job.run();
+                    // A binding's assertion on some element must not cost the worker.
+                    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job.run())).is_err() {
+                        tracing::error!("A pipeline's teardown panicked");
+                    }
                     *pending.count.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
                     pending.changed.notify_all();
                 }
@@ -116,9 +119,11 @@ impl Job {
 }
 
 /// Sends the peer a DTLS close_notify, so that it knows at once. webrtcbin has no way to say it, and an end of stream on
-/// its own pads never reaches the DTLS element; one on a pad of the DTLS element's own does.
+/// its own pads never reaches the DTLS element; one on that element's data pad does.
 fn say_good_bye(dtlsenc: &gst::Element) {
-    let Some(pad) = dtlsenc.request_pad_simple("sink") else { return };
+    // webrtcbin requests the pad for data channels whether or not there are any. Asking for it again would hand out a
+    // freed pad.
+    let Some(pad) = dtlsenc.static_pad("sink") else { return };
     pad.send_event(gst::event::StreamStart::new("good-bye"));
     pad.send_event(gst::event::Eos::new());
     thread::sleep(GOOD_BYE);

@@ -209,8 +209,8 @@ pub(super) fn forward_key_frame_requests(
             if let Some(ctx) = ctx.upgrade() {
                 key_frames.request(ctx.now_ms());
             }
-            return gst::PadProbeReturn::Drop;
         }
+        // Let it pass: it ends at the appsrc, and dropping it here makes 1.22 unref it twice.
         gst::PadProbeReturn::Ok
     });
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { detailOf } from '../../../www/js/api.js';
 import { waitMs } from '../../../www/js/backoff.js';
-import { isSwitch, valueText } from '../../../www/js/values.js';
+import { isSwitch, unitText, valueText } from '../../../www/js/values.js';
 import { pixelAt } from '../../../www/js/geometry.js';
 import { banner } from '../../../www/js/standing.js';
 import { ClockOffset, median, ratesOf, sampleOf } from '../../../www/js/stats.js';
@@ -183,6 +183,9 @@ describe('options and points', () => {
   it('are shown in their own grain', () => {
     assert.deepEqual([valueText(8500, 1), valueText(0.1 + 0.2, 0.1), valueText(0.001, 0.000001), valueText(NaN, 1)], ['8500', '0.3', '0.001', '–']);
     assert.ok(isSwitch({ min_value: 0, max_value: 1, step: 1 }));
+    assert.ok(isSwitch({ min_value: 0, max_value: 1, step: 1, value_descriptions: { 0: 'Off', 1: 'On' } }));
+    assert.ok(!isSwitch({ min_value: 0, max_value: 1, step: 1, value_descriptions: { 0: 'Manual', 1: 'Auto' } }));
+    assert.deepEqual(['microseconds', 'furlongs', null].map(unitText), [' µs', ' furlongs', '']);
     assert.ok(!isSwitch({ min_value: 0, max_value: 2, step: 1 }) && !isSwitch({ min_value: 0, max_value: 1, step: 0.1 }));
   });
   it('find the pixel under the pointer in a letterboxed picture', () => {
