@@ -95,7 +95,7 @@ pub struct Streams {
 
 /// One stream's size, rate and bitrate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Stream {
     /// Pixels.
     pub width: u32,
@@ -197,10 +197,16 @@ impl Default for Camera {
     }
 }
 
+impl Default for Stream {
+    fn default() -> Self {
+        Self { width: 640, height: 480, framerate: 30, bitrate_kbps: 2000 }
+    }
+}
+
 impl Default for Streams {
     fn default() -> Self {
-        let vga = |bitrate_kbps| Stream { width: 640, height: 480, framerate: 30, bitrate_kbps };
-        Self { color: vga(2000), depth: vga(2000), infrared: vga(1500) }
+        let infrared = Stream { bitrate_kbps: 1500, ..Stream::default() };
+        Self { color: Stream::default(), depth: Stream::default(), infrared }
     }
 }
 

@@ -21,13 +21,14 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
         command_line: Vec<(&'static str, Value)>,
     ) -> Result<Self, String> {
-        let mut table = Table::new();
+        // Everything starts from the defaults, so that a section may hold only what is changed.
+        let mut table = Table::try_from(Self::default()).map_err(|error| format!("The defaults: {error}"))?;
         if let Some(path) = file {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| format!("Cannot read the configuration {}: {error}.", path.display()))?;
             // Read once into the types, because only then an error can point at its line.
             toml::from_str::<Config>(&text).map_err(|error| with_hint(&format!("In {}: {error}", path.display())))?;
-            table = text.parse().map_err(|error| format!("In {}: {error}", path.display()))?;
+            merge(&mut table, text.parse().map_err(|error| format!("In {}: {error}", path.display()))?);
         }
         for (name, value) in environment {
             let Some(path) = name.strip_prefix(ENV_PREFIX) else { continue };
@@ -90,6 +91,18 @@ impl Config {
 fn parse_value(text: &str) -> Value {
     let parsed = format!("v = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("v"));
     parsed.unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// Lays `over` on `table`, section by section.
+fn merge(table: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (table.get_mut(&key), value) {
+            (Some(Value::Table(inner)), Value::Table(value)) => merge(inner, value),
+            (_, value) => {
+                table.insert(key, value);
+            }
+        }
+    }
 }
 
 fn set(table: &mut Table, path: &str, value: Value) -> Result<(), String> {
@@ -177,6 +190,15 @@ mod tests {
         let wrong = vec![("REALSENSE_WEBRTC__SESION__LIMIT".to_owned(), "4".to_owned())];
         let error = Config::load(None, wrong, vec![]).unwrap_err();
         assert!(error.contains("Did you mean 'sessions'?"), "{error}");
+    }
+
+    #[test]
+    fn a_section_may_hold_only_what_is_changed() {
+        let file = write("[streams.infrared]\nframerate = 15\n");
+        let environment = vec![("REALSENSE_WEBRTC__STREAMS__COLOR__BITRATE_KBPS".to_owned(), "800".to_owned())];
+        let config = Config::load(Some(file.path()), environment, vec![]).unwrap();
+        assert_eq!((config.streams.infrared.framerate, config.streams.infrared.bitrate_kbps), (15, 1500));
+        assert_eq!((config.streams.color.bitrate_kbps, config.streams.color.width), (800, 640));
     }
 
     #[test]

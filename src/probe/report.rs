@@ -1,7 +1,16 @@
 //! How the probe tells its findings: lines and aligned tables for a person, one JSON object for a machine.
 //! Owns the verdict; prints to standard output, which is what a command line tool is for.
 
+use std::io::Write;
+
 use serde_json::{Map, Value, json};
+
+/// Prints a line. A reader that went away (`| head`) is no reason to fail: the verdict is the exit code.
+macro_rules! print_line {
+    ($($part:tt)*) => {
+        drop(writeln!(std::io::stdout(), $($part)*))
+    };
+}
 
 /// Collects findings and prints them.
 pub struct Report {
@@ -22,7 +31,7 @@ impl Report {
     pub fn new(title: impl Into<String>, json: bool) -> Self {
         let title = title.into();
         if !json {
-            println!("{title}");
+            print_line!("{title}");
         }
         Self { title, json, steps: Vec::new(), data: Map::new() }
     }
@@ -33,7 +42,7 @@ impl Report {
         let detail = outcome.unwrap_or_else(|wrong| wrong);
         let name = name.into();
         if !self.json {
-            println!("  {}  {name:<46} {detail}", if passed { "PASS" } else { "FAIL" });
+            print_line!("  {}  {name:<46} {detail}", if passed { "PASS" } else { "FAIL" });
         }
         self.steps.push(Step { name, passed, detail });
         passed
@@ -42,7 +51,7 @@ impl Report {
     /// Prints a line that is no finding.
     pub fn say(&self, text: impl AsRef<str>) {
         if !self.json {
-            println!("{}", text.as_ref());
+            print_line!("{}", text.as_ref());
         }
     }
 
@@ -66,12 +75,12 @@ impl Report {
             self.data.insert("title".into(), self.title.into());
             self.data.insert("passed".into(), (failed == 0).into());
             self.data.insert("steps".into(), steps.into());
-            println!("{}", Value::Object(self.data));
+            print_line!("{}", Value::Object(self.data));
         } else if !self.steps.is_empty() {
             let total = self.steps.len();
             match failed {
-                0 => println!("PASS: all {total} steps."),
-                _ => println!("FAIL: {failed} of {total} steps."),
+                0 => print_line!("PASS: all {total} steps."),
+                _ => print_line!("FAIL: {failed} of {total} steps."),
             }
         }
         failed == 0

@@ -10,6 +10,8 @@ use crate::{
 };
 
 const BASE: &str = "gstreamer1.0-plugins-base";
+/// Debian builds the pango plugin, which draws text, apart from the base plugins.
+const PANGO: &str = "gstreamer1.0-x";
 const GOOD: &str = "gstreamer1.0-plugins-good";
 const BAD: &str = "gstreamer1.0-plugins-bad";
 const UGLY: &str = "gstreamer1.0-plugins-ugly";
@@ -27,9 +29,9 @@ const PACKAGES: [(&str, &str); 47] = [
     ("videoscale", BASE),
     ("videorate", BASE),
     ("videotestsrc", BASE),
-    ("timeoverlay", BASE),
-    ("textoverlay", BASE),
-    ("clockoverlay", BASE),
+    ("timeoverlay", PANGO),
+    ("textoverlay", PANGO),
+    ("clockoverlay", PANGO),
     ("tee", CORE),
     ("identity", CORE),
     ("queue", CORE),

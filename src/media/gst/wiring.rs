@@ -18,6 +18,9 @@ use crate::model::Codec;
 /// Bytes of an RTP packet: leaves room for SRTP, DTLS and tunnels within 1280.
 const MTU: u32 = 1200;
 
+/// How long a sent packet can be asked for again, in ms. Browsers wait a few hundred for a lost packet.
+const RETRANSMIT_MS: u32 = 600;
+
 /// Sets webrtcbin's ICE agent up before its first pad asks for a transport.
 pub(super) fn configure_ice(ctx: &Context, webrtc: &gst::Element) {
     let config = &ctx.config.webrtc;
@@ -87,11 +90,18 @@ pub(super) fn watch_webrtc(ctx: &Arc<Context>, webrtc: &gst::Element, serial: u6
         let Some(ctx) = ctx.upgrade() else { return };
         match element.factory().map(|factory| factory.name()).as_deref() {
             Some("nicesrc") => watch_packets(&ctx, element, &link),
+            Some("rtprtxsend") => bound_history(element),
             Some("dtlsdec") => watch_dtls(&ctx, element, serial),
             Some("dtlsenc") => *link.dtlsenc.lock().unwrap_or_else(PoisonError::into_inner) = element.downgrade(),
             _ => {}
         }
     });
+}
+
+/// Keeps only as many sent packets for retransmission as a browser can still use: what is asked for later than its jitter
+/// buffer waits comes too late to be shown. webrtcbin keeps 500 packets, a kilobyte each of headers and bookkeeping.
+fn bound_history(rtprtxsend: &gst::Element) {
+    rtprtxsend.set_property("max-size-time", RETRANSMIT_MS);
 }
 
 /// Notes when a packet comes from the peer. webrtcbin reports a vanished peer by nothing, so this clock is all there is.
