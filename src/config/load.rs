@@ -219,4 +219,21 @@ mod tests {
         let error = Config::load(Some(Path::new("/nonexistent.toml")), none(), vec![]).unwrap_err();
         assert!(error.contains("/nonexistent.toml"), "{error}");
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        /// Damage to the shipped file gives a configuration that holds or words that name what is wrong, never a panic.
+        #[test]
+        fn a_damaged_file_is_refused_in_words(at in 0..4000usize, length in 0..40usize, with in "[ -~\\n]{0,12}") {
+            let mut text = include_str!("../../realsense-webrtc.toml").to_owned();
+            let start = text.floor_char_boundary(at.min(text.len()));
+            let end = text.ceil_char_boundary((start + length).min(text.len()));
+            text.replace_range(start..end, &with);
+            match Config::load(Some(write(&text).path()), none(), vec![]) {
+                Ok(config) => proptest::prop_assert_eq!(config.validate(), Ok(())),
+                Err(words) => proptest::prop_assert!(words.len() > 20, "{}", words),
+            }
+        }
+    }
 }

@@ -98,4 +98,19 @@ mod tests {
         }
         assert!(parse(&format!("{HOST} {}", "x ".repeat(600))).is_err());
     }
+
+    proptest::proptest! {
+        /// Any text, and any damage to a real candidate, is either refused or comes out in a form that is taken again.
+        #[test]
+        fn no_text_gets_through_unchecked(text in ".{0,200}", at in 0..80usize, with in "[ -~]{0,6}") {
+            let mut damaged = HOST.to_owned();
+            damaged.replace_range(at..at.saturating_add(1), &with);
+            for input in [text, damaged] {
+                if let Ok(taken) = parse(&input) {
+                    proptest::prop_assert!(taken.is_empty() || taken.starts_with("candidate:"));
+                    proptest::prop_assert_eq!(parse(&taken).unwrap(), taken);
+                }
+            }
+        }
+    }
 }
