@@ -1,6 +1,7 @@
 //! Builds the whole server from a configuration and takes it down in order. Owns every long-lived part; decides nothing.
 
 use std::{
+    io::ErrorKind,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -26,7 +27,9 @@ use crate::{
     session::{self, Event, Handle, Parts},
 };
 
-/// How long device threads may take to end. With the media side's 3 s this keeps the whole shutdown under 5 s.
+/// How long the whole shutdown may take.
+const SHUTDOWN: Duration = Duration::from_millis(4500);
+/// How long device threads may take to end.
 const CAMERA_SHUTDOWN: Duration = Duration::from_millis(1000);
 /// How long open HTTP connections may take to end once everything else is down.
 const HTTP_SHUTDOWN: Duration = Duration::from_millis(800);
@@ -53,12 +56,8 @@ impl App {
     /// Unavailable when the address cannot be bound, Internal when a part cannot start.
     pub async fn start(config: Config) -> Result<Self> {
         let config = Arc::new(config);
-        let listener = TcpListener::bind(config.server.listen).await.map_err(|error| {
-            Error::unavailable(format!(
-                "Cannot listen on {}: {error}. Stop what uses it, or choose another address with --listen.",
-                config.server.listen
-            ))
-        })?;
+        let listen = config.server.listen;
+        let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(listen, &error))?;
         let address = listener.local_addr().map_err(|error| Error::internal(error.to_string()))?;
 
         let hub = Arc::new(FrameHub::default());
@@ -68,7 +67,7 @@ impl App {
         let media_events = Arc::new(move |event| drop(to_actor.send(Event::Media(event))));
         let media: Arc<dyn Media> = {
             let (config, hub) = (config.clone(), hub.clone());
-            // Warming up the first webrtcbin takes up to a second.
+            // Loading GStreamer's plugins takes a moment.
             tokio::task::spawn_blocking(move || media::gst::start(config, hub, media_events))
                 .await
                 .map_err(|error| Error::internal(error.to_string()))??
@@ -110,12 +109,30 @@ impl App {
         &self.handle
     }
 
-    /// Takes everything down: no new requests, sessions told and closed, encoders freed, cameras closed. Under 5 s.
+    /// Resolves when a part that everything needs ended by itself: a bug. The process should end then, with an error, so
+    /// that whatever supervises it (systemd, Docker) starts it again.
+    pub async fn failed(&mut self) -> &'static str {
+        tokio::select! {
+            _ = &mut self.actor => "the session actor",
+            _ = &mut self.http => "the HTTP server",
+        }
+    }
+
+    /// Takes everything down: no new requests, sessions told and closed, encoders freed, cameras closed. Under 5 s, because
+    /// whatever hangs beyond [`SHUTDOWN`] is left to the end of the process.
     pub async fn shutdown(self) {
+        if tokio::time::timeout(SHUTDOWN, self.take_down()).await.is_err() {
+            warn!("shutdown took longer than {SHUTDOWN:?}; leaving the rest to the end of the process");
+        }
+    }
+
+    async fn take_down(self) {
         // HTTP first, so that no request starts what is being stopped; its open connections end while the rest goes down.
         self.stop_http.cancel();
         self.handle.shutdown().await;
-        if let Err(error) = self.actor.await {
+        if !self.actor.is_finished()
+            && let Err(error) = self.actor.await
+        {
             warn!(%error, "the session actor did not end well");
         }
         // Cameras after the media side, so that no encoder waits for a frame that cannot come.
@@ -125,6 +142,9 @@ impl App {
             warn!(%error, "the cameras did not close well");
         }
         self.trimmer.abort();
+        if self.http.is_finished() {
+            return;
+        }
         match tokio::time::timeout(HTTP_SHUTDOWN, self.http).await {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => warn!(error = error.for_log(), "HTTP did not end well"),
@@ -133,6 +153,18 @@ impl App {
         }
         info!("stopped");
     }
+}
+
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Error {
+    let advice = match error.kind() {
+        ErrorKind::AddrInUse => "Stop what uses it, or choose another port with --listen.",
+        ErrorKind::AddrNotAvailable => "This machine does not have that address; 0.0.0.0 stands for all it has.",
+        ErrorKind::PermissionDenied => {
+            "Ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher one with --listen."
+        }
+        _ => "Choose another address with --listen.",
+    };
+    Error::unavailable(format!("Cannot listen on {address}: {error}. {advice}"))
 }
 
 /// Says who can reach the server, and how to change that.
@@ -162,8 +194,8 @@ pub fn describe_reach(address: SocketAddr, token: &str) -> String {
 /// Waits until the actor knows the devices that are there, so that the first request does not meet an unknown device.
 async fn wait_for_devices(handle: &Handle, expected: &[DeviceId]) {
     let mut snapshot = handle.snapshot();
-    let known = snapshot.wait_for(|now| expected.iter().all(|device| now.devices.contains_key(device)));
-    // A device that takes longer to open answers 404 until it is there; the server serves the others meanwhile.
+    let known = snapshot.wait_for(|now| expected.iter().all(|device| now.devices.get(device) == Some(&true)));
+    // A device that takes longer to open answers 503 until it is there; the server serves the others meanwhile.
     if tokio::time::timeout(FIRST_DEVICES, known).await.is_err() {
         warn!("not every camera opened within {FIRST_DEVICES:?}; serving those that did");
     }

@@ -52,6 +52,21 @@ impl Error {
         Self::new(Kind::NotFound, public)
     }
 
+    /// A session that is not known (any more).
+    pub fn unknown_session(session: &impl std::fmt::Display) -> Self {
+        Self::not_found(format!("Session {session} is not known; it may have ended. Ask for a new offer."))
+    }
+
+    /// A device that is known but not plugged in.
+    pub fn unplugged(device: &impl std::fmt::Display) -> Self {
+        Self::unavailable(format!("Device {device} is unplugged. Plug it in again; its streams resume by themselves."))
+    }
+
+    /// A device that is not known.
+    pub fn unknown_device(device: &impl std::fmt::Display) -> Self {
+        Self::not_found(format!("Device {device} is not known. GET /api/devices lists the devices that are there."))
+    }
+
     /// The request contradicts what runs.
     pub fn conflict(public: impl Into<String>) -> Self {
         Self::new(Kind::Conflict, public)

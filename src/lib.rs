@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod camera;
+pub mod cli;
 pub mod config;
 pub mod core;
 pub mod error;

@@ -347,6 +347,17 @@ pub struct SensorProfile {
     pub profile: Profile,
 }
 
+/// One stream to start on a sensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamConfig {
+    /// Stream.
+    pub stream: StreamType,
+    /// Pixel format.
+    pub format: PixelFormat,
+    /// Size and rate; 0x0 for motion streams.
+    pub profile: Profile,
+}
+
 /// A sensor with everything it offers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SensorInfo {
@@ -413,4 +424,13 @@ pub struct Extrinsics {
     pub rotation: [f32; 9],
     /// Translation in metres.
     pub translation: [f32; 3],
+}
+
+/// The server's health.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Health {
+    /// "2.xx.y" or "none".
+    pub sdk_version: String,
+    /// Why the server is degraded; `None` when it is well.
+    pub degraded: Option<String>,
 }

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError},
     },
@@ -37,12 +37,25 @@ const WATCH: Duration = Duration::from_millis(250);
 
 type Reply<T> = oneshot::Sender<Result<T>>;
 
+/// The newest apply that was not carried out yet: generation and streams by sensor.
+pub(super) type Wanted = Mutex<Option<(u64, Vec<(usize, StreamConfig)>)>>;
+
 /// What a device thread can be told.
 pub(super) enum DeviceCommand {
-    Apply { generation: u64, wanted: Vec<(usize, StreamConfig)> },
+    /// Something lies in [`Wanted`].
+    Apply,
     Sensors(Reply<Vec<SensorInfo>>),
-    Option { sensor: usize, option: String, reply: Reply<OptionInfo> },
-    SetOption { sensor: usize, option: String, value: f64, reply: Reply<()> },
+    Option {
+        sensor: usize,
+        option: String,
+        reply: Reply<OptionInfo>,
+    },
+    SetOption {
+        sensor: usize,
+        option: String,
+        value: f64,
+        reply: Reply<()>,
+    },
     HwReset(Reply<()>),
 }
 
@@ -53,6 +66,8 @@ pub(super) struct DeviceThread {
     pub(super) hub: Arc<FrameHub>,
     pub(super) events: CameraEvents,
     pub(super) streaming: Arc<AtomicBool>,
+    pub(super) alive: Arc<AtomicBool>,
+    pub(super) wanted: Arc<Wanted>,
     pub(super) stall: Duration,
 }
 
@@ -127,8 +142,8 @@ impl DeviceThread {
                 Err(_) => {
                     let error =
                         Error::unavailable(format!("Device {} failed inside its driver and is reopened.", self.device));
-                    (self.events)(CameraEvent::Gone { device: self.device.clone() });
-                    (self.events)(CameraEvent::OpenFailed { device: self.device.clone(), error: error.clone() });
+                    self.report(CameraEvent::Gone { device: self.device.clone() });
+                    self.report(CameraEvent::OpenFailed { device: self.device.clone(), error: error.clone() });
                     if !self.refuse_for(inbox, REOPEN, &error) {
                         break;
                     }
@@ -148,20 +163,35 @@ impl DeviceThread {
             Ok(opened) => opened,
             Err(error) => {
                 warn!(device = %self.device, error = error.for_log(), "cannot open the camera; trying again in {REOPEN:?}");
-                (self.events)(CameraEvent::OpenFailed { device: self.device.clone(), error: error.clone() });
+                self.report(CameraEvent::OpenFailed { device: self.device.clone(), error: error.clone() });
                 return Ended::Retry(error);
             }
         };
-        (self.events)(CameraEvent::Present { device: self.device.clone(), sensors });
+        self.report(CameraEvent::Present { device: self.device.clone(), sensors });
         let mut open = Open { thread: self, camera, clock, running: BySensor::new() };
         open.serve(inbox);
         open.apply(&[]);
         Ended::Closed
     }
 
+    /// Tells the manager's listener, unless the device went meanwhile: its successor's news must not be mixed with ours.
+    fn report(&self, event: CameraEvent) {
+        if self.alive.load(Ordering::Relaxed) {
+            (self.events)(event);
+        }
+    }
+
+    fn take_wanted(&self) -> Option<(u64, Vec<(usize, StreamConfig)>)> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     fn sink(&self, clock: &Arc<FrameClock>) -> FrameSink {
         let (hub, device, clock) = (self.hub.clone(), self.device.clone(), clock.clone());
+        let alive = self.alive.clone();
         Arc::new(move |frame: Frame| {
+            if !alive.load(Ordering::Relaxed) {
+                return;
+            }
             if frame.stream.is_video() && !frame.size_fits() {
                 let count = clock.wrong_size.fetch_add(1, Ordering::Relaxed) + 1;
                 // At powers of two only: a broken camera must not fill the log.
@@ -188,13 +218,14 @@ impl DeviceThread {
     }
 
     fn refuse(&self, command: DeviceCommand, error: &Error) {
+        if let Some((generation, wanted)) = self.take_wanted() {
+            let failed = wanted.iter().map(|(_, config)| (config.stream, error.clone())).collect();
+            let applied = Applied { running: Vec::new(), failed };
+            self.report(CameraEvent::Applied { device: self.device.clone(), generation, applied });
+        }
         // A requester that went away needs no answer.
         match command {
-            DeviceCommand::Apply { generation, wanted } => {
-                let failed = wanted.iter().map(|(_, config)| (config.stream, error.clone())).collect();
-                let applied = Applied { running: Vec::new(), failed };
-                (self.events)(CameraEvent::Applied { device: self.device.clone(), generation, applied });
-            }
+            DeviceCommand::Apply => {}
             DeviceCommand::Sensors(reply) => drop(reply.send(Err(error.clone()))),
             DeviceCommand::Option { reply, .. } => drop(reply.send(Err(error.clone()))),
             DeviceCommand::SetOption { reply, .. } | DeviceCommand::HwReset(reply) => {
@@ -221,17 +252,13 @@ impl Open<'_> {
                 Ok(command) => {
                     // Requests that came while the device was busy are taken together, so that several viewers who join
                     // at once cost one reopening of the sensor.
-                    let mut apply = None;
                     for command in std::iter::once(command).chain(std::iter::from_fn(|| inbox.try_recv().ok())) {
-                        match command {
-                            DeviceCommand::Apply { generation, wanted } => apply = Some((generation, wanted)),
-                            other => self.carry_out(other),
-                        }
+                        self.carry_out(command);
                     }
-                    if let Some((generation, wanted)) = apply {
+                    if let Some((generation, wanted)) = self.thread.take_wanted() {
                         let applied = self.apply(&wanted);
                         let device = self.thread.device.clone();
-                        (self.thread.events)(CameraEvent::Applied { device, generation, applied });
+                        self.thread.report(CameraEvent::Applied { device, generation, applied });
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -254,7 +281,8 @@ impl Open<'_> {
                 drop(reply.send(result));
             }
             DeviceCommand::HwReset(reply) => drop(reply.send(self.camera.hw_reset())),
-            DeviceCommand::Apply { .. } => unreachable!("applies are collected by the caller"),
+            // Taken up by the caller, once for all that wait.
+            DeviceCommand::Apply => {}
         }
     }
 
@@ -308,7 +336,8 @@ impl Open<'_> {
     fn stop(&mut self, sensor: usize) -> BTreeSet<StreamConfig> {
         let Some(before) = self.running.remove(&sensor) else { return BTreeSet::new() };
         self.camera.stop(sensor);
-        for config in &before {
+        let alive = self.thread.alive.load(Ordering::Relaxed);
+        for config in before.iter().filter(|_| alive) {
             self.thread.hub.clear(&StreamKey::new(self.thread.device.clone(), config.stream));
         }
         info!(device = %self.thread.device, sensor, "sensor stopped");
@@ -327,7 +356,7 @@ impl Open<'_> {
                 let key = StreamKey::new(self.thread.device.clone(), config.stream);
                 let error = Error::unavailable(format!("{key} stopped delivering frames and is being restarted."));
                 warn!(%key, "no frames for {:?}; restarting the sensor", self.thread.stall);
-                (self.thread.events)(CameraEvent::Broke { key, error });
+                self.thread.report(CameraEvent::Broke { key, error });
             }
         }
         self.thread.streaming.store(!self.running.is_empty(), Ordering::Relaxed);

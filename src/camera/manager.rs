@@ -17,14 +17,13 @@ use tracing::{info, warn};
 
 use super::{
     Backend, BackendEvent, Fault, StreamConfig,
-    device::{self, DeviceCommand, DeviceThread},
+    device::{self, DeviceCommand, DeviceThread, Wanted},
     hub::FrameHub,
 };
 use crate::{
     core::streams::Applied,
     error::{Error, Result},
-    model::{DeviceId, DeviceInfo, OptionInfo, SensorInfo, StreamKey},
-    session::handle::Health,
+    model::{DeviceId, DeviceInfo, Health, OptionInfo, SensorInfo, StreamKey, StreamType},
 };
 
 /// Commands that may wait for a device thread. More means that the device hangs.
@@ -35,6 +34,11 @@ const MAX_DEVICES: usize = 64;
 /// What the manager tells the session actor. Few: a handful for each start, stop or plug.
 #[derive(Debug)]
 pub enum CameraEvent {
+    /// The device is there and is being opened.
+    Opening {
+        /// Device.
+        device: DeviceId,
+    },
     /// The device is open and offers these sensors.
     Present {
         /// Device.
@@ -106,6 +110,9 @@ struct Entry {
     streaming: Arc<AtomicBool>,
     /// `None` while the device is unplugged.
     commands: Option<SyncSender<DeviceCommand>>,
+    wanted: Arc<Wanted>,
+    /// Cleared when the device goes: what its thread still reports then counts no more.
+    alive: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -171,12 +178,17 @@ impl Shared {
         }
         let (commands, inbox) = mpsc::sync_channel(QUEUE);
         let streaming = Arc::new(AtomicBool::new(false));
+        let (alive, wanted) = (Arc::new(AtomicBool::new(true)), Arc::<Wanted>::default());
+        // Before its thread reports anything: the device is known from here on.
+        (self.events)(CameraEvent::Opening { device: device.clone() });
         let thread = DeviceThread {
             device: device.clone(),
             backend: backend.clone(),
             hub: self.hub.clone(),
             events: self.events.clone(),
             streaming: streaming.clone(),
+            alive: alive.clone(),
+            wanted: wanted.clone(),
             stall: self.timing.stall,
         };
         let spawned = std::thread::Builder::new().name(format!("cam-{device}")).spawn(move || thread.run(&inbox));
@@ -186,7 +198,8 @@ impl Shared {
                 let mut threads = devices.remove(device).map(|entry| entry.threads).unwrap_or_default();
                 threads.retain(|thread| !thread.is_finished());
                 threads.push(handle);
-                let entry = Entry { backend: backend.clone(), info, streaming, commands: Some(commands), threads };
+                let commands = Some(commands);
+                let entry = Entry { backend: backend.clone(), info, streaming, commands, wanted, alive, threads };
                 devices.insert(device.clone(), entry);
             }
             Err(error) => warn!(%device, %error, "cannot start the device's thread"),
@@ -198,27 +211,34 @@ impl Shared {
             info!(%device, "camera gone");
             // Dropping the sender ends the thread.
             entry.commands = None;
+            entry.alive.store(false, Ordering::Relaxed);
             entry.streaming.store(false, Ordering::Relaxed);
+        }
+        for stream in StreamType::VIDEO {
+            self.hub.clear(&StreamKey::new(device.clone(), stream));
         }
         (self.events)(CameraEvent::Gone { device: device.clone() });
     }
 }
 
-fn unknown(device: &DeviceId) -> Error {
-    Error::not_found(format!("Device {device} is not known. GET /api/devices lists the devices that are there."))
-}
-
-fn unplugged(device: &DeviceId) -> Error {
-    Error::unavailable(format!("Device {device} is unplugged. Plug it in again; its streams resume by themselves."))
-}
-
 impl CameraHandle {
-    /// Makes exactly these streams run on a device; answered by [`CameraEvent::Applied`].
+    /// Makes exactly these streams run on a device; answered by [`CameraEvent::Applied`]. Cannot get lost: the newest
+    /// wish lies beside the device's queue and is taken up with whatever comes next, so a full queue does no harm.
     ///
     /// # Errors
-    /// Unavailable when the device is away or its queue is full.
+    /// Unavailable when the device is away.
     pub fn apply(&self, device: &DeviceId, generation: u64, wanted: Vec<(usize, StreamConfig)>) -> Result<()> {
-        self.send(device, DeviceCommand::Apply { generation, wanted })
+        let sender = {
+            let devices = lock(&self.shared.devices);
+            let entry = devices.get(device).ok_or_else(|| Error::unknown_device(device))?;
+            let sender = entry.commands.clone().ok_or_else(|| Error::unplugged(device))?;
+            *lock(&entry.wanted) = Some((generation, wanted));
+            sender
+        };
+        match sender.try_send(DeviceCommand::Apply) {
+            Ok(()) | Err(TrySendError::Full(_)) => Ok(()),
+            Err(TrySendError::Disconnected(_)) => Err(Error::unplugged(device)),
+        }
     }
 
     pub(crate) async fn devices(&self, force_refresh: bool) -> Result<Vec<DeviceInfo>> {
@@ -241,8 +261,8 @@ impl CameraHandle {
     #[allow(clippy::unused_async, reason = "a backend may have to ask its thread; the handle's callers await already")]
     pub(crate) async fn device(&self, device: &DeviceId) -> Result<DeviceInfo> {
         let devices = lock(&self.shared.devices);
-        let entry = devices.get(device).ok_or_else(|| unknown(device))?;
-        if entry.commands.is_some() { Ok(entry.describe()) } else { Err(unplugged(device)) }
+        let entry = devices.get(device).ok_or_else(|| Error::unknown_device(device))?;
+        if entry.commands.is_some() { Ok(entry.describe()) } else { Err(Error::unplugged(device)) }
     }
 
     pub(crate) async fn sensors(&self, device: &DeviceId) -> Result<Vec<SensorInfo>> {
@@ -266,7 +286,7 @@ impl CameraHandle {
     #[allow(clippy::unused_async, reason = "symmetry with the other device calls")]
     pub(crate) async fn inject_fault(&self, device: &DeviceId, fault: Fault) -> Result<()> {
         let backend = lock(&self.shared.devices).get(device).map(|entry| entry.backend.clone());
-        backend.ok_or_else(|| unknown(device))?.inject_fault(device, fault)
+        backend.ok_or_else(|| Error::unknown_device(device))?.inject_fault(device, fault)
     }
 
     pub(crate) fn health(&self) -> Health {
@@ -307,7 +327,7 @@ impl CameraHandle {
         self.send(device, command(reply))?;
         match tokio::time::timeout(self.shared.timing.reply, answer).await {
             Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(unplugged(device)),
+            Ok(Err(_)) => Err(Error::unplugged(device)),
             Err(_) => {
                 Err(Error::unavailable(format!("Device {device} did not answer in time. Try again, or reset it.")))
             }
@@ -317,12 +337,12 @@ impl CameraHandle {
     fn send(&self, device: &DeviceId, command: DeviceCommand) -> Result<()> {
         let sender = {
             let devices = lock(&self.shared.devices);
-            let entry = devices.get(device).ok_or_else(|| unknown(device))?;
-            entry.commands.clone().ok_or_else(|| unplugged(device))?
+            let entry = devices.get(device).ok_or_else(|| Error::unknown_device(device))?;
+            entry.commands.clone().ok_or_else(|| Error::unplugged(device))?
         };
         sender.try_send(command).map_err(|error| match error {
             TrySendError::Full(_) => Error::unavailable(format!("Device {device} is busy. Try again shortly.")),
-            TrySendError::Disconnected(_) => unplugged(device),
+            TrySendError::Disconnected(_) => Error::unplugged(device),
         })
     }
 }

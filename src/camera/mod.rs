@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 use crate::{
     error::Result,
-    model::{DeviceId, DeviceInfo, Extrinsics, Intrinsics, OptionInfo, PixelFormat, Profile, SensorInfo, StreamType},
+    model::{DeviceId, DeviceInfo, Extrinsics, Intrinsics, OptionInfo, PixelFormat, SensorInfo, StreamType},
 };
+
+pub use crate::model::StreamConfig;
 
 /// What a backend tells the manager by itself. Sent from any thread; the receiver never blocks it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,17 +79,6 @@ pub enum Fault {
     GarbageSize,
     /// Ends stall, drop, fail to start and garbage.
     Clear,
-}
-
-/// One stream to start on a sensor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamConfig {
-    /// Stream.
-    pub stream: StreamType,
-    /// Pixel format.
-    pub format: PixelFormat,
-    /// Size and rate; 0x0 for motion streams.
-    pub profile: Profile,
 }
 
 /// One open device. Every call comes from the device's own thread and may block it.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::camera::StreamConfig;
+use crate::model::StreamConfig;
 
 /// Streams by sensor index. A sensor without streams is absent.
 pub type BySensor = BTreeMap<usize, BTreeSet<StreamConfig>>;

@@ -1,9 +1,8 @@
 //! Chooses among the profiles a device really offers. A wish that cannot be met is refused with the nearest that can.
 
 use crate::{
-    camera::StreamConfig,
     error::{Error, Result},
-    model::{PixelFormat, Profile, SensorInfo, StreamType},
+    model::{PixelFormat, Profile, SensorInfo, StreamConfig, StreamType},
 };
 
 /// Formats in the order the media side likes them: the ones that need least conversion before the encoder first.

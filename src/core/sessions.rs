@@ -66,6 +66,7 @@ pub struct Session {
     /// Our candidates.
     pub local_candidates: Vec<IceCandidate>,
     state_since: Instant,
+    offered: Instant,
     early_candidates: Vec<IceCandidate>,
 }
 
@@ -121,7 +122,7 @@ impl Sessions {
     /// Refuses when the limit is reached.
     ///
     /// # Errors
-    /// Limit, with the time until the next session that never answered gives its place up.
+    /// Limit, with the time until the next session's time is over.
     pub fn check_limit(&self, now: Instant) -> Result<()> {
         if self.table.len() < self.limits.sessions {
             return Ok(());
@@ -156,6 +157,7 @@ impl Sessions {
             user_agent,
             local_candidates: Vec::new(),
             state_since: now,
+            offered: now,
             early_candidates: Vec::new(),
         };
         self.table.insert(id, session);
@@ -171,7 +173,7 @@ impl Sessions {
     /// # Errors
     /// NotFound.
     pub fn get(&self, id: &SessionId) -> Result<&Session> {
-        self.table.get(id).ok_or_else(|| crate::media::unknown_session(id))
+        self.table.get(id).ok_or_else(|| Error::unknown_session(id))
     }
 
     /// Every session.
@@ -179,21 +181,12 @@ impl Sessions {
         self.table.iter()
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.table.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
-    }
-
     /// The offer went out.
     pub fn offered(&mut self, now: Instant, id: &SessionId, candidates: Vec<IceCandidate>) {
         if let Some(session) = self.table.get_mut(id) {
             session.local_candidates = candidates;
             session.local_candidates.truncate(MAX_CANDIDATES);
+            session.offered = now;
             session.enter(now, State::Offered);
         }
     }
@@ -234,7 +227,7 @@ impl Sessions {
         if !accepted {
             // The deadline for an answer keeps running from the offer, so a peer cannot stay by sending bad ones.
             session.state = State::Offered;
-            session.state_since = session.created;
+            session.state_since = session.offered;
             return Vec::new();
         }
         session.enter(now, State::Connecting);
@@ -304,7 +297,7 @@ impl Sessions {
     }
 
     fn get_mut(&mut self, id: &SessionId) -> Result<&mut Session> {
-        self.table.get_mut(id).ok_or_else(|| crate::media::unknown_session(id))
+        self.table.get_mut(id).ok_or_else(|| Error::unknown_session(id))
     }
 }
 

@@ -8,14 +8,15 @@ use std::{
 };
 
 use crate::{
-    camera::StreamConfig,
     error::{Error, Result},
-    model::{DeviceId, SessionId, StreamKey, StreamType},
+    model::{DeviceId, SessionId, StreamConfig, StreamKey, StreamType},
 };
 
 /// Least and greatest time between attempts to bring an interrupted stream back.
 const RETRY_MIN: Duration = Duration::from_millis(500);
-const RETRY_MAX: Duration = Duration::from_secs(15);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+/// A stream that ran this long before it broke starts over with the least pause.
+const RAN_WELL: Duration = Duration::from_secs(60);
 
 /// Who holds a reference on a stream.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,9 +91,18 @@ pub struct Timing {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Starting { deadline: Instant },
-    Running { since: Instant },
-    Interrupted { retry_at: Option<Instant>, attempt: u32 },
+    Starting {
+        deadline: Instant,
+    },
+    /// `attempt` is how often it was retried before it ran.
+    Running {
+        since: Instant,
+        attempt: u32,
+    },
+    Interrupted {
+        retry_at: Option<Instant>,
+        attempt: u32,
+    },
 }
 
 #[derive(Debug)]
@@ -158,9 +168,7 @@ impl Streams {
         let Some(device) = self.devices.get_mut(id) else { return };
         device.present = false;
         self.dirty.remove(id);
-        let error = Error::unavailable(format!(
-            "Device {id} was unplugged. Plug it in again; its streams resume by themselves."
-        ));
+        let error = Error::unplugged(id);
         for stream in device.streams.keys().copied().collect::<Vec<_>>() {
             self.lost(&StreamKey::new(id.clone(), stream), &error, None);
         }
@@ -172,7 +180,7 @@ impl Streams {
     /// Unavailable when the device is away or the stream is interrupted.
     pub fn check(&self, key: &StreamKey) -> Result<()> {
         let Some(device) = self.devices.get(&key.device).filter(|device| device.present) else {
-            return Err(Error::unavailable(format!("Device {} is unplugged. Plug it in and try again.", key.device)));
+            return Err(Error::unplugged(&key.device));
         };
         match device.streams.get(&key.stream) {
             Some(Stream { state: State::Interrupted { .. }, .. }) => {
@@ -244,7 +252,8 @@ impl Streams {
                 continue;
             };
             if !matches!(stream.state, State::Running { .. }) {
-                stream.state = State::Running { since: now };
+                let attempt = if let State::Interrupted { attempt, .. } = stream.state { attempt } else { 0 };
+                stream.state = State::Running { since: now, attempt };
                 self.effects.push(Effect::Running { key: StreamKey::new(id.clone(), config.stream), config });
             }
         }
@@ -342,7 +351,7 @@ impl Streams {
         let streams = self.devices.get(id).into_iter().flat_map(|device| device.streams.values());
         streams
             .filter_map(|stream| match stream.state {
-                State::Running { since } => Some((stream.sensor, stream.config, since)),
+                State::Running { since, .. } => Some((stream.sensor, stream.config, since)),
                 _ => None,
             })
             .collect()
@@ -367,11 +376,6 @@ impl Streams {
         streams.filter(|(_, stream)| stream.holders.contains(holder)).map(|(stream_type, _)| *stream_type).collect()
     }
 
-    /// Every device that was ever present.
-    pub fn devices(&self) -> impl Iterator<Item = &DeviceId> {
-        self.devices.keys()
-    }
-
     fn stream(&self, key: &StreamKey) -> Option<&Stream> {
         self.devices.get(&key.device)?.streams.get(&key.stream)
     }
@@ -390,13 +394,14 @@ impl Streams {
                 self.remove(key);
             }
             _ if stream.holders.is_empty() => self.remove(key),
-            State::Running { .. } => {
-                stream.state = State::Interrupted { retry_at: retry_from.map(|now| now + RETRY_MIN), attempt: 0 };
+            State::Running { since, attempt } => {
+                let ran_well = retry_from.is_none_or(|now| now.saturating_duration_since(since) >= RAN_WELL);
+                let attempt = if ran_well { 0 } else { attempt };
+                stream.state = State::Interrupted { retry_at: retry_from.map(|now| now + pause(attempt)), attempt };
                 self.effects.push(Effect::Interrupted { key: key.clone(), error: error.clone() });
             }
             State::Interrupted { attempt, .. } => {
-                let wait = RETRY_MIN.saturating_mul(1 << attempt.min(5)).min(RETRY_MAX);
-                stream.state = State::Interrupted { retry_at: retry_from.map(|now| now + wait), attempt };
+                stream.state = State::Interrupted { retry_at: retry_from.map(|now| now + pause(attempt)), attempt };
             }
         }
     }
@@ -408,4 +413,9 @@ impl Streams {
             self.effects.push(Effect::Stopped { key: key.clone() });
         }
     }
+}
+
+/// The pause before the next attempt: doubles from the least to the greatest.
+fn pause(attempt: u32) -> Duration {
+    RETRY_MIN.saturating_mul(1 << attempt.min(6)).min(RETRY_MAX)
 }

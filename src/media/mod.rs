@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     model::{Codec, DeviceId, IceCandidate, Profile, SessionId, StreamKey, StreamType},
 };
 
@@ -128,6 +128,8 @@ pub enum MediaEvent {
         /// Why.
         reason: EndReason,
     },
+    /// The media side itself ended by a bug: nothing can be served any more.
+    Failed,
     /// A stream's pipeline failed and is rebuilt after the given delay; its sessions stay connected.
     StreamError {
         /// Stream.
@@ -175,7 +177,6 @@ pub struct StreamStats {
     pub pli_count: u64,
 }
 
-/// The error for a session that the media side does not know.
-pub(crate) fn unknown_session(session: &SessionId) -> Error {
-    Error::not_found(format!("Session {session} is not known; it may have ended. Ask for a new offer."))
+pub(crate) fn unknown_session(session: &SessionId) -> crate::error::Error {
+    crate::error::Error::unknown_session(session)
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{
     devices::PendingStart,
@@ -37,7 +37,10 @@ const COMMANDS: usize = 256;
 /// How long a status request waits for the media side's figures.
 const STATS_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long shutdown waits for the media side.
-const MEDIA_SHUTDOWN: Duration = Duration::from_secs(3);
+const MEDIA_SHUTDOWN: Duration = Duration::from_millis(2500);
+
+/// How far the machine's clock must jump to be followed.
+const CLOCK_STEP: Duration = Duration::from_secs(1);
 
 /// What reaches the actor from below. Producers limit their own rate, so the queue stays short.
 #[derive(Debug)]
@@ -68,6 +71,8 @@ pub(super) struct Device {
     pub(super) sensors: Vec<SensorInfo>,
     /// Why it cannot be used now; `None` when it can.
     pub(super) trouble: Option<Error>,
+    /// Until when its motion module is left alone after it failed to start.
+    pub(super) no_motion_until: Option<Instant>,
 }
 
 pub(super) struct Actor {
@@ -83,6 +88,9 @@ pub(super) struct Actor {
     pub(super) point_clouds: BTreeSet<DeviceId>,
     pub(super) depth_ranges: BTreeMap<DeviceId, (f32, f32)>,
     snapshot: watch::Sender<Arc<Snapshot>>,
+    /// Set when nothing can be served any more; the loop ends then.
+    broken: bool,
+    /// A moment in both clocks.
     epoch: (Instant, SystemTime),
 }
 
@@ -116,6 +124,7 @@ pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
         point_clouds: BTreeSet::new(),
         depth_ranges: BTreeMap::new(),
         snapshot,
+        broken: false,
         epoch: (now(), SystemTime::now()),
     };
     let task = tokio::spawn(actor.run(inbox, events));
@@ -159,10 +168,14 @@ impl Actor {
                 },
                 () = due => self.timeout(),
             }
+            self.follow_clock();
             self.carry_out_effects();
             self.follow_motion(now());
             self.carry_out_effects();
             self.publish();
+            if self.broken {
+                break;
+            }
         }
         debug!("session actor ends");
     }
@@ -190,7 +203,7 @@ impl Actor {
                 Ok(found) => {
                     let status = self.describe(&session, found);
                     let only = move |mut statuses: Vec<SessionStatus>| {
-                        statuses.pop().ok_or_else(|| crate::media::unknown_session(&session))
+                        statuses.pop().ok_or_else(|| Error::unknown_session(&session))
                     };
                     self.with_stats(vec![status], reply, only);
                 }
@@ -222,7 +235,12 @@ impl Actor {
     }
 
     fn candidate(&mut self, now: Instant, session: &SessionId, candidate: IceCandidate) -> Result<()> {
-        self.sessions.get(session)?;
+        let lines = self.sessions.get(session)?.streams.len();
+        if let Some(index) = candidate.sdp_mline_index.filter(|index| *index as usize >= lines) {
+            return Err(Error::invalid(format!(
+                "sdpMLineIndex {index} does not exist: session {session} has {lines} m-line(s), counted from 0."
+            )));
+        }
         let parsed = IceCandidate { candidate: candidate::parse(&candidate.candidate)?, ..candidate };
         if let CandidateFate::Forward(candidate) = self.sessions.candidate(now, session, parsed)? {
             self.media.add_candidate(session.clone(), candidate);
@@ -281,6 +299,10 @@ impl Actor {
                 };
                 self.close(now, &session, &why);
             }
+            MediaEvent::Failed => {
+                error!("the media side ended by a bug; the server ends, too, so that it can be started again");
+                self.broken = true;
+            }
             MediaEvent::StreamError { key, message, retry_in } => {
                 warn!(%key, message, ?retry_in, "the stream's pipeline failed; its sessions stay connected");
             }
@@ -332,7 +354,7 @@ impl Actor {
                 let names: Vec<_> = wanted.iter().map(|(_, config)| config.stream.to_string()).collect();
                 debug!(%device, generation, wanted = names.join("+"), "apply");
                 if let Err(error) = self.cameras.apply(&device, generation, wanted) {
-                    // The start deadline of the streams answers whoever waits.
+                    // It went; its going, and its coming back, are on their way as events.
                     warn!(%device, error = error.for_log(), "the camera does not take requests");
                 }
             }
@@ -400,8 +422,21 @@ impl Actor {
         });
     }
 
+    /// The time of day of a past moment.
     pub(super) fn wall_time(&self, at: Instant) -> SystemTime {
         self.epoch.1 + at.saturating_duration_since(self.epoch.0)
+    }
+
+    /// Follows a step of the machine's clock: a robot may boot in 1970 and hear the time later. Not called for less than
+    /// [`CLOCK_STEP`], so that what was told of a session does not change from one request to the next.
+    fn follow_clock(&mut self) {
+        let (now, clock) = (now(), SystemTime::now());
+        let reckoned = self.wall_time(now);
+        let apart = clock.duration_since(reckoned).unwrap_or_else(|behind| behind.duration());
+        if apart > CLOCK_STEP {
+            let since_start = now.saturating_duration_since(self.epoch.0);
+            self.epoch.1 = clock.checked_sub(since_start).unwrap_or(SystemTime::UNIX_EPOCH);
+        }
     }
 
     pub(super) fn key(device: &DeviceId, stream: crate::model::StreamType) -> StreamKey {

@@ -1,6 +1,9 @@
 //! The actor's part about devices: camera events, explicit start and stop, status, point clouds.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use tracing::{info, warn};
 
@@ -21,6 +24,9 @@ const MAX_DEPTH_M: f32 = 65.535;
 /// The motion profile taken beside video: the nearest rate the device offers to 100 Hz is plenty for 30 updates a second.
 const MOTION: Profile = Profile { width: 0, height: 0, framerate: 100 };
 
+/// How long a motion module that failed to start is left alone.
+const MOTION_RETRY: Duration = Duration::from_secs(60);
+
 /// An explicit start that somebody waits for.
 pub(super) struct PendingStart {
     pub(super) reply: Reply<StreamStatus>,
@@ -33,16 +39,21 @@ pub(super) struct PendingStart {
 impl Actor {
     /// A device's sensors, if it can be used now.
     pub(super) fn usable(&self, id: &DeviceId) -> Result<&[SensorInfo]> {
-        let device = self.devices.get(id).ok_or_else(|| unknown(id))?;
+        let device = self.devices.get(id).ok_or_else(|| Error::unknown_device(id))?;
         device.trouble.as_ref().map_or(Ok(device.sensors.as_slice()), |trouble| Err(trouble.clone()))
     }
 
     pub(super) fn camera_event(&mut self, now: Instant, event: CameraEvent) {
         match event {
+            CameraEvent::Opening { device } => {
+                let text = format!("Device {device} is being opened. Try again in a moment.");
+                self.devices.entry(device).or_default().trouble = Some(Error::unavailable(text));
+            }
             CameraEvent::Present { device, sensors } => {
                 let entry = self.devices.entry(device.clone()).or_default();
                 entry.sensors = sensors;
                 entry.trouble = None;
+                entry.no_motion_until = None;
                 self.streams.device_present(&device);
             }
             CameraEvent::OpenFailed { device, error } => {
@@ -50,9 +61,7 @@ impl Actor {
             }
             CameraEvent::Gone { device } => {
                 if let Some(entry) = self.devices.get_mut(&device) {
-                    let text =
-                        format!("Device {device} is unplugged. Plug it in again; its streams resume by themselves.");
-                    entry.trouble = Some(Error::unavailable(text));
+                    entry.trouble = Some(Error::unplugged(&device));
                     self.streams.device_gone(&device);
                 }
             }
@@ -77,8 +86,12 @@ impl Actor {
         for holder in holders {
             match holder {
                 Holder::Session(id) => self.fail_offer(now, id, error),
-                // Video goes on without motion data; the next stream that starts tries again.
-                Holder::Metadata => {}
+                // Video goes on without motion data. Not at once again: an IMU that may not be opened stays so.
+                Holder::Metadata => {
+                    if let Some(device) = self.devices.get_mut(&key.device) {
+                        device.no_motion_until = Some(now + MOTION_RETRY);
+                    }
+                }
                 Holder::Explicit => {
                     let waiting =
                         |start: &mut PendingStart| start.device == key.device && start.streams.contains(&key.stream);
@@ -177,7 +190,8 @@ impl Actor {
             if !video && held {
                 self.streams.release(now, id, &Holder::Metadata);
             }
-            if video == held || !video {
+            let given_up = device.no_motion_until.is_some_and(|until| now < until);
+            if held || !video || given_up {
                 continue;
             }
             for stream in [StreamType::Gyro, StreamType::Accel] {
@@ -194,7 +208,7 @@ impl Actor {
 
     pub(super) fn stop(&mut self, now: Instant, id: &DeviceId) -> Result<StreamStatus> {
         if !self.devices.contains_key(id) {
-            return Err(unknown(id));
+            return Err(Error::unknown_device(id));
         }
         for start in self.starts.extract_if(.., |start| start.device == *id) {
             drop(start.reply.send(Err(Error::unavailable("The start was taken back by a stop request."))));
@@ -206,7 +220,7 @@ impl Actor {
 
     pub(super) fn status(&self, now: Instant, id: &DeviceId) -> Result<StreamStatus> {
         if !self.devices.contains_key(id) {
-            return Err(unknown(id));
+            return Err(Error::unknown_device(id));
         }
         let mut running = self.streams.running(id);
         running.retain(|(_, config, _)| !self.streams.is_companion(&Self::key(id, config.stream)));
@@ -227,8 +241,10 @@ impl Actor {
 
     pub(super) fn references(&self) -> References {
         let running = self.devices.keys().map(|id| {
-            let video = self.streams.running(id).into_iter().filter(|(_, config, _)| config.stream.is_video());
-            let list: Vec<_> = video
+            let mut listed = self.streams.running(id);
+            listed.retain(|(_, config, _)| !self.streams.is_companion(&Self::key(id, config.stream)));
+            let list: Vec<_> = listed
+                .into_iter()
                 .map(|(sensor, config, since)| RunningStream { sensor, config, started_at: self.wall_time(since) })
                 .collect();
             (id.clone(), list)
@@ -241,7 +257,7 @@ impl Actor {
 
     pub(super) fn set_point_cloud(&mut self, id: DeviceId, active: bool) -> Result<()> {
         if !self.devices.contains_key(&id) {
-            return Err(unknown(&id));
+            return Err(Error::unknown_device(&id));
         }
         if active {
             self.point_clouds.insert(id);
@@ -253,7 +269,7 @@ impl Actor {
 
     pub(super) fn set_depth_range(&mut self, id: DeviceId, (min_m, max_m): (f32, f32)) -> Result<()> {
         if !self.devices.contains_key(&id) {
-            return Err(unknown(&id));
+            return Err(Error::unknown_device(&id));
         }
         // Written so that NaN is refused, too.
         if !(min_m >= 0.0 && min_m < max_m && max_m <= MAX_DEPTH_M) {
@@ -265,8 +281,4 @@ impl Actor {
         self.depth_ranges.insert(id, (min_m, max_m));
         Ok(())
     }
-}
-
-fn unknown(id: &DeviceId) -> Error {
-    Error::not_found(format!("Device {id} is not known. GET /api/devices lists the devices that are there."))
 }

@@ -17,7 +17,8 @@ use crate::{
     error::{Error, Result},
     media::SessionStats,
     model::{
-        Codec, DeviceId, DeviceInfo, IceCandidate, OptionInfo, Profile, SensorInfo, SessionId, StreamKey, StreamType,
+        Codec, DeviceId, DeviceInfo, Health, IceCandidate, OptionInfo, Profile, SensorInfo, SessionId, StreamKey,
+        StreamType,
     },
 };
 
@@ -73,8 +74,6 @@ pub enum SessionState {
     Connected,
     /// The peer is silent; it may come back.
     Disconnected,
-    /// It is being taken down.
-    Closing,
 }
 
 /// A session as the API shows it.
@@ -143,7 +142,7 @@ pub struct RunningStream {
 pub struct References {
     /// Count of references by device and stream type; nothing with a count of zero.
     pub references: BTreeMap<DeviceId, BTreeMap<StreamType, usize>>,
-    /// What runs by device, video only.
+    /// What runs by device, without what the server itself keeps running for metadata.
     pub running: BTreeMap<DeviceId, Vec<RunningStream>>,
 }
 
@@ -164,15 +163,6 @@ pub struct Snapshot {
     pub devices: BTreeMap<DeviceId, bool>,
     /// Bumped on every change of anything above, so that pages can be told to look again.
     pub revision: u64,
-}
-
-/// The server's health.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Health {
-    /// "2.xx.y" or "none".
-    pub sdk_version: String,
-    /// Why the server is degraded; `None` when it is well.
-    pub degraded: Option<String>,
 }
 
 /// A command to the actor.

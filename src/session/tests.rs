@@ -6,14 +6,17 @@ use tokio::sync::mpsc;
 
 use super::{Event, Handle, Parts, handle::*, spawn};
 use crate::{
-    camera::{Backend, Fault, StreamConfig, hub::FrameHub, manager, sim::SimBackend},
+    camera::{Backend, BackendEvents, Camera, Fault, FrameSink, StreamConfig, hub::FrameHub, manager, sim::SimBackend},
     config::Config,
     error::{Error, Kind},
     media::{
         EndReason, MediaEvent,
         fake::{Call, FakeMedia},
     },
-    model::{Codec, DeviceId, IceCandidate, PixelFormat, Profile, SessionId, StreamType},
+    model::{
+        Codec, DeviceId, DeviceInfo, Extrinsics, IceCandidate, Intrinsics, OptionInfo, PixelFormat, Profile,
+        SensorInfo, SessionId, StreamType,
+    },
 };
 
 const VGA: Profile = Profile { width: 640, height: 480, framerate: 30 };
@@ -27,13 +30,16 @@ struct Bench {
 
 impl Bench {
     async fn new(change: impl FnOnce(&mut Config)) -> Self {
+        Self::with_backend(Arc::new(SimBackend::new(1)), change).await
+    }
+
+    async fn with_backend(backend: Arc<dyn Backend>, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
         let (sender, events) = mpsc::unbounded_channel();
         let to_actor = sender.clone();
         let media = FakeMedia::new(Arc::new(move |event| drop(to_actor.send(Event::Media(event)))));
         let hub = Arc::new(FrameHub::default());
-        let backend: Arc<dyn Backend> = Arc::new(SimBackend::new(1));
         let device = backend.devices()[0].device_id.clone();
         let timing = manager::Timing { reply: Duration::from_secs(15), stall: Duration::from_secs(30) };
         let camera_events = Arc::new(move |event| drop(sender.send(Event::Camera(event))));
@@ -42,7 +48,7 @@ impl Bench {
         let parts = Parts { config, hub, cameras: cameras.clone(), media: media.clone(), events };
         let (handle, _task) = spawn(parts);
         let bench = Self { handle, media, cameras, device };
-        bench.until(|snapshot| !snapshot.devices.is_empty()).await;
+        bench.until(|snapshot| snapshot.devices.values().any(|usable| *usable)).await;
         bench
     }
 
@@ -89,6 +95,71 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         self.cameras.shutdown(Duration::from_secs(2));
+    }
+}
+
+/// A simulated camera whose motion module cannot be started, as on a machine that may not open the IMU.
+struct NoMotion(SimBackend);
+
+struct NoMotionCamera(Box<dyn Camera>);
+
+impl Backend for NoMotion {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn sdk_version(&self) -> Option<String> {
+        None
+    }
+
+    fn set_events(&self, events: BackendEvents) {
+        self.0.set_events(events);
+    }
+
+    fn devices(&self) -> Vec<DeviceInfo> {
+        self.0.devices()
+    }
+
+    fn open(&self, device: &DeviceId, frames: FrameSink) -> Result<Box<dyn Camera>, Error> {
+        Ok(Box::new(NoMotionCamera(self.0.open(device, frames)?)))
+    }
+}
+
+impl Camera for NoMotionCamera {
+    fn sensors(&mut self) -> Result<Vec<SensorInfo>, Error> {
+        self.0.sensors()
+    }
+
+    fn start(&mut self, sensor: usize, streams: &[StreamConfig]) -> Result<(), Error> {
+        if sensor == 2 { Err(Error::unavailable("no permission for the IMU")) } else { self.0.start(sensor, streams) }
+    }
+
+    fn stop(&mut self, sensor: usize) {
+        self.0.stop(sensor);
+    }
+
+    fn set_option(&mut self, sensor: usize, option: &str, value: f64) -> Result<(), Error> {
+        self.0.set_option(sensor, option, value)
+    }
+
+    fn option(&mut self, sensor: usize, option: &str) -> Result<OptionInfo, Error> {
+        self.0.option(sensor, option)
+    }
+
+    fn depth_units(&mut self) -> f32 {
+        self.0.depth_units()
+    }
+
+    fn intrinsics(&mut self, stream: StreamType, width: u32, height: u32) -> Option<Intrinsics> {
+        self.0.intrinsics(stream, width, height)
+    }
+
+    fn extrinsics(&mut self, from: StreamType, to: StreamType) -> Option<Extrinsics> {
+        self.0.extrinsics(from, to)
+    }
+
+    fn hw_reset(&mut self) -> Result<(), Error> {
+        self.0.hw_reset()
     }
 }
 
@@ -250,6 +321,32 @@ async fn motion_runs_beside_video_and_is_nobodys_reference() {
     assert_eq!(status.active_streams, [StreamType::Color]);
     bench.handle.close(session).await.unwrap();
     bench.until(|now| now.running.is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_motion_module_that_does_not_start_is_left_alone() {
+    let bench = Bench::with_backend(Arc::new(NoMotion(SimBackend::new(1))), |_| {}).await;
+    bench.connect(&[StreamType::Color]).await;
+    let revision = bench.handle.snapshot().borrow().revision;
+    // Each request is a turn of the actor's loop; a retry in every turn would show as applies without end.
+    for _ in 0..50 {
+        bench.handle.references().await.unwrap();
+    }
+    bench.handle.device(&bench.device).await.unwrap();
+    assert!(bench.handle.sensors(&bench.device).await.is_ok(), "the device's queue is not flooded");
+    let snapshot = bench.handle.snapshot().borrow().clone();
+    assert!(snapshot.revision <= revision + 3, "{} -> {}", revision, snapshot.revision);
+    assert!(snapshot.running[&bench.device].iter().all(|config| config.stream == StreamType::Color));
+}
+
+#[tokio::test]
+async fn the_actor_ends_when_the_media_side_is_dead() {
+    let bench = Bench::new(|_| {}).await;
+    bench.media.emit(MediaEvent::Failed);
+    let mut snapshot = bench.handle.snapshot();
+    let ended = async { while snapshot.changed().await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(10), ended).await.expect("the actor ends");
+    assert!(matches!(bench.offer(&[StreamType::Color]).await.unwrap_err().kind(), Kind::Unavailable { .. }));
 }
 
 #[tokio::test]

@@ -24,7 +24,10 @@ mod streams;
 mod teardown;
 mod wiring;
 
-use std::sync::{Arc, mpsc};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, mpsc},
+};
 
 use tokio::sync::oneshot;
 
@@ -58,10 +61,15 @@ pub fn start(
     let ctx = Arc::new(Context::new(config, hub, events, sender.clone()));
     let no_thread = |error: std::io::Error| Error::internal(format!("no thread for media: {error}"));
     let teardown = Teardown::start().map_err(no_thread)?;
-    std::thread::Builder::new()
-        .name("media-control".into())
-        .spawn(move || Control::new(ctx, teardown).run(&receiver))
-        .map_err(no_thread)?;
+    let control = move || {
+        let events = ctx.events.clone();
+        let run = AssertUnwindSafe(|| Control::new(ctx, teardown).run(&receiver));
+        // Without its control thread the server would stay up and serve nobody; better it ends and is started again.
+        if catch_unwind(run).is_err() {
+            events(MediaEvent::Failed);
+        }
+    };
+    std::thread::Builder::new().name("media-control".into()).spawn(control).map_err(no_thread)?;
     Ok(Arc::new(GstMedia { control: sender }))
 }
 
