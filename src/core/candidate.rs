@@ -1,9 +1,39 @@
-//! Reads ICE candidates (RFC 8839, section 5.1) far enough to refuse what cannot be one. Never resolves a name.
+//! Reads ICE candidates (RFC 8839, section 5.1): the one set of rules for what is one, for those sent one by one and for
+//! those inside an answer. Never resolves a name.
+
+use std::{fmt, net::IpAddr};
 
 use crate::error::{Error, Result};
 
 /// Longest candidate line taken. Real ones stay under 300 bytes.
 const MAX_LEN: usize = 1024;
+
+/// A candidate that follows the rules, though the server may have no use for it. Displayed without its extensions, in
+/// the form webrtcbin takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    foundation: String,
+    component: u8,
+    transport: Transport,
+    priority: u32,
+    address: Address,
+    port: u16,
+    kind: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Transport {
+    Udp,
+    /// With its `tcptype`.
+    Tcp(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Address {
+    Ip(IpAddr),
+    /// In lower case.
+    Name(String),
+}
 
 /// Checks one candidate as browsers send it, with or without `a=`, and gives it back in the form webrtcbin takes.
 /// An empty string (end of candidates) stays empty.
@@ -11,44 +41,115 @@ const MAX_LEN: usize = 1024;
 /// # Errors
 /// Invalid, naming the part that is wrong.
 pub fn parse(text: &str) -> Result<String> {
+    Ok(match Candidate::parse(text)? {
+        Some(_) => line(text).to_owned(),
+        None => String::new(),
+    })
+}
+
+fn line(text: &str) -> &str {
     let line = text.trim();
-    let line = line.strip_prefix("a=").unwrap_or(line);
-    if line.is_empty() || line == "end-of-candidates" {
-        return Ok(String::new());
+    line.strip_prefix("a=").unwrap_or(line)
+}
+
+impl Candidate {
+    /// Reads a candidate; `None` is the end of candidates.
+    ///
+    /// # Errors
+    /// Invalid, naming the part that is wrong.
+    pub fn parse(text: &str) -> Result<Option<Self>> {
+        let line = line(text);
+        if line.is_empty() || line == "end-of-candidates" {
+            return Ok(None);
+        }
+        if line.len() > MAX_LEN || line.chars().any(char::is_control) {
+            return Err(bad("it is too long or holds control characters"));
+        }
+        let body = line.strip_prefix("candidate:").ok_or_else(|| bad("it does not begin with 'candidate:'"))?;
+        let fields: Vec<&str> = body.split_ascii_whitespace().collect();
+        let [foundation, component, transport, priority, address, port, "typ", kind, rest @ ..] = fields.as_slice()
+        else {
+            return Err(bad("expected 'candidate:FOUNDATION COMPONENT TRANSPORT PRIORITY ADDRESS PORT typ TYPE'"));
+        };
+        if foundation.len() > 32 || !foundation.chars().all(|c| c.is_ascii_graphic()) {
+            return Err(bad("the foundation must have 1 to 32 ASCII characters"));
+        }
+        // RTP and RTCP; there are no others.
+        let component = component.parse().ok().filter(|number| (1..=2).contains(number));
+        let component = component.ok_or_else(|| bad("the component must be 1 or 2"))?;
+        let transport = match transport.to_ascii_lowercase().as_str() {
+            "udp" => Transport::Udp,
+            "tcp" => {
+                let kind = rest.chunks(2).find_map(|pair| pair.strip_prefix(&["tcptype"])?.first().copied());
+                let kind = kind.filter(|kind| matches!(*kind, "active" | "passive" | "so"));
+                // RFC 6544, section 4.5.
+                Transport::Tcp(
+                    kind.ok_or_else(|| bad("a TCP candidate needs tcptype active, passive or so"))?.to_owned(),
+                )
+            }
+            _ => return Err(bad("the transport must be udp or tcp")),
+        };
+        let priority = priority.parse().map_err(|_| bad("the priority must be a 32-bit number"))?;
+        let address = Address::parse(address).ok_or_else(|| bad("the address is not an IP address or a host name"))?;
+        let port = port.parse().map_err(|_| bad("the port must be a number up to 65535"))?;
+        // Active TCP candidates have no port of their own.
+        if port == 0 && transport == Transport::Udp {
+            return Err(bad("a UDP candidate's port must be a number from 1 to 65535"));
+        }
+        if !matches!(*kind, "host" | "srflx" | "prflx" | "relay") {
+            return Err(bad("the type must be host, srflx, prflx or relay"));
+        }
+        if rest.len() > 40 {
+            return Err(bad("it has too many extensions"));
+        }
+        let (foundation, kind) = ((*foundation).to_owned(), (*kind).to_owned());
+        Ok(Some(Self { foundation, component, transport, priority, address, port, kind }))
     }
-    if line.len() > MAX_LEN || line.chars().any(char::is_control) {
-        return Err(bad("it is too long or holds control characters"));
+
+    /// Whether the server can try it: TCP only where `tcp` is on. Of names only those of mDNS are ever looked up: any other
+    /// would let a peer choose what this machine asks its name servers (RFC 8839 lets an agent ignore them).
+    pub fn is_usable(&self, tcp: bool) -> bool {
+        let name = match &self.address {
+            Address::Ip(_) => true,
+            Address::Name(name) => name.ends_with(".local"),
+        };
+        name && (tcp || self.transport == Transport::Udp)
     }
-    let body = line.strip_prefix("candidate:").ok_or_else(|| bad("it does not begin with 'candidate:'"))?;
-    let fields: Vec<&str> = body.split_ascii_whitespace().collect();
-    let [foundation, component, transport, priority, address, port, "typ", kind, rest @ ..] = fields.as_slice() else {
-        return Err(bad("expected 'candidate:FOUNDATION COMPONENT TRANSPORT PRIORITY ADDRESS PORT typ TYPE'"));
-    };
-    if foundation.is_empty() || foundation.len() > 32 {
-        return Err(bad("the foundation must have 1 to 32 characters"));
+}
+
+impl Address {
+    fn parse(text: &str) -> Option<Self> {
+        if let Ok(ip) = text.parse() {
+            return Some(Self::Ip(ip));
+        }
+        // RFC 1123, section 2.1. A name whose last part is a number would be an IPv4 address, and is not one.
+        let part = |part: &str| {
+            (1..=63).contains(&part.len())
+                && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+                && !part.starts_with('-')
+                && !part.ends_with('-')
+        };
+        let last = text.rsplit('.').next().unwrap_or_default();
+        let is_name = text.len() <= 253 && text.split('.').all(part) && !last.chars().all(|c| c.is_ascii_digit());
+        is_name.then(|| Self::Name(text.to_ascii_lowercase()))
     }
-    if !matches!(component.parse::<u16>(), Ok(1..=256)) {
-        return Err(bad("the component must be a number from 1 to 256"));
+}
+
+impl fmt::Display for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { foundation, component, transport, priority, address, port, kind } = self;
+        let name = if *transport == Transport::Udp { "UDP" } else { "TCP" };
+        write!(f, "candidate:{foundation} {component} {name} {priority} ")?;
+        match address {
+            Address::Ip(ip) => write!(f, "{ip}")?,
+            Address::Name(name) => write!(f, "{name}")?,
+        }
+        write!(f, " {port} typ {kind}")?;
+        match transport {
+            Transport::Udp => Ok(()),
+            Transport::Tcp(kind) => write!(f, " tcptype {kind}"),
+        }
     }
-    if !transport.eq_ignore_ascii_case("udp") && !transport.eq_ignore_ascii_case("tcp") {
-        return Err(bad("the transport must be udp or tcp"));
-    }
-    if priority.parse::<u32>().is_err() {
-        return Err(bad("the priority must be a 32-bit number"));
-    }
-    if address.is_empty() || !address.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '-' | '%')) {
-        return Err(bad("the address is not an IP address or a host name"));
-    }
-    if port.parse::<u16>().is_err() {
-        return Err(bad("the port must be a number from 0 to 65535"));
-    }
-    if !matches!(*kind, "host" | "srflx" | "prflx" | "relay") {
-        return Err(bad("the type must be host, srflx, prflx or relay"));
-    }
-    if rest.len() > 40 {
-        return Err(bad("it has too many extensions"));
-    }
-    Ok(line.to_owned())
 }
 
 fn bad(why: &str) -> Error {
@@ -92,11 +193,31 @@ mod tests {
             "candidate:1 1 udp 1 192.0.2.1 70000 typ host",
             "candidate:1 1 udp 1 192.0.2.1 1 typ alien",
             "candidate:1 1 udp 1 192.0.2.1 1 typ host\u{0}",
+            "candidate:1 3 udp 1 192.0.2.1 1 typ host",
+            "candidate:1 1 udp 1 192.0.2.1 0 typ host",
+            "candidate:1 1 udp 1 ::::: 1 typ host",
+            "candidate:1 1 udp 1 2001:db8::1::2 1 typ host",
+            "candidate:1 1 udp 1 fe80::1%eth0 1 typ host",
+            "candidate:1 1 udp 1 999.1.1.1 1 typ host",
+            "candidate:1 1 udp 1 1.2.3 1 typ host",
+            "candidate:1 1 udp 1 a..local 1 typ host",
+            "candidate:1 1 udp 1 -a.local 1 typ host",
+            "candidate:1 1 tcp 1 192.0.2.1 9 typ host",
+            "candidate:1 1 tcp 1 192.0.2.1 9 typ host tcptype what",
         ] {
             let error = parse(bad).unwrap_err();
             assert!(error.public().contains("cannot be used"), "{bad}: {error}");
         }
         assert!(parse(&format!("{HOST} {}", "x ".repeat(600))).is_err());
+    }
+
+    #[test]
+    fn what_is_valid_need_not_be_usable() {
+        let usable = |text: &str, tcp| Candidate::parse(text).unwrap().unwrap().is_usable(tcp);
+        let tcp = "candidate:1 1 tcp 1 192.0.2.1 9 typ host generation 0 tcptype active";
+        assert!(usable(tcp, true) && !usable(tcp, false));
+        assert!(usable("candidate:1 1 udp 1 4f3f2a1b.LOCAL 5 typ host", false));
+        assert!(!usable("candidate:1 1 udp 1 example.com 5 typ host", false));
     }
 
     proptest::proptest! {
@@ -108,6 +229,10 @@ mod tests {
             for input in [text, damaged] {
                 if let Ok(taken) = parse(&input) {
                     proptest::prop_assert!(taken.is_empty() || taken.starts_with("candidate:"));
+                    // What webrtcbin gets says the same in its own words.
+                    if let Some(read) = Candidate::parse(&taken).unwrap() {
+                        proptest::prop_assert_eq!(Candidate::parse(&read.to_string()).unwrap(), Some(read));
+                    }
                     proptest::prop_assert_eq!(parse(&taken).unwrap(), taken);
                 }
             }

@@ -90,7 +90,8 @@ pub enum MediaEvent {
         /// Result.
         result: Result<LocalOffer>,
     },
-    /// The answer was applied or refused. After a refusal the session stays as it was: a better answer may follow.
+    /// The answer was applied or refused. After a refusal the session stays as it was: a better answer may follow. After a
+    /// failure of the media side's own, [`MediaEvent::Ended`] follows at once.
     Answered {
         /// Session.
         session: SessionId,

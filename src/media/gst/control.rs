@@ -158,7 +158,15 @@ impl Control {
             let result = Err(Error::internal(format!("session {id} is opened twice")));
             return self.emit(MediaEvent::Offer { session: id, result });
         }
-        match Session::open(&self.ctx, spec, &self.teardown) {
+        if self.teardown.is_overloaded() {
+            let result = Err(Error::unavailable(
+                "Too many sessions are still being taken down; try again in a moment. If this lasts, the server's log \
+                 names the pipelines that hang.",
+            ));
+            return self.emit(MediaEvent::Offer { session: id, result });
+        }
+        let warm_up = self.warm_up.as_ref() == Some(&id);
+        match Session::open(&self.ctx, spec, &self.teardown, warm_up) {
             Ok(session) => {
                 self.serials.insert(session.serial, id.clone());
                 self.sessions.insert(id, session);
@@ -253,10 +261,13 @@ impl Control {
             return self.emit(MediaEvent::Answered { session: id.clone(), result: Err(refused) });
         }
         let result = self.build_legs(id, &chosen);
-        if let Err(error) = &result {
-            tracing::error!(session = id.short(), "{}", error.for_log());
-        }
+        let failure = result.as_ref().err().map(|error| error.for_log().to_string());
         self.emit(MediaEvent::Answered { session: id.clone(), result });
+        // webrtcbin has the answer and takes no second one: half a session is of no use to anybody.
+        if let Some(failure) = failure {
+            tracing::error!(session = id.short(), "{failure}");
+            self.end(id, EndReason::PipelineError(failure));
+        }
     }
 
     fn build_legs(&mut self, id: &SessionId, chosen: &[Option<(u8, Codec)>]) -> Result<Vec<(StreamType, Codec)>> {
@@ -324,7 +335,8 @@ impl Control {
         let watch = self.sessions.values().any(|session| session.connected).then(|| self.watched_at + WATCH_EVERY);
         let stats = self.stats.values().map(|pending| pending.deadline);
         let announce = self.sessions.values().filter_map(|session| session.announce_by);
-        offering.chain(announce).chain(watch).chain(stats).chain(self.streams.next_timeout()).min()
+        let below = self.streams.next_timeout().into_iter().chain(self.teardown.next_timeout());
+        offering.chain(announce).chain(watch).chain(stats).chain(below).min()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -339,6 +351,12 @@ impl Control {
         let announce: Vec<_> = announce.map(|(id, _)| id.clone()).collect();
         announce.iter().for_each(|id| self.announce(id));
         self.streams.handle_timeout(&self.ctx, &self.teardown, now);
+        for (serial, why) in self.streams.take_refused() {
+            if let Some(session) = self.serials.get(&serial).cloned() {
+                self.end(&session, EndReason::PipelineError(why));
+            }
+        }
+        self.teardown.handle_timeout(now);
         if now.saturating_duration_since(self.watched_at) >= WATCH_EVERY {
             self.watched_at = now;
             self.watch_peers(now);
@@ -449,3 +467,7 @@ impl Control {
         SessionStats { streaming, streams }
     }
 }
+
+#[cfg(test)]
+#[path = "control_tests.rs"]
+mod tests;

@@ -28,10 +28,11 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(5);
 /// Coloured pictures kept for reuse; two wait in each appsrc, one is being encoded.
 const POOL: usize = 6;
 
-/// A running feed. Dropping it ends its thread.
+/// A running feed. Dropping it tells its thread to end and does not wait for it.
 pub(super) struct Feed {
     shared: Arc<Shared>,
     closer: SubscriptionCloser,
+    /// `None` once it has been handed over.
     thread: Option<JoinHandle<()>>,
 }
 
@@ -114,6 +115,14 @@ impl Feed {
         self.shared.framerate.store(framerate.into(), Relaxed);
     }
 
+    /// Ends the feed. Its thread, for somebody to join who may wait: it can be in the middle of a conversion, or in an event
+    /// that an encoder holds up.
+    pub(super) fn stop(mut self) -> Option<JoinHandle<()>> {
+        self.change(BTreeMap::clear);
+        self.closer.close();
+        self.thread.take()
+    }
+
     fn change(&self, change: impl FnOnce(&mut BTreeMap<Codec, Target>)) {
         // The thread works on its own copy of the table, so no lock is held while it pushes.
         let mut targets = (**lock(&self.shared.targets)).clone();
@@ -125,10 +134,6 @@ impl Feed {
 impl Drop for Feed {
     fn drop(&mut self) {
         self.closer.close();
-        // Its longest step is one conversion and a push that does not wait.
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 

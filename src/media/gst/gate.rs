@@ -1,5 +1,6 @@
 //! Where a session takes access units from an encoder. Owns the decision to pass, withhold or ask for a key frame, and a
-//! stream's counters; runs on the encoder's thread, so it takes no lock and waits for nothing.
+//! stream's counters. Runs on the encoder's thread, so it waits for no I/O and no other session; the locks it meets (the
+//! session's queue, the key-frame target, the encoder's list of events) are each held for a few instructions.
 
 use std::sync::{
     Arc, Mutex, PoisonError,

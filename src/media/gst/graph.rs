@@ -20,6 +20,9 @@ const BUILT_IN: [(&str, &str); 6] = [
     ("infrared.vp8.gst", include_str!("../../../pipelines/infrared.vp8.gst")),
 ];
 
+/// Frames that may wait in front of an encoder whose file sets no bound: late video is worse than a missing frame.
+const MAX_WAITING: u64 = 2;
+
 /// A pipeline's text and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Text {
@@ -94,6 +97,7 @@ pub(super) fn build(text: &Text, values: &Values) -> Result<Graph, Fault> {
         let message = format!("name=source is a {}; it must be the appsrc", factory_name(&element));
         template.fault(template.line_of("source"), message)
     })?;
+    never_wait(&source);
     let encoder = named("encoder")?;
     let is_encoder = encoder.is::<gst::Bin>()
         || encoder.factory().is_some_and(|factory| factory.has_type(gst::ElementFactoryType::ENCODER));
@@ -107,6 +111,18 @@ pub(super) fn build(text: &Text, values: &Values) -> Result<Graph, Fault> {
         return Err(template.fault(template.line_of("fanout"), message));
     }
     Ok(Graph { pipeline, source, fanout })
+}
+
+/// Whatever the file says, a push into the pipeline must not wait: the feed thread serves every codec of its stream, and an
+/// encoder that stalls must cost its own viewers pictures and nobody else anything.
+fn never_wait(source: &gst_app::AppSrc) {
+    source.set_block(false);
+    source.set_is_live(true);
+    source.set_format(gst::Format::Time);
+    source.set_leaky_type(gst_app::AppLeakyType::Downstream);
+    if source.max_buffers() == 0 {
+        source.set_max_buffers(MAX_WAITING);
+    }
 }
 
 fn factory_name(element: &gst::Element) -> String {
@@ -216,6 +232,24 @@ mod tests {
             let fault = try_text(&GOOD.replace(from, to)).expect_err(to);
             assert!(fault.message.contains(words), "{to}: {fault}");
             assert_eq!(fault.line, line, "{to}: {fault}");
+        }
+    }
+
+    #[test]
+    fn no_file_makes_a_push_wait() {
+        gst::init().expect("GStreamer");
+        let config = Config::default();
+        let key = StreamKey::new(DeviceId::new("1"), StreamType::Color);
+        let values = values(&config, &key, config.streams.color.profile());
+        for (settings, bound) in
+            [("", 2), (" block=true max-bytes=0 leaky-type=none", 2), (" block=true max-buffers=5", 5)]
+        {
+            let text = GOOD.replace("name=source", &format!("name=source{settings}"));
+            let text = Text { file: "color.gst".into(), text, unreadable: None };
+            let source = build(&text, &values).expect("builds").source;
+            assert!(!source.is_block() && source.is_live(), "{settings}");
+            assert_eq!(source.leaky_type(), gst_app::AppLeakyType::Downstream, "{settings}");
+            assert_eq!((source.max_buffers(), source.format()), (bound, gst::Format::Time), "{settings}");
         }
     }
 

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::{
+    core::candidate::Candidate,
     error::{Error, Result},
     model::{Codec, IceCandidate, SessionId, StreamType},
 };
@@ -291,38 +292,8 @@ fn check_media(
 
 /// A peer's candidate, written anew from its checked parts; `None` for one that does not parse or cannot be used.
 pub(super) fn check_candidate(text: &str, tcp: bool) -> Option<String> {
-    let text = text.trim().strip_prefix("a=").unwrap_or(text.trim());
-    let mut words = text.strip_prefix("candidate:")?.split_ascii_whitespace();
-    let foundation = words.next().filter(|f| f.len() <= 32 && f.chars().all(|c| c.is_ascii_graphic()))?;
-    let component: u16 = words.next()?.parse().ok().filter(|c| (1..=2).contains(c))?;
-    let protocol = words.next()?.to_ascii_lowercase();
-    let priority: u32 = words.next()?.parse().ok()?;
-    let address = words.next()?;
-    let port: u16 = words.next()?.parse().ok()?;
-    let (Some("typ"), kind) = (words.next(), words.next()?) else { return None };
-    let host_name = |text: &str| {
-        text.len() <= 253
-            && text.ends_with(".local")
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c))
-    };
-    if !["host", "srflx", "prflx", "relay"].contains(&kind)
-        || !(address.parse::<std::net::IpAddr>().is_ok() || host_name(address))
-    {
-        return None;
-    }
-    let head = format!(
-        "candidate:{foundation} {component} {} {priority} {address} {port} typ {kind}",
-        protocol.to_uppercase()
-    );
-    match protocol.as_str() {
-        "udp" if port != 0 => Some(head),
-        "tcp" if tcp => {
-            let rest: Vec<_> = words.collect();
-            let kind = rest.windows(2).find(|pair| pair[0] == "tcptype").map(|pair| pair[1])?;
-            ["active", "passive", "so"].contains(&kind).then(|| format!("{head} tcptype {kind}"))
-        }
-        _ => None,
-    }
+    let candidate = Candidate::parse(text).ok().flatten()?;
+    candidate.is_usable(tcp).then(|| candidate.to_string())
 }
 
 /// The m-line a peer's candidate belongs to: by index, else by mid, else the first.

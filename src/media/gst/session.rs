@@ -84,17 +84,18 @@ pub(super) struct Link {
 const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Session {
-    /// Builds the pipeline and asks webrtcbin for an offer; the rest comes as signals.
+    /// Builds the pipeline and asks webrtcbin for an offer; the rest comes as signals. A `warm_up` session keeps off the
+    /// configured ports and servers.
     ///
     /// # Errors
     /// An element is missing or refuses.
-    pub(super) fn open(ctx: &Arc<Context>, spec: SessionSpec, teardown: &Teardown) -> Result<Self> {
+    pub(super) fn open(ctx: &Arc<Context>, spec: SessionSpec, teardown: &Teardown, warm_up: bool) -> Result<Self> {
         let serial = next_serial();
         let pipeline = gst::Pipeline::builder().name(format!("session-{}", spec.session.short())).build();
         ctx.synchronise(&pipeline);
         wiring::watch_bus(ctx, &pipeline, serial);
         let link = Arc::new(Link::default());
-        match Self::build(ctx, &spec, &pipeline, serial, &link) {
+        match Self::build(ctx, &spec, &pipeline, serial, &link, warm_up) {
             Ok((webrtc, legs)) => Ok(Self {
                 serial,
                 spec,
@@ -125,6 +126,7 @@ impl Session {
         pipeline: &gst::Pipeline,
         serial: u64,
         link: &Arc<Link>,
+        warm_up: bool,
     ) -> Result<(gst::Element, Vec<Leg>)> {
         let internal = |what: &str, error: &dyn std::fmt::Display| Error::internal(format!("{what}: {error}"));
         let webrtc = gst::ElementFactory::make("webrtcbin")
@@ -132,7 +134,11 @@ impl Session {
             .property("latency", 0u32)
             .build()
             .map_err(|error| internal("webrtcbin", &error))?;
-        wiring::configure_ice(ctx, &webrtc);
+        if warm_up {
+            wiring::configure_warm_up(&webrtc);
+        } else {
+            wiring::configure_ice(ctx, &webrtc);
+        }
         wiring::watch_webrtc(ctx, &webrtc, serial, link);
         pipeline.add(&webrtc).map_err(|error| internal("adding webrtcbin", &error))?;
         let mut legs = Vec::with_capacity(spec.streams.len());

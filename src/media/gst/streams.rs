@@ -35,6 +35,8 @@ pub(super) struct Streams {
     ranges_m: HashMap<DeviceId, (f32, f32)>,
     /// The last text of each file that built, for a running stream whose file breaks.
     good: HashMap<(&'static str, Codec), Text>,
+    /// Sessions that could not be attached to an encoder, and why; the control thread ends them.
+    refused: Vec<(u64, String)>,
 }
 
 struct Stream {
@@ -98,11 +100,13 @@ impl Streams {
     /// A stream stopped for good.
     pub(super) fn stopped(&mut self, teardown: &Teardown, key: &StreamKey) {
         let Some(mut stream) = self.streams.remove(key) else { return };
-        // The feed first, so that nothing is pushed into a pipeline on its way down.
-        drop(stream.feed.take());
+        // The feed first, so that next to nothing is pushed into a pipeline on its way down.
+        let thread = stream.feed.take().and_then(Feed::stop);
         for slot in stream.slots.into_values() {
             stop_slot(teardown, slot);
         }
+        // After the pipelines: the end of a pipeline frees a thread that is held up in it.
+        teardown.threads(thread);
     }
 
     /// Changes a device's depth range, for what runs and what comes.
@@ -150,12 +154,17 @@ impl Streams {
                 let Some(user) = slot.users.get_mut(&session) else { continue };
                 user.live = true;
                 let (Some(encoder), None) = (&slot.encoder, &user.branch) else { continue };
-                user.branch = attach(encoder, user, key, *codec);
+                user.branch = attach(encoder, user, key, *codec).map_err(|why| self.refused.push((session, why))).ok();
                 if let Some(feed) = &stream.feed {
                     feed.add(*codec, slot.target(encoder));
                 }
             }
         }
+    }
+
+    /// Sessions that an encoder refused since the last call, by serial number, and why.
+    pub(super) fn take_refused(&mut self) -> Vec<(u64, String)> {
+        std::mem::take(&mut self.refused)
     }
 
     /// A session leaves.
@@ -219,7 +228,7 @@ impl Streams {
                 }
             }
             if stream.slots.is_empty() {
-                stream.feed = None;
+                teardown.threads(stream.feed.take().and_then(Feed::stop));
             }
             for (codec, slot) in &stream.slots {
                 if slot.retry_at.is_some_and(|at| at <= now) {
@@ -280,8 +289,8 @@ impl Streams {
         }
         stop_encoder(teardown, slot);
         slot.started_at = now;
-        for user in slot.users.values_mut().filter(|user| user.live) {
-            user.branch = attach(&encoder, user, key, codec);
+        for (session, user) in slot.users.iter_mut().filter(|(_, user)| user.live) {
+            user.branch = attach(&encoder, user, key, codec).map_err(|why| self.refused.push((*session, why))).ok();
         }
         // Frames only once somebody is there to see them: the encoder's first picture is a key frame, and the next one
         // would have to wait for the interval.
@@ -302,11 +311,11 @@ impl Slot {
     }
 }
 
-fn attach(encoder: &Encoder, user: &User, key: &StreamKey, codec: Codec) -> Option<Branch> {
-    encoder
-        .attach(user.gate.clone())
-        .inspect_err(|error| tracing::error!(stream = %key, %codec, %error, "A session's branch was refused"))
-        .ok()
+fn attach(encoder: &Encoder, user: &User, key: &StreamKey, codec: Codec) -> Result<Branch, String> {
+    encoder.attach(user.gate.clone()).map_err(|error| {
+        tracing::error!(stream = %key, %codec, %error, "A session's branch was refused");
+        format!("the {codec} encoder of {} does not take it: {error}", key.stream)
+    })
 }
 
 /// Takes a slot's encoder down with the branches on it; its users stay and get branches on the next.

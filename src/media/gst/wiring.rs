@@ -43,10 +43,22 @@ pub(super) fn configure_ice(ctx: &Context, webrtc: &gst::Element) {
     for address in offered_addresses(ctx) {
         ice.emit_by_name::<bool>("add-local-ip-address", &[&address.to_string()]);
     }
-    // The NiceAgent inside. Both cost threads, fds and gathering time.
+    configure_agent(&ice, config.ice_tcp);
+}
+
+/// Sets up a session that nobody will connect to: only loopback, and neither the servers nor the port range, where it
+/// would stand in the way of the first real one.
+pub(super) fn configure_warm_up(webrtc: &gst::Element) {
+    let ice = webrtc.property::<glib::Object>("ice-agent");
+    ice.emit_by_name::<bool>("add-local-ip-address", &[&"127.0.0.1"]);
+    configure_agent(&ice, false);
+}
+
+/// The NiceAgent inside. UPnP and TCP both cost threads, fds and gathering time.
+fn configure_agent(ice: &glib::Object, tcp: bool) {
     if ice.find_property("agent").is_some() {
         let agent = ice.property::<glib::Object>("agent");
-        for (name, value) in [("upnp", false), ("ice-tcp", config.ice_tcp)] {
+        for (name, value) in [("upnp", false), ("ice-tcp", tcp)] {
             if agent.find_property(name).is_some() {
                 agent.set_property(name, value);
             }

@@ -1,0 +1,38 @@
+//! What the control thread does when something of its own fails.
+
+use super::*;
+use crate::{camera::hub::FrameHub, config::Config, model::DeviceId};
+
+/// A control side without its thread, and what it reports. The messages of its callbacks go nowhere.
+fn control() -> (Control, mpsc::Receiver<MediaEvent>) {
+    gst::init().expect("GStreamer");
+    let (sender, events) = mpsc::channel();
+    let emit = Arc::new(move |event| drop(sender.send(event)));
+    let (messages, _) = mpsc::channel();
+    let ctx = Context::new(Arc::new(Config::default()), Arc::new(FrameHub::default()), emit, messages);
+    (Control::new(Arc::new(ctx), Teardown::start().expect("threads")), events)
+}
+
+#[test]
+fn an_answer_that_cannot_be_carried_out_ends_the_session() {
+    let (mut control, events) = control();
+    let id = SessionId::new("half");
+    let profile = control.ctx.config.streams.color.profile();
+    let streams = vec![(StreamType::Color, profile)];
+    let device = DeviceId::new("1");
+    control.open(SessionSpec { session: id.clone(), device, streams, codecs: vec![Codec::H264] });
+    let session = control.sessions.get_mut(&id).expect("opened");
+    session.phase = Phase::Answering(vec![Some((96, Codec::H264))]);
+    // Something else where the payloader should go.
+    let sink = session.webrtc.static_pad("sink_0").expect("a pad per stream");
+    let other = gst::Pad::builder(gst::PadDirection::Src).build();
+    other.link_full(&sink, gst::PadLinkCheck::NOTHING).expect("links");
+    control.answered(&id, Ok(()));
+    let told: Vec<_> = events.try_iter().collect();
+    assert!(matches!(&told[0], MediaEvent::Answered { result: Err(_), .. }), "{told:?}");
+    let ended = |event: &MediaEvent| matches!(event, MediaEvent::Ended { reason: EndReason::PipelineError(_), .. });
+    assert!(told.len() == 2 && ended(&told[1]), "{told:?}");
+    assert!(control.sessions.is_empty() && control.serials.is_empty());
+    control.streams.shutdown(&control.teardown);
+    control.teardown.finish(SHUTDOWN_WAIT);
+}
