@@ -310,8 +310,7 @@ async fn broken_http_is_answered_and_harms_nobody() {
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     // A body that breaks off is not waited for.
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    let head =
-        "POST /api/webrtc/offer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    let head = "POST /api/webrtc/offer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
     read_all(&mut stream).await;
@@ -337,8 +336,7 @@ async fn the_end_waits_for_nobody_for_long() {
     let mut first = [0; 12];
     idle.read_exact(&mut first).await.unwrap();
     let mut stuck = TcpStream::connect(address).await.unwrap();
-    let head =
-        "POST /api/webrtc/offer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{";
+    let head = "POST /api/webrtc/offer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{";
     stuck.write_all(head.as_bytes()).await.unwrap();
     let took = server.shutdown().await;
     assert!(took < Duration::from_secs(2), "{took:?}");

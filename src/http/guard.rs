@@ -155,7 +155,8 @@ impl Access {
         // rebinding). Only `Host` tells. On other addresses a server cannot know its names.
         let checks_host = server.listen.ip().to_canonical().is_loopback() && !any_origin;
         let hosts = checks_host.then(|| {
-            let listed = server.allowed_origins.iter().filter_map(|origin| Some(host_name(origin.split_once("://")?.1)));
+            let listed =
+                server.allowed_origins.iter().filter_map(|origin| Some(host_name(origin.split_once("://")?.1)));
             ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).into_iter().chain(listed).collect()
         });
         Arc::new(Self {
@@ -405,11 +406,13 @@ mod tests {
     #[test]
     fn on_loopback_only_the_own_and_listed_hosts_are_served() {
         let wrong = |access: &Access, host: &str| {
-            let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_bytes(host.as_bytes()).expect("a value"))]);
+            let headers =
+                HeaderMap::from_iter([(header::HOST, HeaderValue::from_bytes(host.as_bytes()).expect("a value"))]);
             access.wrong_host(&headers)
         };
         let listed = access(&["https://Robot.example/", "http://[fd00::5]:81"], "");
-        for host in ["localhost:8000", "LOCALHOST.", "127.0.0.1", "[::1]:1", "[::1]", "robot.example:444", "[fd00::5]"] {
+        for host in ["localhost:8000", "LOCALHOST.", "127.0.0.1", "[::1]:1", "[::1]", "robot.example:444", "[fd00::5]"]
+        {
             assert_eq!(wrong(&listed, host), None, "{host}");
         }
         for host in ["evil.example:8000", "localhost.evil.example", "evil.example:80:localhost", "", "::1", "é"] {
