@@ -3,7 +3,7 @@
 
 mod load;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -258,6 +258,3 @@ impl Stream {
         Profile { width: self.width, height: self.height, framerate: self.framerate }
     }
 }
-
-/// Profiles by stream type, as an offer may ask for them.
-pub type Profiles = BTreeMap<StreamType, Profile>;

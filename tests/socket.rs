@@ -309,6 +309,25 @@ async fn a_page_elsewhere_gets_no_socket() {
     server.shutdown().await;
 }
 
+/// A site that lets its own name lead to 127.0.0.1 is of the server's origin; only the host tells it apart.
+#[tokio::test]
+async fn a_page_whose_name_was_bent_here_gets_nothing() {
+    let server = TestServer::start().await;
+    let bent = [("host", "evil.example:8000"), ("origin", "http://evil.example:8000")];
+    let polled = server.send(Method::GET, "/socket/?EIO=4&transport=polling", &bent, "").await;
+    assert!(polled.expect_error(403).contains("server.allowed_origins"));
+    for path in ["/", "/api/devices", "/api/health"] {
+        server.send(Method::GET, path, &bent[..1], "").await.expect_error(403);
+    }
+    server.shutdown().await;
+    let mut listed = config();
+    listed.server.allowed_origins = vec!["https://robot.example".into()];
+    let server = TestServer::with(listed).await;
+    let proxied = [("host", "robot.example"), ("origin", "https://robot.example")];
+    assert_eq!(server.send(Method::GET, "/socket/?EIO=4&transport=polling", &proxied, "").await.status, 200);
+    server.shutdown().await;
+}
+
 #[tokio::test]
 async fn clients_are_bounded_and_places_come_back() {
     let server = TestServer::start().await;

@@ -260,7 +260,7 @@ async fn a_client_that_never_finishes_its_head_is_cut() {
     let mut slow = Vec::new();
     for _ in 0..4 {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
-        stream.write_all(b"GET /api/health HTTP/1.1\r\nHost: x\r\nX-Slow: ").await.unwrap();
+        stream.write_all(b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").await.unwrap();
         slow.push(stream);
     }
     // All places are taken; this one waits until a slow client was cut.
@@ -277,7 +277,7 @@ async fn a_client_that_reads_nothing_is_cut() {
     let server = TestServer::with_limits(config(), limits).await;
     let mut deaf = TcpStream::connect(server.address).await.unwrap();
     // Far more than the buffers of two sockets hold.
-    let request = "GET /redoc/redoc.standalone.js HTTP/1.1\r\nHost: x\r\n\r\n".repeat(20);
+    let request = "GET /redoc/redoc.standalone.js HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(20);
     deaf.write_all(request.as_bytes()).await.unwrap();
     // The only place is taken until the server gives up on the deaf client.
     let began = Instant::now();
@@ -294,8 +294,8 @@ async fn broken_http_is_answered_and_harms_nobody() {
         "GET\r\n\r\n",
         "GET / HTTP/9.9\r\n\r\n",
         "GET /\u{0} HTTP/1.1\r\n\r\n",
-        "POST /api/webrtc/offer HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-        "POST /api/webrtc/offer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "POST /api/webrtc/offer HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        "POST /api/webrtc/offer HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ] {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         stream.write_all(text.as_bytes()).await.unwrap();
@@ -303,21 +303,20 @@ async fn broken_http_is_answered_and_harms_nobody() {
         let answer = read_all(&mut stream).await;
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{text:?}: {answer}");
     }
-    let long = format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(1 << 20));
+    let long = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n", "x".repeat(1 << 20));
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let _ = stream.write_all(long.as_bytes()).await;
     let answer = read_all(&mut stream).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     // A body that breaks off is not waited for.
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    let head =
-        "POST /api/webrtc/offer HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    let head = "POST /api/webrtc/offer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
     read_all(&mut stream).await;
     // A declared length over the limit is refused without being read.
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    let head = "POST /api/webrtc/offer HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9999999\r\n\r\n";
+    let head = "POST /api/webrtc/offer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9999999\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut first = [0; 12];
     tokio::time::timeout(DEADLINE, stream.read_exact(&mut first)).await.unwrap().unwrap();
@@ -333,12 +332,11 @@ async fn the_end_waits_for_nobody_for_long() {
     let address = server.address;
     // One idle keep-alive connection, one whose body never comes.
     let mut idle = TcpStream::connect(address).await.unwrap();
-    idle.write_all(b"GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    idle.write_all(b"GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let mut first = [0; 12];
     idle.read_exact(&mut first).await.unwrap();
     let mut stuck = TcpStream::connect(address).await.unwrap();
-    let head =
-        "POST /api/webrtc/offer HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{";
+    let head = "POST /api/webrtc/offer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{";
     stuck.write_all(head.as_bytes()).await.unwrap();
     let took = server.shutdown().await;
     assert!(took < Duration::from_secs(2), "{took:?}");

@@ -9,6 +9,9 @@ use super::Config;
 /// Environment variables with this prefix override keys: `REALSENSE_WEBRTC__SESSIONS__LIMIT=20` sets `sessions.limit`.
 pub const ENV_PREFIX: &str = "REALSENSE_WEBRTC__";
 
+/// Longest time that a key may hold, in seconds: a year. Far more than anyone means, and clocks can still add it.
+const LONGEST_S: u64 = 31_536_000;
+
 impl Config {
     /// Reads `file` (defaults when `None`) and applies overrides: `(key path, value)` pairs from the environment first,
     /// from the command line last.
@@ -30,17 +33,26 @@ impl Config {
             toml::from_str::<Config>(&text).map_err(|error| with_hint(&format!("In {}: {error}", path.display())))?;
             merge(&mut table, text.parse().map_err(|error| format!("In {}: {error}", path.display()))?);
         }
+        let mut variables = Vec::new();
         for (name, value) in environment {
             let Some(path) = name.strip_prefix(ENV_PREFIX) else { continue };
             let path = path.to_ascii_lowercase().replace("__", ".");
-            set(&mut table, &path, parse_value(&value))
-                .map_err(|error| format!("In the environment, {name}: {error}"))?;
+            // Read into the types one by one, because only then an error can name its variable.
+            parse_value(&value, get(&table, &path))
+                .and_then(|value| set(&mut table, &path, value))
+                .and_then(|()| table.clone().try_into::<Self>().map_err(|error| error.to_string()))
+                .map_err(|error| with_hint(&format!("In the environment, {name}: {error}")))?;
+            variables.push((name, path));
         }
         for (path, value) in command_line {
             set(&mut table, path, value)?;
         }
         let config: Self = table.try_into().map_err(|error| with_hint(&format!("In the configuration: {error}")))?;
-        config.validate()?;
+        config.validate().map_err(|error| {
+            let names: Vec<_> =
+                variables.iter().filter(|(_, path)| error.contains(path)).map(|(name, _)| name.as_str()).collect();
+            if names.is_empty() { error } else { format!("{error} The environment sets {}.", names.join(", ")) }
+        })?;
         Ok(config)
     }
 
@@ -52,14 +64,20 @@ impl Config {
         let check =
             |ok: bool, message: &str| if ok { Ok(()) } else { Err(format!("In the configuration: {message}.")) };
         check((1..=10_000).contains(&self.sessions.limit), "sessions.limit must be from 1 to 10000")?;
-        check(self.sessions.answer_timeout_s > 0, "sessions.answer_timeout_s must be at least 1")?;
-        check(self.sessions.connect_timeout_s > 0, "sessions.connect_timeout_s must be at least 1")?;
-        check(self.sessions.idle_timeout_s > 0, "sessions.idle_timeout_s must be at least 1")?;
+        for (name, seconds, least) in [
+            ("sessions.answer_timeout_s", self.sessions.answer_timeout_s, 1),
+            ("sessions.connect_timeout_s", self.sessions.connect_timeout_s, 1),
+            ("sessions.idle_timeout_s", self.sessions.idle_timeout_s, 1),
+            ("sessions.max_lifetime_s", self.sessions.max_lifetime_s, 0),
+            ("camera.start_timeout_s", self.camera.start_timeout_s, 1),
+            ("camera.stall_timeout_s", self.camera.stall_timeout_s, 1),
+        ] {
+            let good = (least..=LONGEST_S).contains(&seconds);
+            check(good, &format!("{name} must be from {least} to {LONGEST_S} (a year)"))?;
+        }
         check((2..=60).contains(&self.sessions.peer_silence_s), "sessions.peer_silence_s must be from 2 to 60")?;
         check(self.camera.sim_cameras <= 16, "camera.sim_cameras must be from 0 to 16")?;
         check((0.0..=3600.0).contains(&self.camera.linger_s), "camera.linger_s must be from 0 to 3600")?;
-        check(self.camera.start_timeout_s > 0, "camera.start_timeout_s must be at least 1")?;
-        check(self.camera.stall_timeout_s > 0, "camera.stall_timeout_s must be at least 1")?;
         for (name, stream) in
             [("color", &self.streams.color), ("depth", &self.streams.depth), ("infrared", &self.streams.infrared)]
         {
@@ -77,20 +95,63 @@ impl Config {
             (self.webrtc.min_port == 0) == (self.webrtc.max_port == 0) && self.webrtc.min_port <= self.webrtc.max_port;
         check(ports, "webrtc.min_port and webrtc.max_port must both be 0, or min_port <= max_port")?;
         check(self.webrtc.gather_timeout_ms <= 10_000, "webrtc.gather_timeout_ms must be from 0 to 10000")?;
-        let stun = self.webrtc.stun_server.is_empty() || self.webrtc.stun_server.starts_with("stun:");
+        let stun = &self.webrtc.stun_server;
+        let stun = stun.is_empty() || stun.strip_prefix("stun:").is_some_and(names_host);
         check(stun, "webrtc.stun_server must be empty or look like stun:HOST:PORT")?;
         for server in &self.webrtc.turn_servers {
-            let good = server.url.starts_with("turn:") || server.url.starts_with("turns:");
-            check(good, "webrtc.turn_servers.url must look like turn:HOST:PORT or turns:HOST:PORT")?;
+            let address = server.url.strip_prefix("turn:").or_else(|| server.url.strip_prefix("turns:"));
+            let address = address.map(|address| address.split('?').next().unwrap_or_default());
+            check(
+                address.is_some_and(names_host),
+                "webrtc.turn_servers.url must look like turn:HOST:PORT or turns:HOST:PORT",
+            )?;
         }
         check(["text", "json"].contains(&self.log.format.as_str()), "log.format must be text or json")
     }
 }
 
-/// A value from the environment: TOML where it parses as such (numbers, booleans, arrays), else the string itself.
-fn parse_value(text: &str) -> Value {
-    let parsed = format!("v = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("v"));
-    parsed.unwrap_or_else(|| Value::String(text.to_owned()))
+/// A value from the environment, by the type of what it replaces: the text itself for a text, TOML for all else. A list
+/// takes a single bare value too. What does not parse stays text, and the types say what is wrong with it.
+fn parse_value(text: &str, replaced: Option<&Value>) -> Result<Value, String> {
+    if let Some(Value::String(_)) = replaced {
+        return Ok(Value::String(text.to_owned()));
+    }
+    let parsed = format!("v = {text}").parse::<Table>().ok().filter(|table| table.len() == 1);
+    let parsed = parsed.and_then(|mut table| table.remove("v"));
+    if let Some(Value::Array(_)) = replaced {
+        return match parsed {
+            Some(Value::Array(list)) => Ok(Value::Array(list)),
+            Some(one @ (Value::String(_) | Value::Table(_))) => Ok(Value::Array(vec![one])),
+            _ if text.trim().is_empty() => Ok(Value::Array(Vec::new())),
+            _ if text.trim_start().starts_with(['[', '{']) => Err(format!("'{text}' is not a list in TOML.")),
+            _ => Ok(Value::Array(vec![Value::String(text.trim().to_owned())])),
+        };
+    }
+    Ok(parsed.unwrap_or_else(|| Value::String(text.to_owned())))
+}
+
+/// Whether a STUN or TURN server's address without its scheme is `HOST` or `HOST:PORT`.
+fn names_host(address: &str) -> bool {
+    let is_ipv6 = |name: &str| name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).is_some();
+    let (name, port) = match address.rsplit_once(':') {
+        Some((name, port)) if !is_ipv6(address) => (name, Some(port)),
+        _ => (address, None),
+    };
+    let name_fits = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+        Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || ":/?@[]".contains(c)),
+    };
+    name_fits && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+/// What a key path holds.
+fn get<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
+    let (section, rest) = path.split_once('.').map_or((path, None), |(section, rest)| (section, Some(rest)));
+    match (table.get(section)?, rest) {
+        (value, None) => Some(value),
+        (Value::Table(inner), Some(rest)) => get(inner, rest),
+        _ => None,
+    }
 }
 
 /// Lays `over` on `table`, section by section.
@@ -192,6 +253,61 @@ mod tests {
         assert!(error.contains("Did you mean 'sessions'?"), "{error}");
     }
 
+    fn with_environment(name: &str, value: &str) -> Result<Config, String> {
+        Config::load(None, [(format!("{ENV_PREFIX}{name}"), value.to_owned())], vec![])
+    }
+
+    #[test]
+    fn a_variable_is_read_by_the_type_of_its_key() {
+        for token in ["12345", "true", "1e5", "[x]", "\"quoted\"", "2024-01-01"] {
+            assert_eq!(with_environment("SERVER__TOKEN", token).unwrap().server.token, token);
+        }
+        for (text, origins) in [
+            ("https://a.example", &["https://a.example"][..]),
+            ("\"https://a.example\"", &["https://a.example"]),
+            ("[\"https://a.example\", \"*\"]", &["https://a.example", "*"]),
+            ("*", &["*"]),
+            ("", &[]),
+        ] {
+            assert_eq!(with_environment("SERVER__ALLOWED_ORIGINS", text).unwrap().server.allowed_origins, origins);
+        }
+        let turn = r#"{ url = "turn:t.example", username = "u", credential = "c" }"#;
+        assert_eq!(with_environment("WEBRTC__TURN_SERVERS", turn).unwrap().webrtc.turn_servers.len(), 1);
+        assert!(!with_environment("CAMERA__MOTION", "false").unwrap().camera.motion);
+        assert_eq!(with_environment("CAMERA__LINGER_S", "2").unwrap().camera.linger_s, 2.0);
+    }
+
+    #[test]
+    fn a_wrong_variable_is_named() {
+        for (name, value) in [
+            ("SESSIONS__LIMIT", "many"),
+            ("SESSIONS__LIMIT", "0"),
+            ("SERVER__LISTEN", "here"),
+            ("SERVER__ALLOWED_ORIGINS", "[https://a.example]"),
+            ("CAMERA__MOTION", "1"),
+            ("SERVER__TOKENS", "x"),
+            ("SERVER__TOKEN__X", "x"),
+            ("SERVER", "x"),
+        ] {
+            let error = with_environment(name, value).unwrap_err();
+            assert!(error.contains(&format!("{ENV_PREFIX}{name}")), "{name}={value}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_stun_or_turn_server_needs_a_host() {
+        for good in ["s", "s:3478", "10.0.0.1:1", "[::1]", "[fd00::1]:3478"] {
+            assert!(with_environment("WEBRTC__STUN_SERVER", &format!("stun:{good}")).is_ok(), "{good}");
+        }
+        for bad in ["", ":3478", "s:", "s:0", "s:x", "s:70000", "//s", "::1", "[]", "[]:1", "a b", "[x]:1"] {
+            let error = with_environment("WEBRTC__STUN_SERVER", &format!("stun:{bad}")).unwrap_err();
+            assert!(error.contains("stun:HOST:PORT"), "{bad}: {error}");
+            let turn = format!(r#"{{ url = "turns:{bad}?transport=tcp", username = "u", credential = "c" }}"#);
+            let error = with_environment("WEBRTC__TURN_SERVERS", &turn).unwrap_err();
+            assert!(error.contains("turn:HOST:PORT"), "{bad}: {error}");
+        }
+    }
+
     #[test]
     fn a_section_may_hold_only_what_is_changed() {
         let file = write("[streams.infrared]\nframerate = 15\n");
@@ -205,6 +321,12 @@ mod tests {
     fn a_value_out_of_range_names_its_key() {
         for (text, key) in [
             ("[sessions]\nlimit = 0\n", "sessions.limit"),
+            ("[sessions]\nmax_lifetime_s = 31536001\n", "sessions.max_lifetime_s must be from 0 to 31536000"),
+            ("[sessions]\nanswer_timeout_s = 9223372036854775807\n", "sessions.answer_timeout_s"),
+            ("[sessions]\nconnect_timeout_s = 31536001\n", "sessions.connect_timeout_s"),
+            ("[sessions]\nidle_timeout_s = 0\n", "sessions.idle_timeout_s"),
+            ("[camera]\nstart_timeout_s = 31536001\n", "camera.start_timeout_s"),
+            ("[camera]\nstall_timeout_s = 31536001\n", "camera.stall_timeout_s"),
             ("[depth]\nmin_m = 7.0\n", "depth.min_m"),
             ("[depth]\ncolor_map = \"rainbow\"\n", "depth.color_map"),
             ("[webrtc]\nmin_port = 5\n", "webrtc.min_port"),

@@ -83,17 +83,18 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         return Err(ApiError::field(vec!["body".into()], "Field required: the body is empty", "missing"));
     }
     // Syntax first, so that a broken text is never reported as a wrong field.
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| {
-        ApiError::Http(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("The body is not valid JSON: {error}."))
+    let mut text = serde_json::Deserializer::from_slice(bytes);
+    let value: Value = serde_path_to_error::deserialize(&mut text).map_err(|error| {
+        let message = error.inner().to_string();
+        // 1e999 is JSON by its grammar; only no type here can hold it.
+        if message.starts_with("number out of range") {
+            return ApiError::field(location(error.path()), message, "value_error");
+        }
+        no_json(error.inner())
     })?;
+    text.end().map_err(|error| no_json(&error))?;
     serde_path_to_error::deserialize(value).map_err(|error| {
-        let mut loc = vec![Value::from("body")];
-        loc.extend(error.path().iter().filter_map(|segment| match segment {
-            Segment::Seq { index } => Some(Value::from(*index)),
-            Segment::Map { key } => Some(Value::from(key.as_str())),
-            Segment::Enum { variant } => Some(Value::from(variant.as_str())),
-            Segment::Unknown => None,
-        }));
+        let mut loc = location(error.path());
         let message = error.inner().to_string();
         if let Some(name) = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
             loc.push(Value::from(name));
@@ -104,6 +105,22 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         let message: String = message.chars().take(300).collect();
         ApiError::field(loc, message, kind)
     })
+}
+
+/// The answer to a body that is no JSON.
+fn no_json(error: &serde_json::Error) -> ApiError {
+    ApiError::Http(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("The body is not valid JSON: {error}."))
+}
+
+/// Where in the body something is, as the contract's `loc` has it.
+fn location(path: &serde_path_to_error::Path) -> Vec<Value> {
+    let segments = path.iter().filter_map(|segment| match segment {
+        Segment::Seq { index } => Some(Value::from(*index)),
+        Segment::Map { key } => Some(Value::from(key.as_str())),
+        Segment::Enum { variant } => Some(Value::from(variant.as_str())),
+        Segment::Unknown => None,
+    });
+    std::iter::once(Value::from("body")).chain(segments).collect()
 }
 
 /// Reads a query's truth value the way FastAPI does.
@@ -158,8 +175,15 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_nothing_can_hold_is_a_wrong_value() {
+        let path = vec!["body".into(), "list".into(), 1.into(), "width".into()];
+        assert_eq!(loc(r#"{"list":[{"width":1},{"width":1e999}]}"#), (path, "value_error".into()));
+        assert_eq!(loc("-1e999"), (vec!["body".into()], "value_error".into()));
+    }
+
+    #[test]
     fn what_is_no_json_is_an_unsupported_media_type() {
-        for text in ["{", "nope", "\u{0}", "{\"list\":[}", "[1,2"] {
+        for text in ["{", "nope", "\u{0}", "{\"list\":[}", "[1,2", "{} x"] {
             let error = parse::<Outer>(text.as_bytes()).expect_err(text);
             assert!(matches!(error, ApiError::Http(StatusCode::UNSUPPORTED_MEDIA_TYPE, _)), "{text}: {error:?}");
         }

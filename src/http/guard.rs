@@ -1,5 +1,5 @@
 //! What every request passes: request id, time limit, panic barrier, JSON errors (`finish`), who may ask (`Access`),
-//! CORS. Owns no route and no state beyond the configured origins and token.
+//! CORS. Owns no route and no state beyond the configured origins, hosts and token.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -126,6 +126,8 @@ fn with_json_error(response: Response, method: &Method) -> Response {
 pub(super) struct Access {
     origins: Vec<String>,
     any_origin: bool,
+    /// The names a request's `Host` may have; `None` when any will do.
+    hosts: Option<Vec<String>>,
     token: String,
     handshakes: Handshakes,
 }
@@ -148,9 +150,19 @@ struct TokenQuery {
 
 impl Access {
     pub(super) fn new(server: &config::Server) -> Arc<Self> {
+        let any_origin = server.allowed_origins.iter().any(|origin| origin.trim() == "*");
+        // A page of any site can let its own name lead to 127.0.0.1 and then is of the same origin as the server (DNS
+        // rebinding). Only `Host` tells. On other addresses a server cannot know its names.
+        let checks_host = server.listen.ip().to_canonical().is_loopback() && !any_origin;
+        let hosts = checks_host.then(|| {
+            let listed =
+                server.allowed_origins.iter().filter_map(|origin| Some(host_name(origin.split_once("://")?.1)));
+            ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).into_iter().chain(listed).collect()
+        });
         Arc::new(Self {
             origins: server.allowed_origins.iter().map(|origin| normal_origin(origin)).collect(),
-            any_origin: server.allowed_origins.iter().any(|origin| origin.trim() == "*"),
+            any_origin,
+            hosts,
             token: server.token.clone(),
             handshakes: Handshakes::new(),
         })
@@ -174,6 +186,14 @@ impl Access {
 
     fn is_listed(&self, origin: &str) -> bool {
         self.any_origin || self.origins.contains(&normal_origin(origin))
+    }
+
+    /// The `Host` of a request that names a server other than this one. Without the header no browser asks.
+    fn wrong_host(&self, headers: &HeaderMap) -> Option<String> {
+        let hosts = self.hosts.as_ref()?;
+        let names = headers.get_all(header::HOST).iter();
+        let mut names = names.map(|host| host_name(&String::from_utf8_lossy(host.as_bytes())));
+        names.find(|name| !hosts.contains(name))
     }
 
     /// Whether a page of this origin may change something here.
@@ -213,8 +233,18 @@ impl Access {
     }
 }
 
-/// Lets a request through only from an allowed origin and with the right token.
+/// Lets a request through only for an allowed host, from an allowed origin and with the right token.
 pub(super) async fn admit(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+    if let Some(host) = access.wrong_host(request.headers()) {
+        let host: String = host.chars().take(100).collect();
+        return errors::detail(
+            StatusCode::FORBIDDEN,
+            format!(
+                "This server does not go by the name '{host}'. If it should, behind a reverse proxy for example, add the \
+                 page's origin (https://{host}) to server.allowed_origins in the server's configuration."
+            ),
+        );
+    }
     let path = request.uri().path();
     let socket = is_socket_path(path);
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
@@ -264,6 +294,16 @@ fn needs_token(path: &str) -> bool {
 
 fn normal_origin(origin: &str) -> String {
     origin.trim().trim_end_matches('/').to_ascii_lowercase()
+}
+
+/// The host of `host[:port]`, as it compares.
+fn host_name(authority: &str) -> String {
+    let authority = authority.trim().trim_end_matches('/').to_ascii_lowercase();
+    let name = match authority.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => &authority,
+    };
+    name.strip_suffix('.').unwrap_or(name).to_owned()
 }
 
 /// Whether an `Origin` is the one that `Host` names. The scheme is left out of it: a proxy may have ended TLS.
@@ -361,6 +401,27 @@ mod tests {
         let listed = access(&["https://Panel.example/"], "");
         assert!(may(&listed, Some("https://panel.example")) && !may(&listed, Some("http://panel.example")));
         assert!(may(&access(&["*"], ""), Some("null")));
+    }
+
+    #[test]
+    fn on_loopback_only_the_own_and_listed_hosts_are_served() {
+        let wrong = |access: &Access, host: &str| {
+            let headers =
+                HeaderMap::from_iter([(header::HOST, HeaderValue::from_bytes(host.as_bytes()).expect("a value"))]);
+            access.wrong_host(&headers)
+        };
+        let listed = access(&["https://Robot.example/", "http://[fd00::5]:81"], "");
+        for host in ["localhost:8000", "LOCALHOST.", "127.0.0.1", "[::1]:1", "[::1]", "robot.example:444", "[fd00::5]"]
+        {
+            assert_eq!(wrong(&listed, host), None, "{host}");
+        }
+        for host in ["evil.example:8000", "localhost.evil.example", "evil.example:80:localhost", "", "::1", "é"] {
+            assert!(wrong(&listed, host).is_some(), "{host}");
+        }
+        assert_eq!(listed.wrong_host(&HeaderMap::new()), None);
+        assert_eq!(wrong(&access(&["*"], ""), "evil.example"), None);
+        let open = config::Server { listen: ([0, 0, 0, 0], 8000).into(), ..config::Server::default() };
+        assert_eq!(wrong(&Access::new(&open), "cam.local"), None);
     }
 
     #[test]

@@ -79,6 +79,7 @@ impl Report {
         } else if !self.steps.is_empty() {
             let total = self.steps.len();
             match failed {
+                0 if total == 1 => print_line!("PASS."),
                 0 => print_line!("PASS: all {total} steps."),
                 _ => print_line!("FAIL: {failed} of {total} steps."),
             }

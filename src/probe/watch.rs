@@ -1,12 +1,12 @@
 //! `probe watch`: one session, and what came through.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::{
     client::Client,
-    receiver::Options,
+    receiver::{Options, StreamStats},
     report::{Report, ms},
     viewer::{StreamSummary, Viewer},
 };
@@ -14,8 +14,10 @@ use crate::error::Result;
 
 /// How long the first frame may take.
 const FIRST_FRAME_LIMIT: Duration = Duration::from_secs(20);
+/// How old a stream's last frame may be at the end: five times what the slowest stream (1 fps) needs.
+const LAST_FRAME_LIMIT: Duration = Duration::from_secs(5);
 
-/// Watches and reports; true when every stream delivered.
+/// Watches and reports; true when every stream delivered until the end. The report's verdict is the same.
 ///
 /// # Errors
 /// What the server refused.
@@ -34,6 +36,7 @@ pub async fn run(
     }
     let summary = viewer.summary();
     let stats = viewer.receiver.stats();
+    let delivers = started.and_then(|_| still_delivers(&viewer.streams, &stats.streams, Instant::now()));
     let connected = stats.connected_at.map(|at| at.saturating_duration_since(viewer.asked_at).as_secs_f64() * 1e3);
     let offer = viewer.offer_took.as_secs_f64() * 1e3;
     report.say(format!(
@@ -47,12 +50,31 @@ pub async fn run(
     report.put("offer_ms", offer);
     report.put("connected_ms", connected);
     report.put("streams", json!(summary));
-    if let Err(wrong) = started {
-        report.step("every stream delivers", Err(wrong));
-    }
+    report.step("every stream delivers", delivers);
     // The session is over either way; a server that lost it meanwhile is told by the frames.
     let _ = viewer.leave(client).await;
     Ok(report.finish())
+}
+
+/// Whether every stream's last frame is recent: one that began and then stopped does not deliver.
+fn still_delivers(names: &[String], streams: &[StreamStats], now: Instant) -> std::result::Result<String, String> {
+    if streams.is_empty() {
+        return Err("the offer has no stream".into());
+    }
+    let age = |stream: &StreamStats| stream.last_frame_at.map(|at| now.saturating_duration_since(at));
+    let silent: Vec<_> = names
+        .iter()
+        .zip(streams)
+        .filter_map(|(name, stream)| match age(stream) {
+            None => Some(format!("{name} has no frame")),
+            Some(age) if age > LAST_FRAME_LIMIT => Some(format!("{name} stopped {:.1} s ago", age.as_secs_f64())),
+            Some(_) => None,
+        })
+        .collect();
+    if !silent.is_empty() {
+        return Err(silent.join("; "));
+    }
+    Ok(format!("{} frames", streams.iter().map(|stream| stream.frames).sum::<u64>()))
 }
 
 /// The columns of [`row`]; times in ms from the offer request.
@@ -79,4 +101,22 @@ pub fn row(stream: &StreamSummary) -> Vec<String> {
         stream.plis.to_string(),
         format!("{:.0}", stream.longest_gap_ms),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_stopped_or_never_began_does_not_deliver() {
+        let start = Instant::now();
+        let names = ["color".to_owned(), "depth".to_owned()];
+        let stream = |last_frame_at| StreamStats { frames: 3, last_frame_at, ..StreamStats::new("0") };
+        let streams = [stream(Some(start)), stream(Some(start + LAST_FRAME_LIMIT))];
+        assert_eq!(still_delivers(&names, &streams, start + LAST_FRAME_LIMIT), Ok("6 frames".into()));
+        let later = start + LAST_FRAME_LIMIT + Duration::from_millis(100);
+        assert_eq!(still_delivers(&names, &streams, later), Err("color stopped 5.1 s ago".into()));
+        assert_eq!(still_delivers(&names[1..], &[stream(None)], later), Err("depth has no frame".into()));
+        assert!(still_delivers(&names, &[], later).is_err());
+    }
 }

@@ -42,7 +42,13 @@ impl IntoResponses for AnyRoute {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         map([
             (401, error("The token is missing (only when one is configured).", "This server needs a token.")),
-            (403, error("The token is wrong, or the page's origin is not allowed.", "The token is wrong.")),
+            (
+                403,
+                error(
+                    "The token is wrong, or the page's origin, or the name it calls the server, is not allowed.",
+                    "The token is wrong.",
+                ),
+            ),
             (
                 500,
                 one(
