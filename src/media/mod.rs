@@ -177,7 +177,3 @@ pub struct StreamStats {
     /// Picture loss indications received.
     pub pli_count: u64,
 }
-
-pub(crate) fn unknown_session(session: &SessionId) -> crate::error::Error {
-    crate::error::Error::unknown_session(session)
-}

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    media::{EndReason, MediaEvent, SessionSpec, SessionStats, StreamStats, unknown_session},
+    media::{EndReason, MediaEvent, SessionSpec, SessionStats, StreamStats},
     model::{Codec, Profile, SessionId, StreamKey, StreamType},
 };
 
@@ -189,7 +189,7 @@ impl Control {
     fn answer(&mut self, id: SessionId, sdp: &str) {
         let result = match self.sessions.get_mut(&id) {
             Some(session) => session.apply_answer(&self.ctx, sdp),
-            None => Err(unknown_session(&id)),
+            None => Err(Error::unknown_session(&id)),
         };
         if let Err(error) = result {
             self.emit(MediaEvent::Answered { session: id, result: Err(error) });
@@ -271,7 +271,7 @@ impl Control {
     }
 
     fn build_legs(&mut self, id: &SessionId, chosen: &[Option<(u8, Codec)>]) -> Result<Vec<(StreamType, Codec)>> {
-        let session = self.sessions.get_mut(id).ok_or_else(|| unknown_session(id))?;
+        let session = self.sessions.get_mut(id).ok_or_else(|| Error::unknown_session(id))?;
         let mut streams = Vec::with_capacity(chosen.len());
         let specs: Vec<(StreamType, Profile)> = session.spec.streams.clone();
         for (index, ((stream, profile), choice)) in specs.into_iter().zip(chosen).enumerate() {

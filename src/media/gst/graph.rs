@@ -110,7 +110,41 @@ pub(super) fn build(text: &Text, values: &Values) -> Result<Graph, Fault> {
         let message = format!("name=fanout is a {}; it must be a tee", factory_name(&fanout));
         return Err(template.fault(template.line_of("fanout"), message));
     }
+    check_connected(text, &template, source.upcast_ref(), &[("encoder", &encoder), ("fanout", &fanout)])?;
     Ok(Graph { pipeline, source, fanout })
+}
+
+/// A forgotten "!" parses well and makes two pipelines side by side, of which the second never sees a frame.
+fn check_connected(
+    text: &Text,
+    template: &Template,
+    source: &gst::Element,
+    wanted: &[(&str, &gst::Element)],
+) -> Result<(), Fault> {
+    let mut reached: Vec<gst::Element> = vec![source.clone()];
+    let mut open_end = None;
+    let mut next = 0;
+    while let Some(element) = reached.get(next).cloned() {
+        next += 1;
+        // Pads that come later are linked when they come.
+        if element.pad_template_list().iter().any(|pad| pad.presence() == gst::PadPresence::Sometimes) {
+            return Ok(());
+        }
+        for pad in element.src_pads() {
+            // The peer may be a bin's ghost pad, whose parent is the bin: that is the element in the text.
+            match pad.peer().and_then(|peer| peer.parent_element()) {
+                Some(peer) if !reached.contains(&peer) => reached.push(peer),
+                Some(_) => {}
+                None => open_end = open_end.or(Some(element.clone())),
+            }
+        }
+    }
+    let Some((name, _)) = wanted.iter().find(|(_, element)| !reached.contains(element)) else { return Ok(()) };
+    let end = open_end.unwrap_or_else(|| source.clone());
+    let factory = factory_name(&end);
+    let line = text.text.lines().position(|line| !line.trim_start().starts_with('#') && line.contains(&factory));
+    let message = format!("{factory} leads nowhere, so no frame reaches name={name}; is a \"!\" missing after it?");
+    Err(template.fault(line.map_or(1, |index| index + 1), message))
 }
 
 /// Whatever the file says, a push into the pipeline must not wait: the feed thread serves every codec of its stream, and an
@@ -218,6 +252,8 @@ mod tests {
             ("bitrate=", "bitrat=", 5, "bitrat"),
             ("bitrate={bitrate_kbps}", "tune=nonsense", 5, "tune"),
             ("! videoconvert\n", "! ! videoconvert\n", 3, "syntax error"),
+            ("! videoconvert\n", "videoconvert\n", 2, "appsrc leads nowhere"),
+            ("! tee", "tee", 6, ""),
             ("profile=baseline", "profile=(strin)x", 6, ""),
             ("tee name=fanout", "queue name=fanout", 7, "must be a tee"),
             ("appsrc name=source", "videotestsrc name=source", 2, "must be the appsrc"),
