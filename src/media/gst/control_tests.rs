@@ -1,5 +1,7 @@
 //! What the control thread does when something of its own fails.
 
+use gst::prelude::*;
+
 use super::*;
 use crate::{camera::hub::FrameHub, config::Config, model::DeviceId};
 
@@ -26,7 +28,7 @@ fn an_answer_that_cannot_be_carried_out_ends_the_session() {
     // Something else where the payloader should go.
     let sink = session.webrtc.static_pad("sink_0").expect("a pad per stream");
     let other = gst::Pad::builder(gst::PadDirection::Src).build();
-    other.link_full(&sink, gst::PadLinkCheck::NOTHING).expect("links");
+    other.link_full(&sink, gst::PadLinkCheck::empty()).expect("links");
     control.answered(&id, Ok(()));
     let told: Vec<_> = events.try_iter().collect();
     assert!(matches!(&told[0], MediaEvent::Answered { result: Err(_), .. }), "{told:?}");
