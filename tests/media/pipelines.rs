@@ -129,7 +129,7 @@ async fn a_viewer_that_no_encoder_takes_is_told_so() {
         folder.path(),
         "color.h264.gst",
         "tee name=fanout allow-not-linked=true",
-        "fanout. ( tee name=fanout allow-not-linked=true )",
+        "( tee name=fanout allow-not-linked=true )",
     );
     let mut bench = Bench::start(config);
     bench.camera(StreamType::Color, PixelFormat::I420, SMALL);
