@@ -61,7 +61,7 @@ pub struct Sessions {
     pub idle_timeout_s: u64,
     /// Seconds a session may last in all; 0 for no limit.
     pub max_lifetime_s: u64,
-    /// Seconds of silence from a connected peer after which it counts as gone.
+    /// Seconds of silence from a connected peer after which it counts as disconnected; 5 s later its session ends.
     pub peer_silence_s: u64,
 }
 
