@@ -102,6 +102,7 @@ struct Shared {
     plugs: mpsc::SyncSender<Plug>,
     devices: Mutex<BTreeMap<DeviceId, Entry>>,
     watcher: Mutex<Option<JoinHandle<()>>>,
+    refreshing: tokio::sync::Mutex<()>,
 }
 
 struct Entry {
@@ -132,8 +133,16 @@ pub fn start(
     timing: Timing,
 ) -> Result<CameraHandle> {
     let (plugs, inbox) = mpsc::sync_channel(256);
-    let shared =
-        Arc::new(Shared { backends, hub, events, timing, plugs, devices: Mutex::default(), watcher: Mutex::default() });
+    let shared = Arc::new(Shared {
+        backends,
+        hub,
+        events,
+        timing,
+        plugs,
+        devices: Mutex::default(),
+        watcher: Mutex::default(),
+        refreshing: tokio::sync::Mutex::default(),
+    });
     for (index, backend) in shared.backends.iter().enumerate() {
         let plugs = shared.plugs.clone();
         backend.set_events(Arc::new(move |event| {
@@ -206,6 +215,21 @@ impl Shared {
         }
     }
 
+    /// Looks at what is there now, for events that were missed.
+    fn refresh(&self) {
+        for backend in &self.backends {
+            let there: Vec<_> = backend.devices().into_iter().map(|info| info.device_id).collect();
+            let gone: Vec<_> = lock(&self.devices)
+                .iter()
+                .filter(|(_, entry)| entry.commands.is_some() && Arc::ptr_eq(&entry.backend, backend))
+                .filter(|(device, _)| !there.contains(device))
+                .map(|(device, _)| device.clone())
+                .collect();
+            gone.iter().for_each(|device| self.removed(device));
+            there.iter().for_each(|device| self.added(backend, device));
+        }
+    }
+
     fn removed(&self, device: &DeviceId) {
         if let Some(entry) = lock(&self.devices).get_mut(device) {
             info!(%device, "camera gone");
@@ -243,16 +267,11 @@ impl CameraHandle {
 
     pub(crate) async fn devices(&self, force_refresh: bool) -> Result<Vec<DeviceInfo>> {
         if force_refresh {
+            // One look at a time: a hanging SDK must not collect a thread per request.
+            let _one = self.shared.refreshing.lock().await;
             let shared = self.shared.clone();
-            let refresh = move || {
-                for (index, backend) in shared.backends.iter().enumerate() {
-                    for info in backend.devices() {
-                        // A device that is known and present is left as it is.
-                        let _ = shared.plugs.try_send(Plug::Backend(index, BackendEvent::Added(info.device_id)));
-                    }
-                }
-            };
-            tokio::task::spawn_blocking(refresh).await.map_err(|error| Error::internal(error.to_string()))?;
+            let looked = tokio::task::spawn_blocking(move || shared.refresh());
+            looked.await.map_err(|error| Error::internal(error.to_string()))?;
         }
         let devices = lock(&self.shared.devices);
         Ok(devices.values().filter(|entry| entry.commands.is_some()).map(Entry::describe).collect())
