@@ -119,7 +119,7 @@ impl App {
     }
 
     /// Takes everything down: no new requests, sessions told and closed, encoders freed, cameras closed. Under 5 s, because
-    /// whatever hangs beyond [`SHUTDOWN`] is left to the end of the process.
+    /// whatever hangs longer is left to the end of the process.
     pub async fn shutdown(self) {
         if tokio::time::timeout(SHUTDOWN, self.take_down()).await.is_err() {
             warn!("shutdown took longer than {SHUTDOWN:?}; leaving the rest to the end of the process");
