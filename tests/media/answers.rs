@@ -135,8 +135,9 @@ async fn the_first_offer_gets_the_only_port() {
     let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut config = config();
     (config.webrtc.min_port, config.webrtc.max_port) = (free, free);
-    // Keeps whoever gathers here busy for the whole bound.
-    config.webrtc.stun_server = "stun:127.0.0.1:9".into();
+    // Never answers, so whoever gathers with it holds the port for the whole bound.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    config.webrtc.stun_server = format!("stun:{}", silent.local_addr().unwrap());
     config.webrtc.gather_timeout_ms = 1000;
     let mut bench = Bench::start(config);
     bench.camera(StreamType::Color, PixelFormat::I420, SMALL);
