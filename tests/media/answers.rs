@@ -129,18 +129,3 @@ async fn an_unreachable_stun_server_delays_an_offer_no_longer_than_the_bound() {
     viewer.wait(SOON, |stats| stats.streams[0].frames >= 5).await.expect("pictures");
     bench.shutdown().await;
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_offer_gets_the_only_port() {
-    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut config = config();
-    (config.webrtc.min_port, config.webrtc.max_port) = (free, free);
-    // Keeps whoever gathers here busy for the whole bound.
-    config.webrtc.stun_server = "stun:127.0.0.1:9".into();
-    config.webrtc.gather_timeout_ms = 1000;
-    let mut bench = Bench::start(config);
-    bench.camera(StreamType::Color, PixelFormat::I420, SMALL);
-    let spec = bench.spec(&[(StreamType::Color, SMALL)], &[Codec::H264]);
-    bench.open(&spec).await.expect("nobody else holds the port");
-    bench.shutdown().await;
-}

@@ -6,18 +6,18 @@ use super::*;
 use crate::{camera::hub::FrameHub, config::Config, model::DeviceId};
 
 /// A control side without its thread, and what it reports. The messages of its callbacks go nowhere.
-fn control() -> (Control, mpsc::Receiver<MediaEvent>) {
+fn control(config: Config) -> (Control, mpsc::Receiver<MediaEvent>) {
     gst::init().expect("GStreamer");
     let (sender, events) = mpsc::channel();
     let emit = Arc::new(move |event| drop(sender.send(event)));
     let (messages, _) = mpsc::channel();
-    let ctx = Context::new(Arc::new(Config::default()), Arc::new(FrameHub::default()), emit, messages);
+    let ctx = Context::new(Arc::new(config), Arc::new(FrameHub::default()), emit, messages);
     (Control::new(Arc::new(ctx), Teardown::start().expect("threads")), events)
 }
 
 #[test]
 fn an_answer_that_cannot_be_carried_out_ends_the_session() {
-    let (mut control, events) = control();
+    let (mut control, events) = control(Config::default());
     let id = SessionId::new("half");
     let profile = control.ctx.config.streams.color.profile();
     let streams = vec![(StreamType::Color, profile)];
@@ -36,5 +36,29 @@ fn an_answer_that_cannot_be_carried_out_ends_the_session() {
     assert!(told.len() == 2 && ended(&told[1]), "{told:?}");
     assert!(control.sessions.is_empty() && control.serials.is_empty());
     control.streams.shutdown(&control.teardown);
+    control.teardown.finish(SHUTDOWN_WAIT);
+}
+
+#[test]
+fn the_warm_up_keeps_off_the_configured_ports_and_servers() {
+    let mut config = Config::default();
+    (config.webrtc.min_port, config.webrtc.max_port) = (40_000, 40_001);
+    config.webrtc.stun_server = "stun:127.0.0.1:9".into();
+    let (mut control, _events) = control(config);
+    control.warm_up();
+    let warm_up = control.warm_up.clone().expect("begun");
+    let streams = control.sessions[&warm_up].spec.streams.clone();
+    let real = SessionId::new("real");
+    let device = DeviceId::new("1");
+    control.open(SessionSpec { session: real.clone(), device, streams, codecs: vec![Codec::H264] });
+    let settings = |id: &SessionId| {
+        let webrtc = &control.sessions[id].webrtc;
+        let ice = webrtc.property::<gst::glib::Object>("ice-agent");
+        (webrtc.property::<Option<String>>("stun-server"), ice.property::<u32>("max-rtp-port"))
+    };
+    assert_eq!(settings(&real), (Some("stun://127.0.0.1:9".into()), 40_001));
+    assert_eq!(settings(&warm_up), (None, 65_535));
+    control.close(&real);
+    control.close(&warm_up);
     control.teardown.finish(SHUTDOWN_WAIT);
 }
