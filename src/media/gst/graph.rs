@@ -154,6 +154,8 @@ fn never_wait(source: &gst_app::AppSrc) {
     source.set_is_live(true);
     source.set_format(gst::Format::Time);
     source.set_leaky_type(gst_app::AppLeakyType::Downstream);
+    // The bound is in frames. The default in bytes, 200 kB, is less than one raw picture and would leave room for one only.
+    source.set_max_bytes(0);
     if source.max_buffers() == 0 {
         source.set_max_buffers(MAX_WAITING);
     }
