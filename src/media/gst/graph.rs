@@ -110,6 +110,11 @@ pub(super) fn build(text: &Text, values: &Values) -> Result<Graph, Fault> {
         let message = format!("name=fanout is a {}; it must be a tee", factory_name(&fanout));
         return Err(template.fault(template.line_of("fanout"), message));
     }
+    if fanout.parent().is_some_and(|parent| parent != *pipeline.upcast_ref::<gst::Object>()) {
+        let message =
+            "name=fanout stands inside a ( ) bin; viewers can only be attached to a tee outside of any".into();
+        return Err(template.fault(template.line_of("fanout"), message));
+    }
     check_connected(text, &template, source.upcast_ref(), &[("encoder", &encoder), ("fanout", &fanout)])?;
     Ok(Graph { pipeline, source, fanout })
 }
@@ -139,12 +144,24 @@ fn check_connected(
             }
         }
     }
-    let Some((name, _)) = wanted.iter().find(|(_, element)| !reached.contains(element)) else { return Ok(()) };
+    // An encoder may sit in a bin of its own; then it is the bin that is linked.
+    let missed = wanted.iter().find(|(_, element)| !reached.contains(&outermost(element)));
+    let Some((name, _)) = missed else { return Ok(()) };
     let end = open_end.unwrap_or_else(|| source.clone());
     let factory = factory_name(&end);
     let line = text.text.lines().position(|line| !line.trim_start().starts_with('#') && line.contains(&factory));
     let message = format!("{factory} leads nowhere, so no frame reaches name={name}; is a \"!\" missing after it?");
     Err(template.fault(line.map_or(1, |index| index + 1), message))
+}
+
+/// The element itself, or the bin in the pipeline that holds it.
+fn outermost(element: &gst::Element) -> gst::Element {
+    let mut outer = element.clone();
+    while let Some(bin) = outer.parent().filter(|parent| parent.parent().is_some()) {
+        let Ok(bin) = bin.downcast::<gst::Element>() else { break };
+        outer = bin;
+    }
+    outer
 }
 
 /// Whatever the file says, a push into the pipeline must not wait: the feed thread serves every codec of its stream, and an
@@ -256,6 +273,7 @@ mod tests {
             ("! videoconvert\n", "! ! videoconvert\n", 3, "syntax error"),
             ("! videoconvert\n", "videoconvert\n", 2, "appsrc leads nowhere"),
             ("! tee", "tee", 6, ""),
+            ("tee name=fanout", "( tee name=fanout )", 7, "inside a ( ) bin"),
             ("profile=baseline", "profile=(strin)x", 6, ""),
             ("tee name=fanout", "queue name=fanout", 7, "must be a tee"),
             ("appsrc name=source", "videotestsrc name=source", 2, "must be the appsrc"),
