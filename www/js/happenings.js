@@ -28,7 +28,7 @@ export class Happenings {
   stalls(streams) {
     const now = streams.map(streamName).join(', ');
     if (now === this.#stalled) return;
-    if (now !== '') this.#say('warn', `No new pictures of ${now}: the camera stalls.`);
+    if (now !== '') this.#say('warn', `No new pictures of ${now} come from the camera.`);
     else this.#say('info', `Pictures of ${this.#stalled} come again.`);
     this.#stalled = now;
   }

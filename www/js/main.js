@@ -28,6 +28,8 @@ const FRAMES_EVERY_MS = 250;
 const OPTIONS_EVERY_MS = 3000;
 /** Milliseconds without video, camera and server being there, after which a new session is tried. */
 const GIVE_UP_FROZEN_MS = 10000;
+/** Milliseconds that a camera or a session that is new is given before the log speaks of missing pictures. */
+const RESTING_MS = 4000;
 /** A session that ended less than this long before the server went was ended by the server's going. */
 const RESTART_MS = 15000;
 
@@ -77,7 +79,7 @@ async function checkHealth() {
     setText(byId('version'), `realsense-webrtc ${health.version ?? ''} · ${sdk}`);
   } catch (error) {
     const state = error.status === 503 ? 'degraded' : error.status === 401 || error.status === 403 ? 'refused' : 'down';
-    const text = error.status === 401 && api.token ? 'The server does not accept this token.' : explain(error, '');
+    const text = state === 'refused' && api.token ? 'The server does not accept this token.' : explain(error, '');
     server = { state, text };
   }
   if (server.state === before) return;
@@ -92,6 +94,8 @@ function onServerDown() {
   events.disconnect();
   devices.unknown();
   panels.unknown('Not known: the server cannot be reached.');
+  streams.away = true;
+  options.away = true;
   if (viewer.state === 'ended' && performance.now() - endedAt < RESTART_MS) viewer.sessionGone();
 }
 
@@ -99,6 +103,10 @@ function onServerUp(before) {
   if (server.state === 'refused') {
     say('error', server.text);
     devices.unknown();
+    panels.unknown('Not shown without the token.');
+    streams.unavailable('');
+    options.unavailable('Not shown without the token.');
+    render();
     byId('token').focus();
     return;
   }
@@ -169,7 +177,7 @@ async function loadPanels() {
   try {
     await panels.load(() => viewer.peer?.sessionId ?? null);
   } catch (error) {
-    checkToken ||= error.status === 401;
+    checkToken ||= error.status === 401 || error.status === 403;
     refreshHealth(); // says in one place what is wrong
     return;
   }
@@ -197,7 +205,8 @@ async function checkFrames() {
   viewer.lastFrameAt = tiles.lastFrameAt;
   tiles.check(whyFrozen);
   const flows = tiles.flowing.length > 0;
-  if (viewer.state === 'live' && server.state === 'up' && devices.device) happenings.stalls(tiles.late);
+  const settled = performance.now() - Math.max(deviceBackAt, lastReopenAt) > RESTING_MS;
+  if (viewer.state === 'live' && server.state === 'up' && devices.device && settled) happenings.stalls(tiles.late);
   else happenings.forget();
   if (flows) wasLive = true;
   if (flows !== flowed) {

@@ -4,6 +4,9 @@ import { confirmInPage } from './confirm.js';
 import { byId, el, icon, isOff, reconcile, setOff, setText, showText } from './dom.js';
 import { browserName, duration, profileText, streamName } from './words.js';
 
+/** Seconds that a session is given to its first picture before the list speaks of none. */
+const STARTING_S = 4;
+
 /** Event `closed` {ids}: sessions were closed from this panel. */
 export class Panels extends EventTarget {
   #api;
@@ -59,8 +62,9 @@ export class Panels extends EventTarget {
       setText(cell('streams'), s.stream_types.map(streamName).join(', '));
       cell('streams').title = `Camera ${s.device_id}`;
       const state = s.state ?? (s.connected ? 'connected' : 'connecting');
-      setText(cell('state'), s.connected && s.streaming === false ? 'connected, no video' : state);
-      cell('state').dataset.state = s.connected ? (s.streaming === false ? 'warn' : 'on') : 'off';
+      const dark = s.connected && s.streaming === false && !(now - s.created_at < STARTING_S);
+      setText(cell('state'), dark ? 'connected, no video' : state);
+      cell('state').dataset.state = s.connected ? (dark ? 'warn' : 'on') : 'off';
       setText(cell('since'), s.created_at ? duration(now - s.created_at) : '–');
       if (s.created_at) cell('since').title = new Date(s.created_at * 1000).toLocaleString();
     });
