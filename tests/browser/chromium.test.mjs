@@ -108,8 +108,19 @@ describe('the demo page in Chromium', () => {
     await advancing(two, 'depth');
 
     await (await one.$('#close-all')).click();
+    assert.equal(await text(one, '#confirm-text'), 'Close 2 sessions, 1 of them another viewer\u2019s?');
+    await one.keyboard.press('Escape');
+    await until('the question is gone', () => one.$eval('#confirm', (node) => !node.open));
+    assert.equal((await sessions()).length, 2, 'Escape closes nothing but the question');
+    await (await one.$('#close-all')).click();
+    await (await one.waitForSelector('#confirm[open] #confirm-yes')).click();
     await until('nobody is left', async () => (await sessions()).length === 0);
     await until('the list says so', async () => (await text(one, '#sessions-note')) === 'Nobody is watching.');
+    await (await one.waitForSelector('#start:not(:disabled)')).click();
+    await until('one session is listed', async () => (await rows()).length === 1);
+    await (await one.$('#close-all')).click();
+    assert.ok(await one.$eval('#confirm', (node) => !node.open), 'no question about one\u2019s own session alone');
+    await until('it is closed', async () => (await sessions()).length === 0);
     assert.equal(await text(one, '#stage-title'), 'Nothing is playing');
   });
 
@@ -126,11 +137,16 @@ describe('the demo page in Chromium', () => {
     const page = await watch(browser, server, 'color,depth');
     await advancing(page, 'color');
     await server.fault('unplug');
-    await until('the page says that the camera is gone', async () => /unplugged|not connected/.test(await text(page, '#banner')));
+    await until('the page says that the camera is gone', async () => /unplugged/.test(await text(page, '#banner-text')));
+    await until('no figure of old is left', async () => (await page.$$eval('.figure', (nodes) => nodes.map((n) => n.textContent))).every((t) => t === '–'));
+    assert.equal(await text(page, '#server-state'), 'No video');
+    assert.equal(await text(page, '.device .badge'), 'unplugged');
     await server.fault('replug');
     await advancing(page, 'color', 10, 30000);
     await advancing(page, 'depth');
     await until('the banner is gone', () => page.$eval('#banner', (node) => node.hidden));
+    await until('the top says so', async () => (await text(page, '#server-state')) === 'Live');
+    assert.match(await text(page, '#log'), /was unplugged.*plugged in again/);
   });
 
   it('says over the picture that the camera stalls', BOUND, async () => {
@@ -138,6 +154,8 @@ describe('the demo page in Chromium', () => {
     await advancing(page, 'color', 3);
     await server.fault('stall');
     await until('the tile says so', async () => /delivers no new picture/.test(await text(page, '.overlay')));
+    assert.equal(await text(page, '[data-figure="latency"]'), '–');
+    await until('the log tells', async () => /No new pictures of Color/.test(await text(page, '#log')));
     await server.fault('clear');
     await advancing(page, 'color');
     assert.ok(await page.$eval('.overlay', (node) => node.hidden));
@@ -169,6 +187,45 @@ describe('the demo page in Chromium', () => {
     await until('the option has its default value', async () => (await value()) === option.default_value);
   });
 
+  it('shows options as they are, whoever changed them', BOUND, async () => {
+    const page = await watch(browser, server, 'color');
+    const [sensor] = (await server.get(`devices/${CAMERA}/sensors/`)).filter((s) => s.name === 'RGB Camera');
+    const put = (option, value) => server.request('PUT', `devices/${CAMERA}/sensors/${sensor.sensor_id}/options/${option}`, { value });
+    const node = (option, input) => `[data-sensor="${sensor.sensor_id}"] [data-option="${option}"] ${input}`;
+    await put('enable-auto-exposure', 1);
+    await page.waitForSelector(node('gain', 'input'));
+    await page.$eval(`[data-sensor="${sensor.sensor_id}"]`, (details) => { details.open = true; });
+    await until('the switch is on', () => page.$eval(node('enable-auto-exposure', 'input'), (box) => box.checked));
+    await page.focus(node('exposure', 'input'));
+    await page.keyboard.press('ArrowRight');
+    await until('setting the exposure turned the switch off', () => page.$eval(node('enable-auto-exposure', 'input'), (box) => !box.checked));
+    await until('the log tells', async () => /Exposure set to 1\d\.\d ms/.test(await text(page, '#log')));
+
+    const held = await page.$eval(node('exposure', 'input'), (input) => input.value);
+    await put('exposure', 300);
+    await put('brightness', 7);
+    await until('another viewer\u2019s change is shown', () => page.$eval(node('brightness', 'input'), (input) => input.value === '7'));
+    assert.equal(await page.$eval(node('exposure', 'input'), (input) => input.value), held, 'not under somebody\u2019s hands');
+    await page.$eval(node('exposure', 'input'), (input) => input.blur());
+    await until('what was held is shown once it is left', () => page.$eval(node('exposure', 'input'), (input) => input.value === '300'));
+    for (const option of ['exposure', 'brightness', 'enable-auto-exposure']) {
+      await put(option, sensor.options.find((o) => o.option_id === option).default_value);
+    }
+  });
+
+  it('sets the range of the depth colours', BOUND, async () => {
+    const page = await watch(browser, server, 'depth');
+    const far = await page.waitForSelector('.legend [name="far"]');
+    const range = () => server.get(`devices/${CAMERA}/stream/depth-range`);
+    const before = await range();
+    await until('the range is shown', () => far.evaluate((input, value) => input.valueAsNumber === value, before.max_depth));
+    await far.click({ clickCount: 3 });
+    await page.keyboard.type('3.5');
+    await page.keyboard.press('Enter');
+    await until('the server has it', async () => (await range()).max_depth === 3.5);
+    await server.request('PUT', `devices/${CAMERA}/stream/depth-range`, before);
+  });
+
   it('can be used by keyboard alone', BOUND, async () => {
     const page = await open(browser, `${server.url}/`);
     await until('the form is ready', () => page.$('#start:not(:disabled)'));
@@ -195,6 +252,7 @@ describe('the demo page in Chromium', () => {
     await page.keyboard.press('Space');
     await tabTo((node) => node.id === 'start');
     await page.keyboard.press('Enter');
+    assert.equal((await focused()).id, 'stop', 'the focus is not lost with the button');
     await advancing(page, 'depth');
     await page.focus('[data-stream="depth"] .screen');
     await page.keyboard.press('ArrowRight');
@@ -210,7 +268,7 @@ describe('the demo page in Chromium', () => {
     await advancing(page, 'color');
     await until('the session is listed', () => page.$('#sessions tbody tr.own'));
     await until('the figures are there', async () => /fps/.test(await text(page, '.tile:last-child [data-figure="fps"]')));
-    for (const width of [390, 360]) {
+    for (const width of [390, 360, 320]) {
       await page.setViewport({ ...phone, width });
       const wide = await page.evaluate(() => [...document.querySelectorAll('body *')]
         .filter((node) => node.getBoundingClientRect().right > innerWidth + 1 && !node.closest('.visually-hidden, .skip'))
@@ -262,7 +320,16 @@ describe('a server with a token', () => {
     const browser = await chromium();
     try {
       const locked = await open(browser, `${server.url}/`);
-      await until('the page says what is missing', async () => /token/i.test(await text(locked, '#banner')));
+      await until('the page says what is missing', async () => /asks for a token/.test(await text(locked, '#banner-text')));
+      await locked.type('#token', 'wrong');
+      await locked.keyboard.press('Enter');
+      await until('a wrong one is refused in words', async () => /not accept this token/.test(await text(locked, '#banner-text')));
+      await locked.type('#token', 'open-sesame-1234');
+      await locked.keyboard.press('Enter');
+      await (await locked.waitForSelector('#start:not(:disabled)')).click();
+      await advancing(locked, 'color');
+      const smallest = await open(browser, await locked.$eval('#smallest', (link) => link.href));
+      await advancing(smallest, 'any');
       const page = await open(browser, `${server.url}/?token=open-sesame-1234&device=${CAMERA}&streams=color&autostart=1`);
       await advancing(page, 'color');
       await until('Socket.IO works as well', () => page.$('[data-motion="accel"]:not([hidden])'));

@@ -108,6 +108,11 @@ export class Api {
     return this.request('GET', ['devices', device, 'sensors', sensor, 'options', option].map(encodeURIComponent).join('/'));
   }
 
+  /** @param {string} device @param {string} sensor all options of one sensor */
+  options(device, sensor) {
+    return this.request('GET', `${['devices', device, 'sensors', sensor, 'options'].map(encodeURIComponent).join('/')}/`);
+  }
+
   /** @param {string} device @param {number} x @param {number} y */
   depthAtPixel(device, x, y) {
     return this.request('GET', `devices/${encodeURIComponent(device)}/stream/depth-at-pixel?x=${x}&y=${y}`);
@@ -116,6 +121,11 @@ export class Api {
   /** @param {string} device */
   depthRange(device) {
     return this.request('GET', `devices/${encodeURIComponent(device)}/stream/depth-range`);
+  }
+
+  /** @param {string} device @param {number} near metres @param {number} far metres */
+  setDepthRange(device, near, far) {
+    return this.request('PUT', `devices/${encodeURIComponent(device)}/stream/depth-range`, { min_depth: near, max_depth: far });
   }
 
   iceServers() {

@@ -1,6 +1,7 @@
 // The camera list. Owns which camera is picked; asks the server when told to.
 
-import { byId, el, reconcile, setText, showText } from './dom.js';
+import { byId, el, isOff, reconcile, setOff, setText, showText } from './dom.js';
+import { explain } from './explain.js';
 
 /** Event `pick` {device}: another camera was picked, or the first one was found. Event `change`: the list is new. */
 export class Devices extends EventTarget {
@@ -8,6 +9,10 @@ export class Devices extends EventTarget {
   list = [];
   /** Serial number of the picked camera. */
   picked = '';
+  /** The picked camera as it was when it was last there: its card stays while it is unplugged. @type {any} */
+  #last = null;
+  /** Whether the list is true now. */
+  #known = true;
   #api;
   #node = byId('device-list');
   #note = byId('devices-note');
@@ -19,9 +24,10 @@ export class Devices extends EventTarget {
     this.picked = wanted;
     const button = /** @type {HTMLButtonElement} */ (byId('devices-refresh'));
     button.addEventListener('click', async () => {
-      button.disabled = true;
+      if (isOff(button)) return;
+      setOff(button, true);
       await this.load(true);
-      button.disabled = false;
+      setOff(button, false);
     });
   }
 
@@ -30,14 +36,26 @@ export class Devices extends EventTarget {
     return this.list.find((device) => device.device_id === this.picked) ?? null;
   }
 
+  /** Whether the picked camera was there since the page was opened. */
+  get seen() {
+    return this.#last?.device_id === this.picked;
+  }
+
+  /** Says that nobody knows what is connected: the server is not there. */
+  unknown() {
+    this.#known = false;
+    this.#render();
+  }
+
   /** @param {boolean} [refresh] ask the backends anew @returns {Promise<boolean>} whether the server answered */
   async load(refresh = false) {
     try {
       this.list = await this.#api.devices(refresh);
     } catch (error) {
-      showText(this.#note, error.message);
+      showText(this.#note, explain(error, ''));
       return false;
     }
+    this.#known = true;
     const before = this.picked;
     if (!this.picked && this.list.length > 0) this.picked = this.list[0].device_id;
     this.#render();
@@ -51,21 +69,30 @@ export class Devices extends EventTarget {
   }
 
   #render() {
+    if (this.device) this.#last = this.device;
     const missing = this.picked !== '' && !this.device;
-    reconcile(this.#node, this.list, (device) => device.device_id, (device) => this.#create(device), (node, device) => {
+    const shown = missing && this.seen ? [...this.list, this.#last] : this.list;
+    reconcile(this.#node, shown, (device) => device.device_id, (device) => this.#create(device), (node, device) => {
       const input = /** @type {HTMLInputElement} */ (node.querySelector('input'));
       input.checked = device.device_id === this.picked;
       setText(/** @type {Element} */ (node.querySelector('.device-name')), device.name);
       setText(/** @type {Element} */ (node.querySelector('.device-facts')), facts(device));
       node.title = device.firmware_version ? `Firmware ${device.firmware_version}` : '';
       const state = /** @type {HTMLElement} */ (node.querySelector('.badge'));
-      setText(state, device.is_streaming ? 'streaming' : 'idle');
-      state.dataset.state = device.is_streaming ? 'on' : 'off';
+      const [text, look] = this.#badge(device);
+      setText(state, text);
+      state.dataset.state = look;
     });
     let note = '';
-    if (this.list.length === 0) note = 'No camera found. Plug one in and press the refresh button; this list also looks again by itself.';
-    else if (missing) note = `Camera ${this.picked} is not connected.`;
-    showText(this.#note, note);
+    if (shown.length === 0 && !missing) note = 'No camera found. Plug one in: it appears here by itself.';
+    else if (missing && !this.seen) note = `Camera ${this.picked} is not connected.`;
+    showText(this.#note, this.#known ? note : '');
+  }
+
+  #badge(device) {
+    if (!this.#known) return ['unknown', 'off'];
+    if (!this.list.includes(device)) return ['unplugged', 'warn'];
+    return device.is_streaming ? ['streaming', 'on'] : ['idle', 'off'];
   }
 
   #create(device) {

@@ -50,6 +50,18 @@ export function showText(node, text) {
 }
 
 /**
+ * Marks a button as not usable now without taking the focus from it, as `disabled` would.
+ * @param {Element} button @param {boolean} off
+ */
+export function setOff(button, off) {
+  if (off) button.setAttribute('aria-disabled', 'true');
+  else button.removeAttribute('aria-disabled');
+}
+
+/** @param {Element} button @returns {boolean} whether `setOff` turned it off */
+export const isOff = (button) => button.getAttribute('aria-disabled') === 'true';
+
+/**
  * Makes a container's children match a list, keeping the elements (and the focus in them) of items that stay.
  * @template T
  * @param {Element} container

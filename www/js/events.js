@@ -32,6 +32,12 @@ export class Events extends EventTarget {
     this.dispatchEvent(new CustomEvent('online', { detail: { online } }));
   }
 
+  /** Uses another token from the next connection on. @param {string} token */
+  set token(token) {
+    this.#socket.auth = { token };
+    this.#socket.io.opts.query = { token };
+  }
+
   /** Connects, unless it is connected. Call when the server is known to be there: failed tries fill the console. */
   connect() {
     if (!this.#socket.active) this.#socket.connect();

@@ -53,10 +53,15 @@ export class Imu {
         continue;
       }
       const newest = row.history[row.history.length - 1];
-      newest.forEach((value, i) => setText(row.values[i].lastElementChild, value.toFixed(2).padStart(6, '\u2007')));
+      newest.forEach((value, i) => setText(row.values[i].lastElementChild, twoDigits(value).padStart(6, '\u2007')));
       draw(row);
     }
   }
+}
+
+/** @param {number} value @returns {string} without the "-0.00" that noise around zero gives */
+function twoDigits(value) {
+  return ((Math.round(value * 100) || 0) / 100).toFixed(2);
 }
 
 function draw({ kind, curve, history, values }) {

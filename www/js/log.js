@@ -4,7 +4,7 @@ import { byId, el } from './dom.js';
 
 /** Most lines kept. */
 export const MAX_LINES = 200;
-const LABELS = { info: 'info', warn: 'warning', error: 'error' };
+const LABELS = { info: 'info', warn: 'warn', error: 'error' };
 
 /** A bounded list of messages with levels. */
 export class Log {

@@ -4,14 +4,18 @@ import { Api } from './api.js';
 import { byId, setText, showText } from './dom.js';
 import { Devices } from './devices.js';
 import { Events } from './events.js';
+import { explain } from './explain.js';
+import { Happenings } from './happenings.js';
 import { Imu } from './imu.js';
 import { Log } from './log.js';
 import { Options } from './options.js';
 import { Panels } from './panels.js';
-import { banner } from './standing.js';
+import { poll } from './poll.js';
+import { banner, pill, stage, streamsHint } from './standing.js';
 import { ClockOffset } from './stats.js';
 import { Streams } from './streams.js';
 import { Tiles } from './tiles.js';
+import { knownToken, onToken } from './token.js';
 import { Viewer } from './viewer.js';
 import { streamName } from './words.js';
 
@@ -20,10 +24,12 @@ const HEALTH_EVERY_MS = 2500;
 const PANELS_EVERY_MS = 1500;
 const DEVICES_EVERY_MS = 4000;
 const FIGURES_EVERY_MS = 1000;
-/** A tab nobody sees asks this much more seldom. */
-const HIDDEN_FACTOR = 4;
+const FRAMES_EVERY_MS = 250;
+const OPTIONS_EVERY_MS = 3000;
 /** Milliseconds without video, camera and server being there, after which a new session is tried. */
 const GIVE_UP_FROZEN_MS = 10000;
+/** Milliseconds that a camera or a session that is new is given before the log speaks of missing pictures. */
+const RESTING_MS = 4000;
 /** A session that ended less than this long before the server went was ended by the server's going. */
 const RESTART_MS = 15000;
 
@@ -31,23 +37,28 @@ const query = new URLSearchParams(location.search);
 const wantedStreams = (query.get('streams') ?? '').split(',').map((s) => s.trim()).filter(Boolean);
 const log = new Log();
 const say = log.add.bind(log);
-const api = new Api(location.href, query.get('token') ?? '');
+const api = new Api(location.href, knownToken(query));
 const clock = new ClockOffset();
 const sameMachine = ['localhost', '127.0.0.1', '[::1]'].includes(location.hostname);
-const tiles = new Tiles(api, () => (sameMachine ? 0 : clock.ms()));
+const tiles = new Tiles(api, () => (sameMachine ? 0 : clock.ms()), say);
 const devices = new Devices(api, query.get('device') ?? '');
 const streams = new Streams(wantedStreams);
 const options = new Options(api, say);
 const panels = new Panels(api, say);
 const imu = new Imu();
 const events = new Events(api);
+const happenings = new Happenings(say);
 const viewer = new Viewer(api);
 viewer.unattended = ['1', 'true', 'yes'].includes(query.get('autostart') ?? '');
 
 /** How the server is: unknown | up | degraded | down | refused. */
 let server = { state: 'unknown', text: '' };
 let autostart = viewer.unattended;
+let checkToken = true;
+let flowed = false;
+let wasLive = false;
 let sensorsOf = '';
+let namedUnknown = false;
 let endedAt = 0;
 let deviceBackAt = 0;
 let lastReopenAt = 0;
@@ -56,39 +67,20 @@ const start = /** @type {HTMLButtonElement} */ (byId('start'));
 const stop = /** @type {HTMLButtonElement} */ (byId('stop'));
 const bannerAction = /** @type {HTMLButtonElement} */ (byId('banner-action'));
 
-/** Runs `work` now and again `everyMs` after it ended; a call of the result runs it at once (or once more, if it runs). */
-function poll(work, everyMs) {
-  let timer = 0;
-  let running = false;
-  let again = false;
-  const run = async () => {
-    clearTimeout(timer);
-    again = running;
-    if (running) return;
-    running = true;
-    try {
-      await work();
-    } finally {
-      running = false;
-      timer = window.setTimeout(run, again ? 0 : everyMs * (document.hidden ? HIDDEN_FACTOR : 1));
-    }
-  };
-  run();
-  return run;
-}
-
 async function checkHealth() {
   const before = server.state;
   try {
     const health = await api.health();
     // Health is open to all; whether the rest is open to this page shows at a request that needs the token.
-    if (before !== 'up') await api.iceServers().catch((error) => [401, 403].includes(error.status) && Promise.reject(error));
+    if (before !== 'up' || checkToken) await api.iceServers().catch((error) => [401, 403].includes(error.status) && Promise.reject(error));
+    checkToken = false;
     server = { state: 'up', text: '' };
     const sdk = health.sdk_version && health.sdk_version !== 'none' ? `librealsense ${health.sdk_version}` : 'no camera SDK';
     setText(byId('version'), `realsense-webrtc ${health.version ?? ''} · ${sdk}`);
   } catch (error) {
     const state = error.status === 503 ? 'degraded' : error.status === 401 || error.status === 403 ? 'refused' : 'down';
-    server = { state, text: error.message };
+    const text = state === 'refused' && api.token ? 'The server does not accept this token.' : explain(error, '');
+    server = { state, text };
   }
   if (server.state === before) return;
   if (server.state === 'down') onServerDown();
@@ -100,12 +92,22 @@ function onServerDown() {
   say('warn', 'The server cannot be reached; trying again until it is back.');
   viewer.serverWasDown = true;
   events.disconnect();
+  devices.unknown();
+  panels.unknown('Not known: the server cannot be reached.');
+  streams.away = true;
+  options.away = true;
   if (viewer.state === 'ended' && performance.now() - endedAt < RESTART_MS) viewer.sessionGone();
 }
 
 function onServerUp(before) {
   if (server.state === 'refused') {
     say('error', server.text);
+    devices.unknown();
+    panels.unknown('Not shown without the token.');
+    streams.unavailable('');
+    options.unavailable('Not shown without the token.');
+    render();
+    byId('token').focus();
     return;
   }
   say(server.state === 'up' ? 'info' : 'warn', before === 'down' ? 'The server is back.' : server.text || 'Connected to the server.');
@@ -122,6 +124,8 @@ async function loadDevices() {
   if (!reachable()) return;
   const wasThere = Boolean(devices.device);
   if (!(await devices.load())) return;
+  panels.severalCameras = devices.list.length > 1;
+  happenings.presence(devices.picked, Boolean(devices.device));
   if (devices.device && !wasThere) {
     deviceBackAt = performance.now();
     viewer.nudge();
@@ -131,21 +135,24 @@ async function loadDevices() {
 
 async function loadSensors() {
   const device = devices.device;
-  if (!device) {
-    sensorsOf = '';
-    const text = devices.picked ? `Camera ${devices.picked} is not connected.` : 'Pick a camera first.';
-    streams.unavailable(text);
-    options.unavailable(text);
-  } else if (sensorsOf !== device.device_id) {
+  if (!device && devices.seen && sensorsOf) {
+    sensorsOf = ''; // asked anew when it is back; what is shown stays, but cannot be used
+    streams.away = true;
+    options.away = true;
+  } else if (!device && !devices.seen) {
+    streams.unavailable('');
+    options.unavailable(devices.picked || devices.list.length === 0 ? 'They appear with the camera.' : 'Pick a camera first.');
+  } else if (device && sensorsOf !== device.device_id) {
     try {
       const sensors = await api.sensors(device.device_id);
       if (devices.picked !== device.device_id) return; // another was picked meanwhile
       sensorsOf = device.device_id;
       streams.show(sensors);
       options.show(device.device_id, sensors);
+      nameUnknownStreams();
     } catch (error) {
-      streams.unavailable(error.message);
-      options.unavailable(error.message);
+      streams.unavailable(explain(error, device.device_id));
+      options.unavailable(explain(error, device.device_id));
     }
   }
   if (autostart && (device || devices.picked || devices.list.length === 0)) {
@@ -156,12 +163,21 @@ async function loadSensors() {
   render();
 }
 
+/** Streams that the address asks for and the camera does not have: said once. */
+function nameUnknownStreams() {
+  const unknown = wantedStreams.filter((stream) => !streams.types.includes(stream));
+  if (unknown.length === 0 || namedUnknown) return;
+  namedUnknown = true;
+  say('warn', `The address asks for ${unknown.map((s) => `"${s}"`).join(', ')}, which this camera does not have. It has ${streams.types.join(', ')}.`);
+}
+
 async function loadPanels() {
   if (!reachable()) return;
   const asked = viewer.state === 'live' ? viewer.peer?.sessionId : null;
   try {
     await panels.load(() => viewer.peer?.sessionId ?? null);
-  } catch {
+  } catch (error) {
+    checkToken ||= error.status === 401 || error.status === 403;
     refreshHealth(); // says in one place what is wrong
     return;
   }
@@ -174,8 +190,7 @@ async function loadPanels() {
 }
 
 async function showFigures() {
-  await tiles.poll(whyFrozen);
-  viewer.lastFrameAt = tiles.lastFrameAt;
+  await tiles.poll();
   imu.render();
   const now = performance.now();
   const frozenMs = now - Math.max(tiles.lastFrameAt, deviceBackAt, lastReopenAt);
@@ -183,22 +198,40 @@ async function showFigures() {
     lastReopenAt = now;
     viewer.reopen(`no video for ${Math.round(frozenMs / 1000)} s`);
   }
-  if (viewer.state === 'waiting') render();
 }
 
-function whyFrozen(stream) {
+/** Whether frames come, and what is to be said where they do not. */
+async function checkFrames() {
+  viewer.lastFrameAt = tiles.lastFrameAt;
+  tiles.check(whyFrozen);
+  const flows = tiles.flowing.length > 0;
+  const settled = performance.now() - Math.max(deviceBackAt, lastReopenAt) > RESTING_MS;
+  if (viewer.state === 'live' && server.state === 'up' && devices.device && settled) happenings.stalls(tiles.late);
+  else happenings.forget();
+  if (flows) wasLive = true;
+  if (flows !== flowed) {
+    flowed = flows;
+    refreshHealth();
+    refreshDevices();
+  }
+  render();
+}
+
+function whyFrozen() {
   if (!viewer.wanted) return viewer.message || 'Stopped.';
-  if (server.state === 'down') return 'The server cannot be reached. Reconnecting…';
-  if (!devices.device) return `Camera ${devices.picked} is unplugged. The picture returns when the camera does.`;
-  if (viewer.state === 'live') return `${streamName(stream)}: the camera delivers no new picture.`;
-  return viewer.message || 'Reconnecting…';
+  if (server.state === 'down') return 'No server';
+  if (!devices.device) return devices.seen ? 'Unplugged' : 'Not connected';
+  if (viewer.state === 'live') return 'The camera delivers no new picture.';
+  return wasLive ? 'Reconnecting…' : 'Connecting…';
 }
 
 /** @param {{streams: string[], profiles?: object}} choice */
 function watch(choice) {
   autostart = false;
   const wish = { device: devices.picked, streams: choice.streams, profiles: choice.profiles ?? {} };
+  wasLive = false;
   tiles.arrange(wish);
+  tiles.notes([]);
   tiles.say('Connecting…');
   query.set('device', wish.device);
   query.set('streams', wish.streams.join(','));
@@ -214,31 +247,61 @@ function chosenRuns() {
   return viewer.wanted && viewer.choice?.device === devices.picked && viewer.choice.streams.join() === chosen.join();
 }
 
+/** Turns a button off; the focus, if it was there, goes to the other one rather than nowhere. */
+function enable(button, on, other) {
+  const focused = !on && button === document.activeElement;
+  button.disabled = !on;
+  if (focused) (other.disabled ? byId('video') : other).focus();
+}
+
 function render() {
   const { streams: chosen } = streams.choice();
-  const ready = reachable() && Boolean(devices.device) && chosen.length > 0;
-  start.disabled = !ready || chosenRuns();
-  setText(start.querySelector('span') ?? start, viewer.wanted && !chosenRuns() ? 'Apply' : 'Start');
-  stop.disabled = !viewer.wanted;
-  showText(byId('stream-error'), viewer.state === 'failed' ? viewer.message : '');
-  const pill = byId('server-state');
-  const states = { unknown: 'Looking for the server…', up: 'Server ready', degraded: 'Server degraded', down: 'Server not reachable', refused: 'Not allowed' };
-  const live = server.state === 'up' && viewer.state === 'live';
-  setText(pill, live ? 'Live' : states[server.state]);
-  pill.dataset.state = live ? 'live' : server.state;
+  const present = Boolean(devices.device);
+  const ready = reachable() && present;
+  const same = chosenRuns();
+  const facts = {
+    server, viewer, camera: devices.picked, present, seen: devices.seen, flowing: flowed, wasLive, cameras: devices.list.length,
+  };
+  const mayStart = ready && chosen.length > 0 && !same;
+  if (mayStart) start.disabled = false; // before the other is turned off, so that it can take the focus
+  enable(stop, viewer.wanted, start);
+  enable(start, mayStart, stop);
+  setText(start.querySelector('span') ?? start, viewer.wanted && !same ? 'Apply' : 'Start');
+  if (streams.types.length > 0) {
+    streams.hint(streamsHint({ ready, chosen: chosen.length, wanted: viewer.wanted, same, anyRuns: streams.anyRuns }));
+  }
+  const { text: pillText, state: pillState } = pill(facts);
+  setText(byId('server-state'), pillText);
+  byId('server-state').dataset.state = pillState;
   document.body.dataset.viewer = viewer.state;
-  const { text, level, action } = banner({ server, viewer, camera: devices.picked, present: Boolean(devices.device) });
+  const empty = stage(facts);
+  setText(byId('stage-title'), empty.title);
+  setText(byId('stage-hint'), empty.hint);
+  const { text, level, action } = banner(facts);
   setText(byId('banner-text'), text);
   byId('banner').hidden = text === '';
   byId('banner').dataset.level = level ?? '';
   showText(bannerAction, action ?? '');
+  byId('token-form').hidden = server.state !== 'refused';
+}
+
+/** The smallest viewer shows the same camera, and needs the same token. */
+function linkSmallest() {
+  const more = new URLSearchParams();
+  if (devices.picked) more.set('device', devices.picked);
+  if (api.token) more.set('token', api.token);
+  const link = /** @type {HTMLAnchorElement} */ (byId('smallest'));
+  link.href = `minimal.html${more.size > 0 ? `?${more}` : ''}`;
 }
 
 viewer.addEventListener('state', () => {
   if (viewer.state === 'live') say('info', `Watching ${viewer.choice?.streams.map(streamName).join(', ')}.`);
-  if (viewer.state === 'live') lastReopenAt = performance.now();
+  if (viewer.state === 'live') {
+    lastReopenAt = performance.now();
+    tiles.notes(viewer.peer?.offered ?? []);
+  }
   if (viewer.state === 'ended') endedAt = performance.now();
-  if (viewer.state === 'waiting' || viewer.state === 'ended' || viewer.state === 'failed') tiles.say(viewer.message);
+  if (viewer.state === 'ended' || viewer.state === 'failed') tiles.say(viewer.message);
   if (viewer.state === 'waiting') refreshHealth();
   if (viewer.state === 'idle') tiles.clear();
   if (viewer.state === 'idle' || viewer.state === 'live') refreshDevices();
@@ -251,7 +314,10 @@ devices.addEventListener('pick', () => {
   sensorsOf = '';
   loadSensors();
 });
-devices.addEventListener('change', render);
+devices.addEventListener('change', () => {
+  linkSmallest();
+  render();
+});
 streams.addEventListener('change', render);
 panels.addEventListener('closing', (event) => {
   const { id } = /** @type {CustomEvent} */ (event).detail;
@@ -263,7 +329,10 @@ events.addEventListener('metadata', (event) => {
   if (typeof update.timestamp_server === 'number') clock.add(update.timestamp_server * 1000, Date.now());
   if (update.device_id === devices.picked) imu.update(update.metadata_streams);
 });
-events.addEventListener('sessions', () => refreshPanels());
+events.addEventListener('sessions', () => {
+  refreshPanels();
+  refreshDevices();
+});
 events.addEventListener('goodbye', () => {
   viewer.serverWasDown = true; // sessions that end now are no one's wish
   say('warn', 'The server is shutting down.');
@@ -281,6 +350,15 @@ stop.addEventListener('click', () => {
   viewer.unattended = false;
   viewer.stop();
 });
+onToken((token) => {
+  api.token = token;
+  events.token = token;
+  query.delete('token'); // the one in the address was not right
+  server.state = 'unknown';
+  checkToken = true;
+  refreshHealth();
+  linkSmallest();
+});
 bannerAction.addEventListener('click', () => {
   if (viewer.state === 'waiting') viewer.nudge();
   else if (viewer.choice) watch(viewer.choice);
@@ -296,3 +374,6 @@ const refreshHealth = poll(checkHealth, HEALTH_EVERY_MS);
 const refreshDevices = poll(loadDevices, DEVICES_EVERY_MS);
 const refreshPanels = poll(loadPanels, PANELS_EVERY_MS);
 poll(showFigures, FIGURES_EVERY_MS);
+poll(checkFrames, FRAMES_EVERY_MS);
+poll(() => options.refresh(), OPTIONS_EVERY_MS);
+linkSmallest();

@@ -1,16 +1,18 @@
 // The smallest viewer: one stream of the first camera. Copy it to begin your own page.
-// minimal.html?device=SERIAL&stream=depth picks another; nothing here but the HTTP API and WebRTC is used.
+// minimal.html?device=SERIAL&stream=depth picks another, token=… is for servers that ask for one; nothing here but the HTTP API and WebRTC is used.
 
 const query = new URLSearchParams(location.search);
 const status = document.getElementById('status');
 const video = document.getElementById('video');
+const token = query.get('token');
+const authorization = token ? { Authorization: `Bearer ${token}` } : {};
 let session = null;
 
 /** Calls the API; a refusal becomes an error with the server's own words. */
 async function call(method, path, body) {
   const response = await fetch(`api/${path}`, {
     method,
-    headers: { 'Content-Type': 'application/json' },
+    headers: { 'Content-Type': 'application/json', ...authorization },
     body: body && JSON.stringify(body),
   });
   const answer = await response.json();
@@ -55,7 +57,7 @@ async function watch() {
 }
 
 video.onplaying = () => { status.textContent = ''; };
-addEventListener('pagehide', () => session && fetch(`api/webrtc/sessions/${session}`, { method: 'DELETE', keepalive: true }));
+addEventListener('pagehide', () => session && fetch(`api/webrtc/sessions/${session}`, { method: 'DELETE', keepalive: true, headers: authorization }));
 
 // For ever: when it ends, say why and begin anew.
 for (;;) {

@@ -1,10 +1,12 @@
 // The options of a camera's sensors as controls that act at once. Owns their elements; the server owns the values.
 
-import { byId, el, icon, setText, showText } from './dom.js';
-import { isSwitch, unitText, valueText } from './values.js';
+import { byId, el, icon, isOff, setOff, setText, showText } from './dom.js';
+import { isSwitch, optionName, quantity } from './values.js';
 
 /** Milliseconds between two writes while a slider moves. */
 const WRITE_EVERY_MS = 120;
+/** Milliseconds of rest after which a changed value is written into the log: a slider passes many. */
+const SETTLED_MS = 700;
 
 /** The options panel. */
 export class Options {
@@ -12,6 +14,10 @@ export class Options {
   #api;
   #log;
   #device = '';
+  /** What shows each option: sensor, then option id. @type {Map<string, Map<string, {update: (value: number) => void}>>} */
+  #controls = new Map();
+  /** Counts writes' beginnings and ends: values that were read across one may be older than it. */
+  #epoch = 0;
   #open = new Set(matchMedia('(max-width: 860px)').matches ? [] : ['0']); // a phone's page is long enough
 
   /** @param {import('./api.js').Api} api @param {(level: string, text: string) => void} log */
@@ -20,23 +26,49 @@ export class Options {
     this.#log = log;
   }
 
+  /** Shows that nothing can be set now, leaving the controls where they are. @param {boolean} away */
+  set away(away) {
+    this.#node.inert = away;
+  }
+
+  /** Reads the values of the groups that are open again: other viewers, and the camera itself, change them too. */
+  async refresh() {
+    const device = this.#device;
+    if (this.#node.inert) return;
+    const open = [...this.#node.querySelectorAll('details[open]')].map((node) => /** @type {HTMLElement} */ (node).dataset.sensor ?? '');
+    await Promise.all(open.map(async (sensor) => {
+      const epoch = this.#epoch;
+      const list = await this.#api.options(device, sensor).catch(() => []); // the health poll says what is wrong
+      if (epoch !== this.#epoch || device !== this.#device) return;
+      for (const option of list) this.#controls.get(sensor)?.get(option.option_id)?.update(option.current_value);
+    }));
+  }
+
   /** @param {string} text instead of options */
   unavailable(text) {
+    this.#controls.clear();
+    this.away = false;
     this.#node.replaceChildren(el('p', { class: 'note' }, text));
   }
 
   /** @param {string} device @param {any[]} sensors */
   show(device, sensors) {
     this.#device = device;
+    this.#controls.clear();
+    this.away = false;
     const groups = sensors.filter((sensor) => sensor.options?.length > 0).map((sensor, index) => {
       const key = String(index);
       const body = el('div', { class: 'option-list' }, ...sensor.options.map((option) => this.#control(sensor.sensor_id, option)));
-      const details = /** @type {HTMLDetailsElement} */ (el('details', { class: 'sensor' },
+      const details = /** @type {HTMLDetailsElement} */ (el('details', { class: 'sensor', 'data-sensor': sensor.sensor_id },
         el('summary', {}, sensor.name, el('span', { class: 'count' }, String(sensor.options.length))), body));
       details.open = this.#open.has(key);
       details.addEventListener('toggle', () => {
-        if (details.open) this.#open.add(key);
-        else this.#open.delete(key);
+        if (details.open) {
+          this.#open.add(key);
+          this.refresh();
+        } else {
+          this.#open.delete(key);
+        }
       });
       return details;
     });
@@ -47,35 +79,51 @@ export class Options {
     const id = `option-${sensor}-${option.option_id}`;
     const error = el('p', { class: 'field-error', role: 'alert', hidden: true });
     const shown = el('output', { class: 'option-value' });
-    const units = unitText(option.units);
-    let value = option.current_value;
+    const name = optionName(option.name);
+    const words = (value) => option.value_descriptions?.[String(value)] ?? quantity(value, option.step, option.units);
     const input = option.read_only ? null : this.#input(id, option);
-    const show = (next) => {
-      value = next;
-      setText(shown, option.value_descriptions?.[String(next)] ?? `${valueText(next, option.step)}${units}`);
-      if (input) setInput(input, next);
-      reset?.toggleAttribute('disabled', next === option.default_value);
+    const show = (value) => {
+      setText(shown, words(value));
+      if (input) setInput(input, value);
+      if (reset) setOff(reset, value === option.default_value);
     };
-    const write = throttled(async (next) => {
-      if (!(await this.#write(sensor, option, next, error))) {
-        show(await this.#read(sensor, option, value)); // the control says what holds, not what was tried
+    let logging = 0;
+    let writing = 0;
+    const write = throttled(async (value) => {
+      this.#epoch += 1;
+      const done = await this.#write(sensor, option, value, error);
+      this.#epoch += 1;
+      if (done) {
+        clearTimeout(logging);
+        logging = window.setTimeout(() => this.#log('info', `${name} set to ${words(value)}.`), SETTLED_MS);
       } else {
-        option.current_value = next;
+        show(await this.#read(sensor, option)); // the control says what holds, not what was tried
       }
     });
-    const set = (next) => {
-      show(next);
-      write(next);
+    const set = async (value) => {
+      show(value);
+      writing += 1;
+      await write(value);
+      writing -= 1;
+      if (writing === 0) this.refresh(); // one option may change others, as an exposure ends the automatic one
     };
     const reset = option.read_only ? null : el('button', {
-      type: 'button', class: 'icon-button tiny', 'aria-label': `Set ${option.name} to its default`,
-      title: `Default: ${valueText(option.default_value, option.step)}${units}`, onclick: () => set(option.default_value),
+      type: 'button', class: 'icon-button tiny', 'aria-label': `Set ${name} to its default`,
+      title: `Default: ${words(option.default_value)}`, onclick: () => reset && !isOff(reset) && set(option.default_value),
     }, icon('reset'));
+    // Never under somebody's hands: what is focused is read when it is left. A switch has no half-way state to lose.
+    const held = () => writing > 0 || (input !== null && input.type !== 'checkbox' && input === document.activeElement);
+    const update = (value) => {
+      if (!held()) show(value);
+    };
+    if (!this.#controls.has(sensor)) this.#controls.set(sensor, new Map());
+    this.#controls.get(sensor)?.set(option.option_id, { update });
+    input?.addEventListener('blur', () => this.refresh());
     input?.addEventListener('input', () => set(inputValue(input)));
-    show(value);
+    show(option.current_value);
     const hasOutput = option.read_only || input?.type === 'range';
     return el('div', { class: `option${option.read_only ? ' read-only' : ''}`, 'data-option': option.option_id },
-      el('label', { htmlFor: id, title: option.description ?? '' }, option.name),
+      el('label', { htmlFor: id, title: option.description ?? '' }, name),
       hasOutput ? shown : null, input, reset,
       option.read_only ? el('span', { class: 'note' }, 'read-only') : null, error);
   }
@@ -100,16 +148,16 @@ export class Options {
       return true;
     } catch (failure) {
       showText(error, failure.message);
-      this.#log('error', `${option.name}: ${failure.message}`);
+      this.#log('error', `${optionName(option.name)}: ${failure.message}`);
       return false;
     }
   }
 
-  async #read(sensor, option, fallback) {
+  async #read(sensor, option) {
     try {
       return (await this.#api.option(this.#device, sensor, option.option_id)).current_value;
     } catch {
-      return option.current_value ?? fallback;
+      return option.current_value;
     }
   }
 }

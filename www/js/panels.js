@@ -1,7 +1,11 @@
 // The panels "Active Sessions" and "Stream References". Own their tables; ask the server when told to.
 
-import { byId, el, icon, reconcile, setText, showText } from './dom.js';
+import { confirmInPage } from './confirm.js';
+import { byId, el, icon, isOff, reconcile, setOff, setText, showText } from './dom.js';
 import { browserName, duration, profileText, streamName } from './words.js';
+
+/** Seconds that a session is given to its first picture before the list speaks of none. */
+const STARTING_S = 4;
 
 /** Event `closed` {ids}: sessions were closed from this panel. */
 export class Panels extends EventTarget {
@@ -14,13 +18,17 @@ export class Panels extends EventTarget {
   sessions = [];
   /** What runs, by device. @type {Record<string, {configs: any[], started_at: number}>} */
   running = {};
+  /** Whether the camera must be named because there are several. */
+  severalCameras = false;
+  /** The session of this tab, as of the last load. @type {string|null} */
+  #own = null;
 
   /** @param {import('./api.js').Api} api @param {(level: string, text: string) => void} log */
   constructor(api, log) {
     super();
     this.#api = api;
     this.#log = log;
-    this.#closeAll.addEventListener('click', () => this.#closeEvery());
+    this.#closeAll.addEventListener('click', () => !isOff(this.#closeAll) && this.#closeEvery());
   }
 
   /**
@@ -32,7 +40,8 @@ export class Panels extends EventTarget {
     const [sessions, references] = await Promise.all([this.#api.sessions(), this.#api.references()]);
     this.sessions = sessions;
     this.running = references.device_stream_configs ?? {};
-    this.#showSessions(ownId());
+    this.#own = ownId();
+    this.#showSessions(this.#own);
     this.#showReferences(references.stream_references ?? {});
   }
 
@@ -41,7 +50,8 @@ export class Panels extends EventTarget {
     setText(byId('sessions-count'), String(list.length));
     showText(byId('sessions-note'), list.length === 0 ? 'Nobody is watching.' : '');
     byId('sessions').hidden = list.length === 0;
-    this.#closeAll.disabled = list.length === 0;
+    setOff(this.#closeAll, list.length === 0);
+    const focused = document.activeElement;
     const now = Date.now() / 1000;
     reconcile(this.#body, list, (s) => s.session_id, (s) => this.#row(s), (row, s) => {
       row.classList.toggle('own', s.session_id === own);
@@ -52,11 +62,25 @@ export class Panels extends EventTarget {
       setText(cell('streams'), s.stream_types.map(streamName).join(', '));
       cell('streams').title = `Camera ${s.device_id}`;
       const state = s.state ?? (s.connected ? 'connected' : 'connecting');
-      setText(cell('state'), s.connected && s.streaming === false ? 'connected, no video' : state);
-      cell('state').dataset.state = s.connected ? (s.streaming === false ? 'warn' : 'on') : 'off';
+      const dark = s.connected && s.streaming === false && !(now - s.created_at < STARTING_S);
+      setText(cell('state'), dark ? 'connected, no video' : state);
+      cell('state').dataset.state = s.connected ? (dark ? 'warn' : 'on') : 'off';
       setText(cell('since'), s.created_at ? duration(now - s.created_at) : '–');
       if (s.created_at) cell('since').title = new Date(s.created_at * 1000).toLocaleString();
     });
+    // A row that goes while its button has the focus hands it on, so that the keyboard does not start from the top.
+    if (focused !== document.activeElement) /** @type {HTMLElement} */ (this.#body.querySelector('button') ?? this.#closeAll).focus();
+  }
+
+  /** Takes back what nobody can know now. @param {string} why */
+  unknown(why) {
+    this.sessions = [];
+    this.running = {};
+    this.#showSessions(null);
+    this.#showReferences({});
+    setText(byId('sessions-count'), '–');
+    showText(byId('sessions-note'), why);
+    showText(byId('references-note'), why);
   }
 
   #row(session) {
@@ -74,7 +98,8 @@ export class Panels extends EventTarget {
   }
 
   async #close(id, button) {
-    button.setAttribute('disabled', '');
+    if (isOff(button)) return;
+    setOff(button, true);
     this.dispatchEvent(new CustomEvent('closing', { detail: { id } }));
     try {
       await this.#api.closeSession(id);
@@ -83,18 +108,22 @@ export class Panels extends EventTarget {
     } catch (error) {
       showText(this.#error, error.message);
       this.#log('error', error.message);
-      button.removeAttribute('disabled');
+      setOff(button, false);
     }
     this.dispatchEvent(new Event('changed'));
   }
 
   async #closeEvery() {
-    this.#closeAll.disabled = true;
+    const count = this.sessions.length;
+    const others = this.sessions.filter((s) => s.session_id !== this.#own).length;
+    const whose = others === count ? 'all of them other viewers\u2019' : `${others} of them ${others === 1 ? 'another viewer\u2019s' : 'other viewers\u2019'}`;
+    const question = count === 1 ? 'Close another viewer\u2019s session?' : `Close ${count} sessions, ${whose}?`;
+    if (others > 0 && !(await confirmInPage(question, count === 1 ? 'Close it' : `Close ${count}`))) return;
     this.dispatchEvent(new CustomEvent('closing', { detail: { id: null } }));
     try {
-      const { closed_sessions: count } = await this.#api.closeAll();
+      const { closed_sessions: closed } = await this.#api.closeAll();
       showText(this.#error, '');
-      this.#log('info', `${count} session${count === 1 ? ' was' : 's were'} closed from this page.`);
+      this.#log('info', `${closed} session${closed === 1 ? ' was' : 's were'} closed from this page.`);
     } catch (error) {
       showText(this.#error, error.message);
       this.#log('error', error.message);
@@ -115,8 +144,9 @@ export class Panels extends EventTarget {
       (node, r) => {
         setText(/** @type {Element} */ (node.children[0]), streamName(r.type));
         setText(/** @type {Element} */ (node.children[1]), `${r.count} ${r.count === 1 ? 'user' : 'users'}`);
-        const profile = r.config ? `${profileText({ ...r.config.resolution, framerate: r.config.framerate })} · ` : '';
-        setText(/** @type {Element} */ (node.children[2]), `${profile}camera ${r.device}`);
+        const profile = r.config ? profileText({ ...r.config.resolution, framerate: r.config.framerate }) : '';
+        const camera = this.severalCameras ? `camera ${r.device}` : '';
+        setText(/** @type {Element} */ (node.children[2]), [profile, camera].filter(Boolean).join(' · '));
       });
   }
 }

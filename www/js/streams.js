@@ -1,6 +1,6 @@
 // The choice of streams: a check box with size and rate for each video stream the camera offers. Owns the choice.
 
-import { byId, el, reconcile, showText } from './dom.js';
+import { byId, el, reconcile, setText } from './dom.js';
 import { nearest, videoStreams } from './profiles.js';
 import { profileText, streamName } from './words.js';
 
@@ -13,6 +13,8 @@ export class Streams extends EventTarget {
   /** @type {ReturnType<typeof videoStreams>} */
   #offers = [];
   #wanted;
+  /** Whether some stream of the camera runs, for whomever. */
+  anyRuns = false;
 
   /** @param {string[]} wanted stream types to tick at first */
   constructor(wanted) {
@@ -24,14 +26,30 @@ export class Streams extends EventTarget {
   show(sensors) {
     this.#offers = videoStreams(sensors);
     reconcile(this.#node, this.#offers, (offer) => offer.type, (offer) => this.#create(offer), () => {});
-    showText(this.#note, this.#offers.length === 0 ? 'This camera offers no video stream.' : '');
+    this.away = false;
+    this.hint(this.#offers.length === 0 ? 'This camera offers no video stream.' : '');
+  }
+
+  /** The stream types that the camera offers. */
+  get types() {
+    return this.#offers.map((offer) => offer.type);
+  }
+
+  /** Says something below the list, whose place is kept when there is nothing to say. @param {string} text */
+  hint(text) {
+    setText(this.#note, text);
+  }
+
+  /** Shows that nothing can be chosen now, leaving the ticks where they are. @param {boolean} away */
+  set away(away) {
+    this.#node.inert = away;
   }
 
   /** Shows why there is nothing to choose. @param {string} text */
   unavailable(text) {
     this.#offers = [];
     this.#node.replaceChildren();
-    showText(this.#note, text);
+    this.hint(text);
   }
 
   /** Fixes the selects of streams that run already, since later viewers get what runs. @param {any[]} configs */
@@ -48,9 +66,7 @@ export class Streams extends EventTarget {
       this.#select(row, 'size').value = `${resolution.width}x${resolution.height}`;
       this.#select(row, 'rate').value = String(framerate);
     }
-    if (this.#offers.length > 0) {
-      showText(this.#note, some ? 'A stream that runs keeps its size and rate until nobody watches it.' : '');
-    }
+    this.anyRuns = some;
   }
 
   /** @returns {{streams: string[], profiles: Record<string, {width: number, height: number, framerate: number}>}} */

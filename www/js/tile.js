@@ -10,8 +10,10 @@ import { bitrate, streamName } from './words.js';
 const STRIP_EVERY_MS = 180;
 /** A latency outside this range says that the clocks differ, not how late the picture is. */
 const PLAUSIBLE_MS = [-5, 20000];
-/** Milliseconds without a new frame after which the tile says so. */
-export const FROZEN_MS = 3000;
+/** Milliseconds without a new frame after which the figures are no longer true. */
+export const STALE_MS = 1000;
+/** Milliseconds from a new track to its first frame before the tile wonders. */
+const FIRST_FRAME_MS = 3000;
 
 const canvas = document.createElement('canvas');
 const context = canvas.getContext('2d', { willReadFrequently: true });
@@ -32,6 +34,7 @@ function readStrip(video) {
 export class Tile {
   /** performance.now() of the newest decoded frame; 0 before the first. */
   lastFrameAt = 0;
+  #shown = false;
   #receiver = /** @type {RTCRtpReceiver|null} */ (null);
   #sample = /** @type {import('./stats.js').Sample|null} */ (null);
   #latencies = /** @type {number[]} */ ([]);
@@ -54,13 +57,16 @@ export class Tile {
       return this.#figures[name];
     });
     const name = streamName(stream);
+    this.note = el('p', { class: 'note tile-note', hidden: true });
+    this.caption = el('figcaption', {});
     this.node = el('figure', { class: 'tile', 'data-stream': stream }, this.screen,
-      el('figcaption', {},
-        el('strong', {}, name),
-        el('span', { class: 'figures' }, ...figures),
-        el('span', { class: 'tile-actions' },
-          el('button', { type: 'button', class: 'icon-button', 'aria-label': `Save a picture of ${name}`, title: 'Save a picture', onclick: () => this.#snapshot() }, icon('snapshot')),
-          el('button', { type: 'button', class: 'icon-button', 'aria-label': `Show ${name} full screen`, title: 'Full screen', onclick: () => this.#fullscreen() }, icon('fullscreen')))));
+      this.caption, this.note);
+    this.caption.append(
+      el('strong', {}, name),
+      el('span', { class: 'figures' }, ...figures),
+      el('span', { class: 'tile-actions' },
+        el('button', { type: 'button', class: 'icon-button', 'aria-label': `Save a picture of ${name}`, title: 'Save a picture', onclick: () => this.#snapshot() }, icon('snapshot')),
+        el('button', { type: 'button', class: 'icon-button', 'aria-label': `Show ${name} full screen`, title: 'Full screen', onclick: () => this.#fullscreen() }, icon('fullscreen'))));
     this.video.addEventListener('dblclick', () => this.#fullscreen());
     this.video.addEventListener('resize', () => {
       if (this.video.videoWidth > 0) this.screen.style.aspectRatio = `${this.video.videoWidth} / ${this.video.videoHeight}`;
@@ -72,6 +78,7 @@ export class Tile {
   attach(track, receiver) {
     this.#receiver = receiver;
     this.#sample = null;
+    this.#shown = false;
     this.lastFrameAt = performance.now();
     this.video.srcObject = new MediaStream([track]);
     // Refused only where a browser forbids even silent video; the overlay then keeps asking for patience.
@@ -82,6 +89,29 @@ export class Tile {
   say(text) {
     setText(this.overlay, text);
     this.overlay.hidden = text === '';
+  }
+
+  /** Whether frames come now. */
+  get flowing() {
+    return this.#shown && performance.now() - this.lastFrameAt < STALE_MS;
+  }
+
+  /** Whether frames ought to have come by now. */
+  get late() {
+    return !this.flowing && (this.#shown || performance.now() - this.lastFrameAt > FIRST_FRAME_MS);
+  }
+
+  /** Takes back figures that hold no longer. */
+  blank() {
+    this.node.dataset.live = 'false';
+    for (const figure of Object.values(this.#figures)) setText(figure, '–');
+  }
+
+  #onNewFrame() {
+    this.#shown = true;
+    this.lastFrameAt = performance.now();
+    this.node.dataset.live = 'true';
+    if (!this.overlay.hidden) this.say('');
   }
 
   remove() {
@@ -100,9 +130,10 @@ export class Tile {
     if (!sample) return;
     const before = this.#sample;
     this.#sample = sample;
-    if (before && sample.frames > before.frames) {
-      this.lastFrameAt = performance.now();
-      if (!this.#countsFrames) this.say('');
+    if (before && sample.frames > before.frames && !this.#countsFrames) this.#onNewFrame();
+    if (!this.flowing) {
+      this.blank();
+      return;
     }
     const rates = ratesOf(before, sample);
     const f = this.#figures;
@@ -132,8 +163,7 @@ export class Tile {
   #watchFrames() {
     if (!this.#countsFrames) return; // figures then come from the statistics alone
     const onFrame = (/** @type {number} */ now) => {
-      this.lastFrameAt = performance.now();
-      if (!this.overlay.hidden) this.say('');
+      this.#onNewFrame();
       this.node.dataset.presented = String(Number(this.node.dataset.presented ?? '0') + 1);
       if (now - this.#lastStripAt >= STRIP_EVERY_MS) {
         this.#lastStripAt = now;

@@ -1,8 +1,9 @@
 // The grid of video tiles of this tab. Owns one tile per stream that is watched, and what is said over each.
 
-import { byId } from './dom.js';
+import { byId, showText } from './dom.js';
+import { DepthLegend } from './legend.js';
 import { DepthProbe } from './probe.js';
-import { FROZEN_MS, Tile } from './tile.js';
+import { Tile } from './tile.js';
 
 /** The tiles, in the order of the choice. */
 export class Tiles {
@@ -12,11 +13,18 @@ export class Tiles {
   #tiles = new Map();
   #api;
   #offsetMs;
+  #log;
+  /** @type {Map<string, DepthLegend>} */
+  #legends = new Map();
 
-  /** @param {import('./api.js').Api} api @param {() => number} offsetMs server time to ours */
-  constructor(api, offsetMs) {
+  /**
+   * @param {import('./api.js').Api} api @param {() => number} offsetMs server time to ours
+   * @param {(level: string, text: string) => void} log
+   */
+  constructor(api, offsetMs, log) {
     this.#api = api;
     this.#offsetMs = offsetMs;
+    this.#log = log;
   }
 
   /** Makes the grid match a choice; tiles that stay keep their last picture. */
@@ -25,6 +33,8 @@ export class Tiles {
       if (streams.includes(stream) && tile.node.dataset.device === device) continue;
       tile.remove();
       this.#tiles.delete(stream);
+      this.#legends.get(stream)?.remove();
+      this.#legends.delete(stream);
     }
     for (const stream of streams) {
       let tile = this.#tiles.get(stream);
@@ -32,7 +42,12 @@ export class Tiles {
         tile = new Tile(stream, this.#offsetMs);
         tile.node.dataset.device = device;
         this.#tiles.set(stream, tile);
-        if (stream === 'depth') new DepthProbe(tile, (x, y) => this.#api.depthAtPixel(device, x, y));
+        if (stream === 'depth') {
+          new DepthProbe(tile, (x, y) => this.#api.depthAtPixel(device, x, y));
+          const legend = new DepthLegend(this.#api, device, this.#log);
+          this.#legends.set(stream, legend);
+          tile.caption.after(legend.node);
+        }
       }
       this.#grid.append(tile.node);
     }
@@ -53,16 +68,36 @@ export class Tiles {
     for (const tile of this.#tiles.values()) tile.say(text);
   }
 
+  /** What the server said about each stream, such as that it runs at another size. @param {any[]} offered */
+  notes(offered) {
+    for (const [stream, tile] of this.#tiles) showText(tile.note, offered.find((o) => o.stream_type === stream)?.note ?? '');
+  }
+
+  /** Refreshes the figures; call about once a second. */
+  async poll() {
+    await Promise.all([...this.#tiles.values()].map((tile) => tile.poll()));
+  }
+
   /**
-   * Refreshes figures and says where no frames come.
-   * @param {(stream: string) => string} why what to say of a stream without frames
+   * Takes back the figures of tiles without frames, and says why there are none; call a few times a second.
+   * @param {(stream: string) => string} why
    */
-  async poll(why) {
-    const now = performance.now();
-    await Promise.all([...this.#tiles.values()].map(async (tile) => {
-      await tile.poll();
-      if (tile.lastFrameAt > 0 && now - tile.lastFrameAt > FROZEN_MS) tile.say(why(tile.stream));
-    }));
+  check(why) {
+    for (const tile of this.#tiles.values()) {
+      if (tile.flowing) continue;
+      tile.blank();
+      if (tile.late) tile.say(why(tile.stream));
+    }
+  }
+
+  /** Streams whose frames come now. @returns {string[]} */
+  get flowing() {
+    return [...this.#tiles.values()].filter((tile) => tile.flowing).map((tile) => tile.stream);
+  }
+
+  /** Streams whose frames are missed. @returns {string[]} */
+  get late() {
+    return [...this.#tiles.values()].filter((tile) => tile.late).map((tile) => tile.stream);
   }
 
   /** performance.now() of the newest frame of any tile. */

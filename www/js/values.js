@@ -10,6 +10,33 @@ export function unitText(unit) {
   return unit ? ` ${UNITS[unit.toLowerCase()] ?? unit}` : '';
 }
 
+/**
+ * A value with its unit; times are shown in the unit that suits their size, whatever the camera counts in.
+ * @param {number} value @param {number|null|undefined} step @param {string|null|undefined} unit as the server names it
+ * @returns {string} "8.5 ms", "300 µs", "4600 K"
+ */
+export function quantity(value, step, unit) {
+  const time = /^(\d+)?\s*(microseconds|milliseconds)$/i.exec(unit ?? '');
+  if (!time || !Number.isFinite(value)) return `${valueText(value, step)}${unitText(unit)}`;
+  const us = value * Number(time[1] ?? 1) * (time[2].toLowerCase() === 'milliseconds' ? 1000 : 1);
+  return us >= 1000 ? `${Number((us / 1000).toFixed(us >= 100000 ? 0 : 1))} ms` : `${Number(us.toFixed(0))} µs`;
+}
+
+const ACRONYMS = ['ASIC', 'RGB', 'IR', 'HDR', 'USB', 'IMU', 'LED'];
+
+/**
+ * An option's name as a label: in sentence case, without the "Enable" that every switch begins with.
+ * @param {string} name "Enable Auto Exposure" @returns {string} "Auto exposure"
+ */
+export function optionName(name) {
+  const words = name.replace(/^Enable (?=\S)/, '').split(' ').map((word) => {
+    const upper = word.toUpperCase();
+    return ACRONYMS.includes(upper) ? upper : word.toLowerCase();
+  });
+  words[0] = words[0].charAt(0).toUpperCase() + words[0].slice(1);
+  return words.join(' ');
+}
+
 /** Whether an option is a plain switch: 0 or 1, with no names for them but off and on. @param {any} option */
 export function isSwitch(option) {
   const names = Object.values(option.value_descriptions ?? {}).map((name) => String(name).toLowerCase());

@@ -3,6 +3,7 @@
 
 import { ApiError } from './api.js';
 import { waitMs } from './backoff.js';
+import { explain } from './explain.js';
 import { Peer } from './peer.js';
 import { afterLoss, worthRetrying } from './verdict.js';
 
@@ -135,17 +136,18 @@ export class Viewer extends EventTarget {
   /** @param {ApiError} error */
   #onFailure(error) {
     this.peer = null;
+    const message = explain(error, this.choice?.device ?? '');
     if (!worthRetrying(error.status, this.#wasLive || this.unattended)) {
-      this.#log('error', error.message);
-      this.#set('failed', error.message);
+      this.#log('error', message);
+      this.#set('failed', message);
       return;
     }
     this.#failures += 1;
-    if (this.#failures === 1 || error.message !== this.message) this.#log('warn', error.message);
+    if (this.#failures === 1 || message !== this.message) this.#log('warn', message);
     const wait = waitMs(this.#failures, error.retryAfterS);
     this.retryAt = performance.now() + wait;
     this.#timer = setTimeout(() => this.#attempt(), wait);
-    this.#set('waiting', error.message);
+    this.#set('waiting', message);
   }
 
   /** The peer connection died: ask the server whether the session is gone too, for that decides what to do. */

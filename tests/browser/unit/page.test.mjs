@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { detailOf } from '../../../www/js/api.js';
 import { waitMs } from '../../../www/js/backoff.js';
-import { isSwitch, unitText, valueText } from '../../../www/js/values.js';
+import { isSwitch, optionName, quantity, unitText, valueText } from '../../../www/js/values.js';
 import { pixelAt } from '../../../www/js/geometry.js';
-import { banner } from '../../../www/js/standing.js';
+import { banner, pill, streamsHint } from '../../../www/js/standing.js';
 import { ClockOffset, median, ratesOf, sampleOf } from '../../../www/js/stats.js';
 import { ageMs, crc16, decodeStrip, framesBetween, stripSize } from '../../../www/js/strip.js';
 import { nearest, videoStreams } from '../../../www/js/profiles.js';
@@ -172,16 +172,34 @@ describe('words', () => {
     const well = { server: { state: 'up', text: '' }, viewer: { state: 'live', message: '', wanted: true }, camera: '1', present: true };
     assert.equal(banner(well).text, '');
     assert.match(banner({ ...well, present: false }).text, /Camera 1 is unplugged/);
+    assert.match(banner({ ...well, present: false, seen: false }).text, /Camera 1 is not connected/);
+    assert.equal(banner({ ...well, present: false, flowing: true }).text, '', 'frames say more than a list');
     const waiting = { ...well, viewer: { state: 'waiting', message: 'Busy.', wanted: true } };
     assert.deepEqual(banner(waiting), { text: 'Busy. Trying again by itself.', level: 'warn', action: 'Try now' });
     assert.match(banner({ ...waiting, server: { state: 'down', text: 'Gone.' } }).text, /^Gone\. .*returns by itself/);
     assert.equal(banner({ ...well, viewer: { state: 'failed', message: 'Bad.', wanted: false } }).action, 'Try again');
+  });
+  it('call live only what moves', () => {
+    const facts = { server: { state: 'up', text: '' }, viewer: { state: 'live', message: '', wanted: true }, camera: '1', present: true, wasLive: true };
+    assert.equal(pill({ ...facts, flowing: true }).text, 'Live');
+    assert.equal(pill({ ...facts, flowing: false }).text, 'No video');
+    assert.equal(pill({ ...facts, flowing: false, server: { state: 'down', text: '' } }).text, 'Reconnecting…');
+    assert.equal(pill({ ...facts, flowing: false, viewer: { ...facts.viewer, wanted: false } }).text, 'Server ready');
+  });
+  it('say what to press', () => {
+    const facts = { ready: true, chosen: 1, wanted: true, same: true, anyRuns: false };
+    assert.equal(streamsHint(facts), '');
+    assert.match(streamsHint({ ...facts, chosen: 0 }), /Tick/);
+    assert.match(streamsHint({ ...facts, same: false }), /Apply/);
   });
 });
 
 describe('options and points', () => {
   it('are shown in their own grain', () => {
     assert.deepEqual([valueText(8500, 1), valueText(0.1 + 0.2, 0.1), valueText(0.001, 0.000001), valueText(NaN, 1)], ['8500', '0.3', '0.001', '–']);
+    assert.deepEqual([quantity(8500, 1, 'microseconds'), quantity(156, 1, '100 microseconds'), quantity(300, 1, 'microseconds'),
+      quantity(33, 1, 'milliseconds'), quantity(4600, 10, 'kelvin')], ['8.5 ms', '15.6 ms', '300 µs', '33 ms', '4600 K']);
+    assert.deepEqual(['Enable Auto Exposure', 'Asic Temperature', 'Enable'].map(optionName), ['Auto exposure', 'ASIC temperature', 'Enable']);
     assert.ok(isSwitch({ min_value: 0, max_value: 1, step: 1 }));
     assert.ok(isSwitch({ min_value: 0, max_value: 1, step: 1, value_descriptions: { 0: 'Off', 1: 'On' } }));
     assert.ok(!isSwitch({ min_value: 0, max_value: 1, step: 1, value_descriptions: { 0: 'Manual', 1: 'Auto' } }));
