@@ -59,7 +59,8 @@ function row(what, value, budget, command) {
 
 const browser = await chromium();
 try {
-  const page = await open(browser, `${url}/minimal.html?streams=`);
+  // A page of the same origin that does nothing by itself.
+  const page = await open(browser, `${url}/api/health`);
   const command = 'node tests/browser/bench.mjs';
   const { latencies } = await page.evaluate(watch, CAMERA, FRAMES);
   row('Chromium, frame to canvas, median', percentile(latencies, 0.5), 40, command);

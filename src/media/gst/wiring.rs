@@ -19,7 +19,7 @@ use crate::model::Codec;
 const MTU: u32 = 1200;
 
 /// How long a sent packet can be asked for again, in ms. Browsers wait a few hundred for a lost packet.
-const RETRANSMIT_MS: u32 = 600;
+const RETRANSMIT_MS: u32 = 500;
 
 /// Sets webrtcbin's ICE agent up before its first pad asks for a transport.
 pub(super) fn configure_ice(ctx: &Context, webrtc: &gst::Element) {
