@@ -142,14 +142,14 @@ impl App {
             warn!(%error, "the cameras did not close well");
         }
         self.trimmer.abort();
-        if self.http.is_finished() {
-            return;
-        }
-        match tokio::time::timeout(HTTP_SHUTDOWN, self.http).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => warn!(error = error.for_log(), "HTTP did not end well"),
-            Ok(Err(error)) => warn!(%error, "HTTP did not end well"),
-            Err(_) => warn!("HTTP connections were still open and are cut"),
+        // One that ended already may have been awaited by `failed`, and must not be awaited again.
+        if !self.http.is_finished() {
+            match tokio::time::timeout(HTTP_SHUTDOWN, self.http).await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(error))) => warn!(error = error.for_log(), "HTTP did not end well"),
+                Ok(Err(error)) => warn!(%error, "HTTP did not end well"),
+                Err(_) => warn!("HTTP connections were still open and are cut"),
+            }
         }
         info!("stopped");
     }
