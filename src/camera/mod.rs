@@ -4,13 +4,17 @@
 mod device;
 pub mod hub;
 pub mod manager;
+pub mod recorder;
 pub mod sim;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
-    error::Result,
-    model::{DeviceId, DeviceInfo, Extrinsics, Intrinsics, OptionInfo, PixelFormat, SensorInfo, StreamType},
+    error::{Error, Result},
+    model::{
+        DeviceId, DeviceInfo, Extrinsics, Intrinsics, MetadataKey, OptionInfo, PixelFormat, PlaybackStatus, SensorInfo,
+        StreamType, TimestampDomain,
+    },
 };
 
 pub use crate::model::StreamConfig;
@@ -56,9 +60,7 @@ pub trait Backend: Send + Sync {
     /// NotFound unless this backend simulates `device`.
     fn inject_fault(&self, device: &DeviceId, fault: Fault) -> Result<()> {
         let _ = fault;
-        Err(crate::error::Error::not_found(format!(
-            "Device {device} is not a simulated camera; faults can only be simulated."
-        )))
+        Err(Error::not_found(format!("Device {device} is not a simulated camera; faults can only be simulated.")))
     }
 }
 
@@ -124,6 +126,56 @@ pub trait Camera: Send {
     /// # Errors
     /// Unavailable when the device is gone.
     fn hw_reset(&mut self) -> Result<()>;
+
+    /// Whether silence is meant: a recording that is paused. A stream of a camera at rest is not taken for stalled.
+    fn is_paused(&mut self) -> bool {
+        false
+    }
+
+    /// What a recording that is played back does now, after carrying out `command`.
+    ///
+    /// # Errors
+    /// NotFound for a live device, Invalid for a position or speed that cannot be.
+    fn playback(&mut self, command: Option<PlaybackCommand>) -> Result<PlaybackStatus> {
+        let _ = command;
+        Err(Error::not_found("This is a live camera, not a recording: there is nothing to pause, seek or repeat."))
+    }
+
+    /// Loads a preset: the JSON text that the RealSense Viewer saves for a camera's advanced mode.
+    ///
+    /// # Errors
+    /// Invalid for text that is no preset, or a device without advanced mode; Unavailable when the device is gone.
+    fn load_preset(&mut self, json: &str) -> Result<()> {
+        let _ = json;
+        Err(no_advanced_mode())
+    }
+
+    /// The present settings as a preset's JSON text.
+    ///
+    /// # Errors
+    /// Invalid for a device without advanced mode, Unavailable when it is gone.
+    fn preset(&mut self) -> Result<String> {
+        Err(no_advanced_mode())
+    }
+}
+
+fn no_advanced_mode() -> Error {
+    Error::invalid("This device has no advanced mode, so it neither takes nor gives presets; set its options instead.")
+}
+
+/// What a played-back recording can be told.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum PlaybackCommand {
+    /// Holds the picture.
+    Pause,
+    /// Goes on.
+    Resume,
+    /// Goes to this time from the recording's beginning.
+    Seek(Duration),
+    /// Plays at this multiple of real time.
+    Speed(f64),
+    /// Whether it begins again at its end.
+    Repeat(bool),
 }
 
 /// One frame as the camera delivered it.
@@ -143,6 +195,10 @@ pub struct Frame {
     pub number: u64,
     /// The device's timestamp in milliseconds (librealsense's unit).
     pub timestamp_ms: f64,
+    /// Which clock `timestamp_ms` is of.
+    pub timestamp_domain: TimestampDomain,
+    /// What the camera said about this frame (exposure, gain, …), by key.
+    pub metadata: Vec<(MetadataKey, i64)>,
     /// When the frame was captured, as far as the host can tell.
     pub captured_at: std::time::Instant,
     /// Metres per depth unit for Z16 frames, else 0.

@@ -65,8 +65,18 @@ pub fn point_cloud(z16: &[u8], intrinsics: &Intrinsics, depth_units: f32, max_po
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Distortion;
 
-    const INTRINSICS: Intrinsics = Intrinsics { width: 8, height: 6, fx: 5.0, fy: 4.0, ppx: 3.5, ppy: 2.5 };
+    const INTRINSICS: Intrinsics = Intrinsics {
+        width: 8,
+        height: 6,
+        fx: 5.0,
+        fy: 4.0,
+        ppx: 3.5,
+        ppy: 2.5,
+        distortion: Distortion::None,
+        coefficients: [0.0; 5],
+    };
 
     fn image(value: impl Fn(usize, usize) -> u16) -> Vec<u8> {
         (0..48).flat_map(|i| value(i % 8, i / 8).to_le_bytes()).collect()

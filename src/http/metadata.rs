@@ -110,7 +110,7 @@ mod tests {
     use std::{sync::Arc, time::Instant};
 
     use super::*;
-    use crate::model::Intrinsics;
+    use crate::model::{Intrinsics, TimestampDomain};
 
     fn frame(stream: StreamType, format: PixelFormat, width: u32, height: u32, data: Vec<u8>) -> Frame {
         Frame {
@@ -121,9 +121,19 @@ mod tests {
             data: Arc::new(data),
             number: 7,
             timestamp_ms: 1234.5,
+            timestamp_domain: TimestampDomain::default(),
+            metadata: Vec::new(),
             captured_at: Instant::now(),
             depth_units: 0.001,
-            intrinsics: Some(Intrinsics { width, height, fx: 2.0, fy: 4.0, ppx: 1.0, ppy: 0.0 }),
+            intrinsics: Some(Intrinsics {
+                width,
+                height,
+                fx: 2.0,
+                fy: 4.0,
+                ppx: 1.0,
+                ppy: 0.0,
+                ..Intrinsics::default()
+            }),
         }
     }
 

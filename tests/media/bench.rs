@@ -17,7 +17,7 @@ use realsense_webrtc::{
     config::Config,
     error::Error,
     media::{self, LocalOffer, Media, MediaEvent, SessionSpec, SessionStats},
-    model::{Codec, DeviceId, PixelFormat, Profile, SessionId, StreamKey, StreamType},
+    model::{Codec, DeviceId, PixelFormat, Profile, SessionId, StreamKey, StreamType, TimestampDomain},
     probe::receiver::{Handle, Options, Receiver},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -71,6 +71,8 @@ pub(crate) fn frame(stream: StreamType, format: PixelFormat, profile: Profile, n
         data: Arc::new(data),
         number,
         timestamp_ms: number as f64 * 33.3,
+        timestamp_domain: TimestampDomain::default(),
+        metadata: Vec::new(),
         captured_at: Instant::now(),
         depth_units: if format == PixelFormat::Z16 { 0.001 } else { 0.0 },
         intrinsics: None,

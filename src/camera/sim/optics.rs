@@ -88,6 +88,7 @@ pub fn intrinsics(stream: StreamType, width: u32, height: u32) -> Option<Intrins
         fy: focal * scale,
         ppx: (w - 1.0) / 2.0 + off_x * scale,
         ppy: (h - 1.0) / 2.0 + off_y * scale,
+        ..Intrinsics::default()
     })
 }
 

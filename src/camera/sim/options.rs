@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    model::OptionInfo,
+    model::{MetadataKey, OptionInfo, StreamType, TimestampDomain},
 };
 
 struct Spec {
@@ -248,6 +248,31 @@ impl Options {
     /// Whether timestamps are in the host's time.
     pub(crate) fn global_time(&self) -> bool {
         self.value("global-time-enabled") != 0.0
+    }
+
+    /// The clock of the timestamps.
+    pub(crate) fn timestamp_domain(&self) -> TimestampDomain {
+        if self.global_time() { TimestampDomain::GlobalTime } else { TimestampDomain::HardwareClock }
+    }
+
+    /// What the camera says about a frame of an image stream. Colour exposure counts in 100 µs, as a UVC camera's does.
+    pub(crate) fn frame_metadata(
+        &self,
+        stream: StreamType,
+        framerate: u32,
+        arrived_ms: i64,
+    ) -> Vec<(MetadataKey, i64)> {
+        let exposure_us = match stream {
+            StreamType::Color => self.value("exposure") * 100.0,
+            StreamType::Depth | StreamType::Infrared(_) => self.value("exposure"),
+            StreamType::Gyro | StreamType::Accel => return vec![(MetadataKey::TIME_OF_ARRIVAL, arrived_ms)],
+        };
+        vec![
+            (MetadataKey::ACTUAL_EXPOSURE, exposure_us as i64),
+            (MetadataKey::GAIN_LEVEL, self.value("gain") as i64),
+            (MetadataKey::TIME_OF_ARRIVAL, arrived_ms),
+            (MetadataKey::ACTUAL_FPS, i64::from(framerate) * 1000),
+        ]
     }
 
     /// Whether motion samples are free of bias.

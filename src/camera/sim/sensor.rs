@@ -218,6 +218,8 @@ impl Loop<'_> {
                 data: Arc::new(buffer),
                 number,
                 timestamp_ms,
+                timestamp_domain: options.timestamp_domain(),
+                metadata: options.frame_metadata(kind, profile.framerate, unix.as_millis() as i64),
                 captured_at,
                 depth_units: if format == PixelFormat::Z16 { DEPTH_UNITS_M } else { 0.0 },
                 intrinsics: super::optics::intrinsics(kind, profile.width, profile.height),

@@ -233,6 +233,7 @@ mod tests {
     use std::{sync::Arc, time::Instant};
 
     use super::*;
+    use crate::model::TimestampDomain;
 
     #[test]
     fn depth_is_metres_and_a_hole_is_nothing() {
@@ -244,6 +245,8 @@ mod tests {
             data: Arc::new([0u8, 0, 0xd2, 0x04, 1, 0, 0xff, 0xff]),
             number: 1,
             timestamp_ms: 0.0,
+            timestamp_domain: TimestampDomain::default(),
+            metadata: Vec::new(),
             captured_at: Instant::now(),
             depth_units: 0.001,
             intrinsics: None,
