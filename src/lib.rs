@@ -8,6 +8,7 @@ pub mod config;
 pub mod core;
 pub mod error;
 pub mod http;
+pub mod librealsense;
 pub mod media;
 pub mod model;
 pub mod probe;
