@@ -264,6 +264,7 @@ impl Open<'_> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            self.camera.tick();
             self.watch();
         }
     }

@@ -218,6 +218,7 @@ impl Shared {
     /// Looks at what is there now, for events that were missed.
     fn refresh(&self) {
         for backend in &self.backends {
+            backend.refresh();
             let there: Vec<_> = backend.devices().into_iter().map(|info| info.device_id).collect();
             let gone: Vec<_> = lock(&self.devices)
                 .iter()
