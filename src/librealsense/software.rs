@@ -19,13 +19,18 @@ use crate::model::{Intrinsics, MetadataKey, PixelFormat, SensorProfile, Timestam
 /// A software device.
 pub struct SoftwareDevice {
     device: Device,
+    giving: Giving,
 }
+
+/// Held while a frame is given to any sensor of a device. The SDK keeps a table of extrinsics per software device that it
+/// changes with every frame and does not lock: two sensors fed from two threads broke the heap within minutes (2.56.5).
+/// Metadata, too, stays for later frames once set, so setting it and giving the frame must not be interleaved.
+type Giving = Arc<Mutex<()>>;
 
 /// A sensor of a software device.
 pub struct SoftwareSensor {
     sensor: Arc<Sensor>,
-    /// Metadata, once set, stays for later frames: setting it and giving the frame must not be interleaved.
-    giving: Mutex<()>,
+    giving: Giving,
 }
 
 /// A stream that a software sensor offers.
@@ -66,7 +71,7 @@ impl SoftwareDevice {
         let api = sdk.api;
         // SAFETY: takes only a place for an error.
         let raw = api.call(|error| unsafe { (api.rs2_create_software_device)(error) })?;
-        Ok(Self { device: Device::from_raw(api, raw, "rs2_create_software_device")? })
+        Ok(Self { device: Device::from_raw(api, raw, "rs2_create_software_device")?, giving: Giving::default() })
     }
 
     /// It as any device.
@@ -102,7 +107,7 @@ impl SoftwareDevice {
         let raw =
             api.call(|error| unsafe { (api.rs2_software_device_add_sensor)(self.device.raw(), name.as_ptr(), error) })?;
         let sensor = Sensor::from_raw(api, raw, "rs2_software_device_add_sensor")?;
-        Ok(SoftwareSensor { sensor: Arc::new(sensor), giving: Mutex::default() })
+        Ok(SoftwareSensor { sensor: Arc::new(sensor), giving: self.giving.clone() })
     }
 }
 
