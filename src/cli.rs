@@ -46,6 +46,8 @@ pub struct Cli {
 pub enum Command {
     /// Check or measure a running server with WebRTC receivers of its own, without a browser.
     Probe(ProbeArgs),
+    /// Ask the server of this configuration whether it is well; exit code 0 if so. For a container's health check.
+    Healthcheck,
 }
 
 const AFTER_HELP: &str = "Examples:

@@ -135,6 +135,8 @@ pub struct Webrtc {
     pub min_port: u16,
     /// Highest UDP port for media; 0 lets the system choose.
     pub max_port: u16,
+    /// IP address that peers are told in place of this machine's own, with the same ports; empty for the own ones.
+    pub announce_address: String,
 }
 
 /// A TURN server.
@@ -225,6 +227,7 @@ impl Default for Webrtc {
             ice_tcp: false,
             min_port: 0,
             max_port: 0,
+            announce_address: String::new(),
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod core;
 pub mod error;
+pub mod healthcheck;
 pub mod http;
 pub mod librealsense;
 pub mod media;

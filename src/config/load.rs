@@ -1,6 +1,6 @@
 //! Reads the configuration: file, then environment, then command line; refuses what it does not know.
 
-use std::path::Path;
+use std::{net::IpAddr, path::Path};
 
 use toml::{Table, Value};
 
@@ -94,6 +94,12 @@ impl Config {
         let ports =
             (self.webrtc.min_port == 0) == (self.webrtc.max_port == 0) && self.webrtc.min_port <= self.webrtc.max_port;
         check(ports, "webrtc.min_port and webrtc.max_port must both be 0, or min_port <= max_port")?;
+        let announced = &self.webrtc.announce_address;
+        let announced = announced.is_empty() || announced.parse::<IpAddr>().is_ok_and(|ip| !ip.is_unspecified());
+        check(
+            announced,
+            "webrtc.announce_address must be empty or an IP address that peers can reach, like 192.168.1.10",
+        )?;
         check(self.webrtc.gather_timeout_ms <= 10_000, "webrtc.gather_timeout_ms must be from 0 to 10000")?;
         let stun = &self.webrtc.stun_server;
         let stun = stun.is_empty() || stun.strip_prefix("stun:").is_some_and(names_host);
@@ -330,6 +336,8 @@ mod tests {
             ("[depth]\nmin_m = 7.0\n", "depth.min_m"),
             ("[depth]\ncolor_map = \"rainbow\"\n", "depth.color_map"),
             ("[webrtc]\nmin_port = 5\n", "webrtc.min_port"),
+            ("[webrtc]\nannounce_address = \"robot.example\"\n", "webrtc.announce_address"),
+            ("[webrtc]\nannounce_address = \"0.0.0.0\"\n", "webrtc.announce_address"),
             (
                 "[streams.color]\nwidth = 640\nheight = 480\nframerate = 0\nbitrate_kbps = 2000\n",
                 "streams.color.framerate",
