@@ -5,6 +5,7 @@ mod device;
 pub mod hub;
 pub mod manager;
 pub mod recorder;
+pub mod recording;
 pub mod sim;
 
 use std::{sync::Arc, time::Duration};

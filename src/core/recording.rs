@@ -1,7 +1,7 @@
 //! The rules of recordings: which file names a client may give, what a recording is called when none is given, and when
 //! one that is being written has to end. Touches no file and reads no clock.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -56,6 +56,20 @@ pub enum EndReason {
     DeviceGone,
     /// The server was shut down.
     ServerStopping,
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stopped => "It was stopped by request.",
+            Self::SizeLimit => "The file reached its largest size.",
+            Self::TimeLimit => "It took as long as it may.",
+            Self::DiskFull => "Too little space is left on the disk.",
+            Self::WriteError => "The file could not be written.",
+            Self::DeviceGone => "The device was unplugged or failed.",
+            Self::ServerStopping => "The server was shut down.",
+        })
+    }
 }
 
 /// When a recording ends by itself.

@@ -27,10 +27,10 @@ pub(super) struct PendingOffer {
 }
 
 /// A stream as it will be offered.
-struct Choice {
-    sensor: usize,
-    config: StreamConfig,
-    note: Option<String>,
+pub(super) struct Choice {
+    pub(super) sensor: usize,
+    pub(super) config: StreamConfig,
+    pub(super) note: Option<String>,
 }
 
 impl Actor {
@@ -78,7 +78,7 @@ impl Actor {
         Ok(choices)
     }
 
-    fn choose_stream(
+    pub(super) fn choose_stream(
         &self,
         key: &StreamKey,
         sensors: &[SensorInfo],
