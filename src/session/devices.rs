@@ -43,6 +43,11 @@ impl Actor {
         device.trouble.as_ref().map_or(Ok(device.sensors.as_slice()), |trouble| Err(trouble.clone()))
     }
 
+    /// A refused profile of a device at a slow port says so.
+    pub(super) fn with_usb_hint(&self, id: &DeviceId, error: Error) -> Error {
+        profile::with_usb_hint(error, self.devices.get(id).and_then(|device| device.usb_type()))
+    }
+
     pub(super) fn camera_event(&mut self, now: Instant, event: CameraEvent) {
         match event {
             CameraEvent::Opening { device } => {
@@ -135,7 +140,7 @@ impl Actor {
         let sensors = self.usable(&request.device)?;
         let mut on_sensor: BTreeMap<usize, crate::camera::StreamConfig> = BTreeMap::new();
         for (sensor, config) in &request.configs {
-            profile::check(sensors, *sensor, config)?;
+            profile::check(sensors, *sensor, config).map_err(|error| self.with_usb_hint(&request.device, error))?;
             let key = Self::key(&request.device, config.stream);
             self.streams.check(&key)?;
             if let Some(running) = self.streams.config(&key) {

@@ -14,7 +14,7 @@ use crate::{
     },
     core::recording::EndReason,
     error::{Error, Result},
-    model::{Calibration, PlaybackStatus, StreamCalibration, StreamType},
+    model::{Calibration, Extrinsics, PlaybackStatus, StreamCalibration, StreamType},
 };
 
 /// What a device thread can be told besides streams and options.
@@ -88,7 +88,7 @@ impl Open<'_> {
                 stream_type: config.stream,
                 profile: config.profile,
                 intrinsics: self.camera.intrinsics(config.stream, config.profile.width, config.profile.height),
-                to_first: self.to_first(config.stream, first),
+                to_first: self.transform(config.stream, first),
             });
         }
         // Through its text, so that 0.001 stays 0.001 on its way from f32 to f64.
@@ -97,7 +97,7 @@ impl Open<'_> {
         Calibration { device_id: self.thread.device.clone(), depth_units, streams }
     }
 
-    fn to_first(&mut self, stream: StreamType, first: Option<StreamType>) -> Option<crate::model::Extrinsics> {
+    fn transform(&mut self, stream: StreamType, first: Option<StreamType>) -> Option<Extrinsics> {
         first.filter(|first| *first != stream).and_then(|first| self.camera.extrinsics(stream, first))
     }
 
@@ -113,7 +113,7 @@ impl Open<'_> {
                 let (width, height) = (config.profile.width, config.profile.height);
                 let is_video = config.stream.is_video();
                 let intrinsics = if is_video { self.camera.intrinsics(config.stream, width, height) } else { None };
-                let to_first = self.to_first(config.stream, Some(first));
+                let to_first = self.transform(config.stream, Some(first));
                 recorded.push(RecordedStream { config, intrinsics, to_first });
             }
             if recorded.is_empty() {

@@ -177,7 +177,7 @@ pub(in super::super) async fn load_preset(
     JsonBody(preset): JsonBody<Value>,
 ) -> ApiResult<Json<Success>> {
     let device = DeviceId::new(device);
-    if !preset.as_object().is_some_and(|settings| !settings.is_empty()) {
+    if preset.as_object().is_none_or(serde_json::Map::is_empty) {
         handle.device(&device).await?;
         return Err(Error::invalid(
             "This is no preset: a preset is a JSON object of settings, as the RealSense Viewer saves it.",
