@@ -16,6 +16,7 @@ use crate::{
         Backend,
         hub::FrameHub,
         manager::{self, CameraHandle},
+        recording::Recordings,
         sim::SimBackend,
     },
     config::Config,
@@ -88,7 +89,8 @@ impl App {
             stall: Duration::from_secs(config.camera.stall_timeout_s),
         };
         let camera_events = Arc::new(move |event| drop(sender.send(Event::Camera(event))));
-        let cameras = manager::start(backends, hub.clone(), camera_events, timing)?;
+        let recordings = Recordings::new(&config.recording, None);
+        let cameras = manager::start(backends, hub.clone(), camera_events, timing, recordings)?;
 
         let (handle, actor) = session::spawn(Parts { config, hub, cameras: cameras.clone(), media, events });
         wait_for_devices(&handle, &expected).await;

@@ -3,13 +3,16 @@
 
 mod load;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 pub use load::ENV_PREFIX;
 
-use crate::model::{Profile, StreamType};
+use crate::{
+    core::recording::Limits,
+    model::{Profile, StreamType},
+};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -29,6 +32,8 @@ pub struct Config {
     pub webrtc: Webrtc,
     /// Pipeline files.
     pub pipelines: Pipelines,
+    /// Recordings.
+    pub recording: Recording,
     /// Logging.
     pub log: Log,
 }
@@ -159,6 +164,20 @@ pub struct Pipelines {
     pub dir: PathBuf,
 }
 
+/// Recordings. A megabyte is 1,000,000 bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recording {
+    /// Folder that recordings are written to and served from; made when it is not there.
+    pub dir: PathBuf,
+    /// Largest size of a recording in megabytes; 0 for no limit.
+    pub max_mb: u64,
+    /// Longest recording in seconds; 0 for no limit.
+    pub max_seconds: u64,
+    /// Megabytes that stay free on the disk: a recording ends, or does not begin, when there is less; 0 for no limit.
+    pub min_free_mb: u64,
+}
+
 /// Logging.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -238,6 +257,12 @@ impl Default for Pipelines {
     }
 }
 
+impl Default for Recording {
+    fn default() -> Self {
+        Self { dir: PathBuf::from("recordings"), max_mb: 20_000, max_seconds: 0, min_free_mb: 1000 }
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
         Self { filter: "info".into(), format: "text".into() }
@@ -251,6 +276,19 @@ impl Streams {
             StreamType::Color => &self.color,
             StreamType::Depth => &self.depth,
             _ => &self.infrared,
+        }
+    }
+}
+
+impl Recording {
+    /// When a recording ends by itself; `seconds` is what the client asked for, within what is configured.
+    pub fn limits(&self, seconds: Option<Duration>) -> Limits {
+        const MB: u64 = 1_000_000;
+        let configured = Some(self.max_seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs);
+        Limits {
+            max_bytes: Some(self.max_mb).filter(|mb| *mb > 0).map(|mb| mb.saturating_mul(MB)),
+            max_time: configured.into_iter().chain(seconds).min(),
+            min_free_bytes: self.min_free_mb.saturating_mul(MB),
         }
     }
 }

@@ -1,5 +1,8 @@
 //! One device's thread: the only caller of the backend for that device. Opens it, carries out commands in order, watches
-//! for streams that stop delivering, and closes it when its queue is dropped.
+//! for streams that stop delivering, and closes it when its queue is dropped. `control` has what is not streams: playback,
+//! presets, calibration, recording.
+
+mod control;
 
 use std::{
     collections::BTreeSet,
@@ -20,15 +23,18 @@ use super::{
     Backend, Camera, Frame, FrameSink, StreamConfig,
     hub::FrameHub,
     manager::{CameraEvent, CameraEvents},
+    recording::{Recordings, Tap},
 };
 use crate::{
     core::{
         plan::{self, BySensor, Step},
+        recording::EndReason,
         streams::Applied,
     },
     error::{Error, Result},
-    model::{DeviceId, OptionInfo, SensorInfo, StreamKey, StreamType},
+    model::{DeviceId, DeviceInfo, OptionInfo, SensorInfo, StreamKey, StreamType},
 };
+pub(super) use control::Control;
 
 /// Between attempts to open a device that is there but busy.
 const REOPEN: Duration = Duration::from_secs(2);
@@ -57,11 +63,14 @@ pub(super) enum DeviceCommand {
         reply: Reply<()>,
     },
     HwReset(Reply<()>),
+    /// Playback, presets, calibration, recording.
+    Control(Control),
 }
 
 /// What a device thread is made of.
 pub(super) struct DeviceThread {
     pub(super) device: DeviceId,
+    pub(super) info: DeviceInfo,
     pub(super) backend: Arc<dyn Backend>,
     pub(super) hub: Arc<FrameHub>,
     pub(super) events: CameraEvents,
@@ -69,6 +78,9 @@ pub(super) struct DeviceThread {
     pub(super) alive: Arc<AtomicBool>,
     pub(super) wanted: Arc<Wanted>,
     pub(super) stall: Duration,
+    /// Where its frames pass on their way to the viewers.
+    pub(super) tap: Arc<Tap>,
+    pub(super) recordings: Arc<Recordings>,
 }
 
 struct Open<'a> {
@@ -142,6 +154,7 @@ impl DeviceThread {
                 Err(_) => {
                     let error =
                         Error::unavailable(format!("Device {} failed inside its driver and is reopened.", self.device));
+                    self.tap.end(EndReason::DeviceGone);
                     self.report(CameraEvent::Gone { device: self.device.clone() });
                     self.report(CameraEvent::OpenFailed { device: self.device.clone(), error: error.clone() });
                     if !self.refuse_for(inbox, REOPEN, &error) {
@@ -167,7 +180,8 @@ impl DeviceThread {
                 return Ended::Retry(error);
             }
         };
-        self.report(CameraEvent::Present { device: self.device.clone(), sensors });
+        let info = Box::new(self.info.clone());
+        self.report(CameraEvent::Present { device: self.device.clone(), info, sensors });
         let mut open = Open { thread: self, camera, clock, running: BySensor::new() };
         open.serve(inbox);
         open.apply(&[]);
@@ -187,7 +201,7 @@ impl DeviceThread {
 
     fn sink(&self, clock: &Arc<FrameClock>) -> FrameSink {
         let (hub, device, clock) = (self.hub.clone(), self.device.clone(), clock.clone());
-        let alive = self.alive.clone();
+        let (alive, tap) = (self.alive.clone(), self.tap.clone());
         Arc::new(move |frame: Frame| {
             if !alive.load(Ordering::Relaxed) {
                 return;
@@ -201,6 +215,8 @@ impl DeviceThread {
                 return;
             }
             clock.touch(frame.stream);
+            // First of all: a recording holds what the camera delivered, whatever is made of it for the viewers.
+            tap.offer(&frame);
             hub.publish(&device, frame);
         })
     }
@@ -231,6 +247,7 @@ impl DeviceThread {
             DeviceCommand::SetOption { reply, .. } | DeviceCommand::HwReset(reply) => {
                 drop(reply.send(Err(error.clone())))
             }
+            DeviceCommand::Control(control) => control.refuse(error.clone()),
         }
     }
 }
@@ -282,6 +299,7 @@ impl Open<'_> {
                 drop(reply.send(result));
             }
             DeviceCommand::HwReset(reply) => drop(reply.send(self.camera.hw_reset())),
+            DeviceCommand::Control(control) => self.control(control),
             // Taken up by the caller, once for all that wait.
             DeviceCommand::Apply => {}
         }
@@ -334,6 +352,13 @@ impl Open<'_> {
         Ok(())
     }
 
+    /// Counts every stream's silence from now on.
+    fn touch_all(&self) {
+        for config in self.running.values().flatten() {
+            self.clock.touch(config.stream);
+        }
+    }
+
     fn stop(&mut self, sensor: usize) -> BTreeSet<StreamConfig> {
         let Some(before) = self.running.remove(&sensor) else { return BTreeSet::new() };
         self.camera.stop(sensor);
@@ -352,6 +377,10 @@ impl Open<'_> {
         };
         let stalled: Vec<usize> =
             self.running.iter().filter(|(_, streams)| silent(streams)).map(|(sensor, _)| *sensor).collect();
+        // A recording that is paused is silent by intent. It is asked only then, because asking may cost.
+        if !stalled.is_empty() && self.camera.is_paused() {
+            return self.touch_all();
+        }
         for sensor in stalled {
             for config in self.stop(sensor) {
                 let key = StreamKey::new(self.thread.device.clone(), config.stream);

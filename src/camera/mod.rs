@@ -6,6 +6,7 @@ pub mod hub;
 pub mod manager;
 pub mod realsense;
 pub mod recorder;
+pub mod recording;
 pub mod sim;
 
 use std::{path::Path, sync::Arc, time::Duration};

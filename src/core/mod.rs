@@ -6,6 +6,7 @@ pub mod colormap;
 pub mod geometry;
 pub mod plan;
 pub mod profile;
+pub mod recording;
 pub mod sessions;
 pub mod streams;
 pub mod template;

@@ -54,6 +54,8 @@ sends it as `?token=` or in its `auth` as `{\"token\"}`.";
         (name = "options", description = "Exposure, laser power and so on"),
         (name = "streams", description = "Explicit start and stop, depth"),
         (name = "point cloud", description = "The point cloud in the metadata"),
+        (name = "recordings", description = "Recording a device, and the files"),
+        (name = "playback", description = "Control of a recording that is played back"),
         (name = "webrtc", description = "Sessions; the server offers"),
         (name = "simulator", description = "Faults of simulated cameras")
     )

@@ -239,7 +239,7 @@ pub struct WantedResolution {
 }
 
 impl StartBody {
-    /// Checks every enabled config against what the device's sensors offer.
+    /// Checks everything of the enabled configs but whether the sensors offer it.
     ///
     /// # Errors
     /// NotFound for a sensor that the device does not have, Invalid listing what is offered.
@@ -278,9 +278,8 @@ impl StartConfig {
             WantedProfile { width: 1, height: 1, framerate: self.framerate }.parse(&self.stream_type)?;
             Profile { width: 0, height: 0, framerate: u32::try_from(self.framerate).unwrap_or(0) }
         };
-        let config = StreamConfig { stream, format, profile };
-        crate::core::profile::check(sensors, sensor.index, &config)?;
-        Ok((sensor.index, config))
+        // Whether the sensor offers it is checked where it is also known how the camera is connected.
+        Ok((sensor.index, StreamConfig { stream, format, profile }))
     }
 
     /// The format meant. The old pages say "combined_motion" for a motion sample.

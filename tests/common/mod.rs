@@ -3,6 +3,8 @@
 #![allow(dead_code, missing_docs, reason = "every test file uses its own part of this")]
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+pub mod fakes;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, Request};
@@ -10,7 +12,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use realsense_webrtc::{
-    camera::{self, hub::FrameHub, manager::Timing, sim::SimBackend},
+    camera::{
+        self, Backend, hub::FrameHub, manager::Timing, recorder::RecorderFactory, recording::Recordings,
+        sim::SimBackend,
+    },
     config::Config,
     http::{Limits, serve_with},
     media::fake::FakeMedia,
@@ -57,15 +62,36 @@ impl TestServer {
     }
 
     pub async fn with_limits(config: Config, limits: Limits) -> Self {
+        let backend = Arc::new(SimBackend::new(config.camera.sim_cameras));
+        Self::with_parts(config, limits, backend, None).await
+    }
+
+    /// A server that records with this, over simulated cameras.
+    pub async fn with_recorder(config: Config, factory: Arc<dyn RecorderFactory>) -> Self {
+        let backend = Arc::new(SimBackend::new(config.camera.sim_cameras));
+        Self::with_parts(config, Limits::default(), backend, Some(factory)).await
+    }
+
+    /// A server over a backend of one's own.
+    pub async fn with_backend(config: Config, backend: Arc<dyn Backend>) -> Self {
+        Self::with_parts(config, Limits::default(), backend, None).await
+    }
+
+    pub async fn with_parts(
+        config: Config,
+        limits: Limits,
+        backend: Arc<dyn Backend>,
+        factory: Option<Arc<dyn RecorderFactory>>,
+    ) -> Self {
         let config = Arc::new(config);
         let hub = Arc::new(FrameHub::default());
         let (events, inbox) = mpsc::unbounded_channel();
         let (camera_events, media_events) = (events.clone(), events);
-        let backend = Arc::new(SimBackend::new(config.camera.sim_cameras));
         let timing =
             Timing { reply: Duration::from_secs(5), stall: Duration::from_secs(config.camera.stall_timeout_s) };
         let report = Arc::new(move |event| drop(camera_events.send(Event::Camera(event))));
-        let cameras = camera::manager::start(vec![backend], hub.clone(), report, timing).unwrap();
+        let recordings = Recordings::new(&config.recording, factory);
+        let cameras = camera::manager::start(vec![backend], hub.clone(), report, timing, recordings).unwrap();
         let media = FakeMedia::new(Arc::new(move |event| drop(media_events.send(Event::Media(event)))));
         let parts = Parts { config, hub, cameras: cameras.clone(), media: media.clone(), events: inbox };
         let (handle, _actor) = session::spawn(parts);

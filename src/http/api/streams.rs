@@ -98,7 +98,7 @@ pub(in super::super) async fn depth_at_pixel(
     Query(query): Query<PixelQuery>,
 ) -> ApiResult<Json<DepthAtPixel>> {
     let device = DeviceId::new(device);
-    handle.device(&device).await?;
+    let info = handle.device(&device).await?;
     let x = coordinate("x", query.x.as_deref())?;
     let y = coordinate("y", query.y.as_deref())?;
     let frame = handle
@@ -110,11 +110,16 @@ pub(in super::super) async fn depth_at_pixel(
                  or watch it, then ask again."
             ))
         })?;
-    if frame.captured_at.elapsed() > FRESH {
+    if frame.captured_at.elapsed() > FRESH && !(info.playback && is_paused(&handle, &device).await) {
         return Err(Error::unavailable(format!("Depth of device {device} has stalled; it is being restarted.")).into());
     }
     let depth = depth_at(&frame, x, y)?;
     Ok(Json(DepthAtPixel { depth, x, y, units: "meters" }))
+}
+
+/// Whether a recording is held: its frame is as old as the pause, and still what viewers see.
+async fn is_paused(handle: &Handle, device: &DeviceId) -> bool {
+    handle.playback(device, None).await.is_ok_and(|status| status.is_paused)
 }
 
 fn coordinate(name: &str, value: Option<&str>) -> Result<u32, Error> {
