@@ -19,6 +19,7 @@ use super::{
     Backend, BackendEvent, Fault, StreamConfig,
     device::{self, DeviceCommand, DeviceThread, Wanted},
     hub::FrameHub,
+    processing::SharedSettings,
 };
 use crate::{
     core::streams::Applied,
@@ -115,6 +116,8 @@ struct Entry {
     /// Cleared when the device goes: what its thread still reports then counts no more.
     alive: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    /// Outlives an unplug.
+    depth_settings: SharedSettings,
 }
 
 enum Plug {
@@ -188,6 +191,7 @@ impl Shared {
         let (commands, inbox) = mpsc::sync_channel(QUEUE);
         let streaming = Arc::new(AtomicBool::new(false));
         let (alive, wanted) = (Arc::new(AtomicBool::new(true)), Arc::<Wanted>::default());
+        let depth_settings = devices.get(device).map(|entry| entry.depth_settings.clone()).unwrap_or_default();
         // Before its thread reports anything: the device is known from here on.
         (self.events)(CameraEvent::Opening { device: device.clone() });
         let thread = DeviceThread {
@@ -199,6 +203,7 @@ impl Shared {
             alive: alive.clone(),
             wanted: wanted.clone(),
             stall: self.timing.stall,
+            depth_settings: depth_settings.clone(),
         };
         let spawned = std::thread::Builder::new().name(format!("cam-{device}")).spawn(move || thread.run(&inbox));
         match spawned {
@@ -208,7 +213,8 @@ impl Shared {
                 threads.retain(|thread| !thread.is_finished());
                 threads.push(handle);
                 let commands = Some(commands);
-                let entry = Entry { backend: backend.clone(), info, streaming, commands, wanted, alive, threads };
+                let backend = backend.clone();
+                let entry = Entry { backend, info, streaming, commands, wanted, alive, threads, depth_settings };
                 devices.insert(device.clone(), entry);
             }
             Err(error) => warn!(%device, %error, "cannot start the device's thread"),
