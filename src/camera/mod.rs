@@ -4,6 +4,7 @@
 mod device;
 pub mod hub;
 pub mod manager;
+mod processing;
 pub mod realsense;
 pub mod recorder;
 pub mod recording;

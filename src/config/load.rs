@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::Path};
 
 use toml::{Table, Value};
 
-use super::Config;
+use super::{Config, SIM_CAMERAS, SimCameras};
 
 /// Environment variables with this prefix override keys: `REALSENSE_WEBRTC__SESSIONS__LIMIT=20` sets `sessions.limit`.
 pub const ENV_PREFIX: &str = "REALSENSE_WEBRTC__";
@@ -80,7 +80,8 @@ impl Config {
             check(good, &format!("{name} must be from {least} to {LONGEST_S} (a year)"))?;
         }
         check((2..=60).contains(&self.sessions.peer_silence_s), "sessions.peer_silence_s must be from 2 to 60")?;
-        check(self.camera.sim_cameras <= 16, "camera.sim_cameras must be from 0 to 16")?;
+        let simulated = matches!(self.camera.sim_cameras, SimCameras::Auto | SimCameras::Count(0..=16));
+        check(simulated, SIM_CAMERAS)?;
         check((0.0..=3600.0).contains(&self.camera.linger_s), "camera.linger_s must be from 0 to 3600")?;
         for (name, stream) in
             [("color", &self.streams.color), ("depth", &self.streams.depth), ("infrared", &self.streams.infrared)]

@@ -229,9 +229,8 @@ mod tests {
         let file = tempfile::Builder::new().suffix(".so").tempfile().expect("a file");
         let text = Sdk::load(Some(file.path())).unwrap_err().to_string();
         assert!(text.contains("cannot load"), "{text}");
-        let libm = Library::open(Some("libm.so.6"), RTLD_LAZY | RTLD_LOCAL);
-        // SAFETY: libm has no initialiser that matters.
-        let text = Sdk::check("libm.so.6", unsafe { libm }.expect("every system has it")).unwrap_err().to_string();
+        let libm = open(Path::new("libm.so.6")).expect("every system has it");
+        let text = Sdk::check("libm.so.6", libm).unwrap_err().to_string();
         assert!(text.contains("not librealsense2"), "{text}");
     }
 }

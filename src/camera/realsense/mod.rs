@@ -409,6 +409,9 @@ fn describe(device: &Device, id: DeviceId) -> DeviceInfo {
         product_id: info(CameraInfo::ProductId),
         sensors: sensors.iter().filter_map(crate::librealsense::Sensor::name).collect(),
         is_streaming: false,
+        playback: device.is_playback(),
+        presets: device.has_advanced_mode(),
+        can_record: false,
     }
 }
 
