@@ -1,6 +1,6 @@
 //! A stream profile: one stream a sensor can deliver, and its calibration.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use realsense_sys as sys;
 
@@ -95,6 +95,9 @@ impl StreamProfile {
     /// What the SDK says.
     pub fn register_extrinsics(&self, other: &Self, to: &Extrinsics) -> Result<()> {
         let api = self.api;
+        // The SDK adds to one list of the whole process without a lock: two threads at once broke the heap (2.56.5).
+        static REGISTERING: Mutex<()> = Mutex::new(());
+        let _one = REGISTERING.lock().unwrap_or_else(PoisonError::into_inner);
         let raw = sys::rs2_extrinsics { rotation: to.rotation, translation: to.translation };
         // SAFETY: both profiles are alive.
         api.call(|error| unsafe { (api.rs2_register_extrinsics)(self.raw, other.raw, raw, error) })

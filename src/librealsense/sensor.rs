@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use realsense_sys as sys;
 
 use super::{
-    CameraInfo, Owned, Result, SdkFrame, StreamProfile,
+    CameraInfo, OptionId, Owned, Result, SdkFrame, StreamProfile,
     callbacks::{self, Registration},
     ffi::{Api, text},
 };
@@ -69,6 +69,10 @@ impl Sensor {
 
     /// Metres per unit of Z16, for a sensor with depth.
     pub fn depth_units(&self) -> Option<f32> {
+        // Asked first, because the SDK logs every refusal as an error.
+        if !self.has_option(OptionId::DEPTH_UNITS) {
+            return None;
+        }
         let api = self.api();
         // SAFETY: the sensor is alive; the SDK refuses for one without depth.
         api.call(|error| unsafe { (api.rs2_get_depth_scale)(self.raw(), error) }).ok().filter(|units| *units > 0.0)
