@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the Dockerfile's images and runs them, on a machine without Docker and without access to Docker Hub: in a Debian
-# chroot with Debian's own Docker engine, on base images that debootstrap makes. Then runs the test suite in each Debian.
+# of its own with Debian's Docker engine, on base images that debootstrap makes. Then runs the test suite in each Debian.
 # Prints what each step took. docs/guide/docker.md says what that proves and what not.
 #
 #   sudo scripts/prove_image.sh trixie | bookworm | both
@@ -172,8 +172,13 @@ enter() {
   mount --bind "$2" "$root/work"
   mount --bind -o ro "$3" "$root/repository"
   cp /etc/resolv.conf "$root/etc/"
+  # Not chroot: who enters a container (docker exec, health checks) comes to the root of its mount namespace first.
+  mkdir -p "$root/outside"
+  cd "$root"
+  pivot_root . outside
   exec env -i HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-    chroot "$root" /repository/scripts/prove_image.sh --workshop "$1" /work /repository "$4" "$5" "$6"
+    chroot . sh -c 'umount -l /outside && exec "$@"' sh \
+    /repository/scripts/prove_image.sh --workshop "$1" /work /repository "$4" "$5" "$6"
 }
 
 start_engine() {
@@ -242,6 +247,14 @@ phase_build() {
 
 # --- The images at work ---------------------------------------------------------------------------------------------------
 
+# The image by compose.yaml, until it is healthy; if it is not, its log says why.
+up() {
+  compose up -d --no-build --wait "$1" || {
+    compose logs "$1"
+    docker inspect -f '{{json .State.Health}}' "$(compose ps -qa "$1")"
+    return 1
+  }
+}
 compose() { docker compose --project-directory "$repository" --project-name prove --profile bridged "$@"; }
 
 # What is expected of SERVICE's container besides an answer: no root, no rights, nothing to write but the recordings.
@@ -252,7 +265,7 @@ hardened() {
     [ "$(id -u)" = 10001 ]; id -G | grep -qw 44; id -G | grep -qw 46
     grep -q "^CapBnd:.0000000000000000$" /proc/1/status; grep -q "^NoNewPrivs:.1$" /proc/1/status
     touch recordings/x; rm recordings/x; touch /tmp/x
-    ! touch /usr/local/bin/x /etc/realsense-webrtc/x 2>/dev/null'
+    if touch /usr/local/bin/x || touch /etc/realsense-webrtc/x; then exit 1; fi'
 }
 
 # A camera that is plugged in while the container runs: its new nodes are there and may be opened, which without such a
@@ -287,19 +300,19 @@ start_viewer() {
     ip address add 192.0.2.2/24 dev eth0; ip link set eth0 up; ip route add default via 192.0.2.1
     iptables -A INPUT -p udp -m conntrack --ctstate NEW -j DROP'
 }
-watch() { docker exec viewer realsense-webrtc probe --url "http://$1:8000" --streams color,depth --secs 5; }
+view() { docker exec viewer realsense-webrtc probe --url "http://$1:8000" --streams color,depth --secs 5; }
 is_false() { ! "$@"; }
 
 serve() { # serve NAME: the image by compose.yaml, in both ways
   local name=$1 container
   docker tag "realsense-webrtc:$name" realsense-webrtc
-  step "$name: compose up until healthy, host network" compose up -d --no-build --wait realsense-webrtc
+  step "$name: compose up until healthy, host network" up realsense-webrtc
   container=$(compose ps -q realsense-webrtc)
   step "$name: no root, no capabilities, read-only" hardened "$container"
   step "$name: device nodes that come later may be opened" replugged "$container"
   step "$name: /api/health from outside" answers 127.0.0.1
   start_viewer "$name" >/dev/null
-  step "$name: a viewer on another machine, host network" watch 192.0.2.1
+  step "$name: a viewer on another machine, host network" view 192.0.2.1
   note "$name: memory with the viewer gone" "$(docker stats --no-stream --format '{{.MemUsage}}' "$container" | cut -d/ -f1)"
   step "$name: compose stop" compose stop realsense-webrtc
   note "$name: exit status after the stop" "$(docker inspect -f '{{.State.ExitCode}}' "$container")"
@@ -307,10 +320,10 @@ serve() { # serve NAME: the image by compose.yaml, in both ways
   compose down >/dev/null 2>&1
 
   export HOST_ADDRESS=192.0.2.1
-  step "$name: compose up until healthy, bridged" compose up -d --no-build --wait bridged
-  step "$name: a viewer on another machine, bridged" watch 192.0.2.1
-  HOST_ADDRESS=127.0.0.1 step "$name: compose up again, another HOST_ADDRESS" compose up -d --no-build --wait bridged
-  step "$name: that viewer then gets nothing, as it should" is_false watch 192.0.2.1
+  step "$name: compose up until healthy, bridged" up bridged
+  step "$name: a viewer on another machine, bridged" view 192.0.2.1
+  HOST_ADDRESS=127.0.0.1 step "$name: compose up again, another HOST_ADDRESS" up bridged
+  step "$name: that viewer then gets nothing, as it should" is_false view 192.0.2.1
   compose down --volumes >/dev/null 2>&1
   docker rm -f viewer >/dev/null
 }
