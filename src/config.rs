@@ -3,13 +3,16 @@
 
 mod load;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 pub use load::ENV_PREFIX;
 
-use crate::model::{Profile, StreamType};
+use crate::{
+    core::recording::Limits,
+    model::{Profile, StreamType},
+};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -21,6 +24,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// Cameras and the simulator.
     pub camera: Camera,
+    /// The SDK: real cameras and recordings played back.
+    pub realsense: Realsense,
     /// Size, rate and bitrate of each stream.
     pub streams: Streams,
     /// How depth is turned into a picture.
@@ -29,6 +34,8 @@ pub struct Config {
     pub webrtc: Webrtc,
     /// Pipeline files.
     pub pipelines: Pipelines,
+    /// Recordings.
+    pub recording: Recording,
     /// Logging.
     pub log: Log,
 }
@@ -69,8 +76,8 @@ pub struct Sessions {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Camera {
-    /// Number of simulated cameras.
-    pub sim_cameras: usize,
+    /// Simulated cameras: a number, or "auto".
+    pub sim_cameras: SimCameras,
     /// Whether gyro and accelerometer run beside video, for the metadata.
     pub motion: bool,
     /// Seconds a stream keeps running after its last viewer left.
@@ -79,6 +86,64 @@ pub struct Camera {
     pub start_timeout_s: u64,
     /// Seconds without a frame after which a running stream is restarted.
     pub stall_timeout_s: u64,
+}
+
+/// How many cameras are simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SimCameras {
+    /// One when the server starts with no camera and was given no recording to play, else none.
+    Auto,
+    /// That many.
+    Count(usize),
+}
+
+impl Serialize for SimCameras {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::Count(count) => serializer.serialize_u64(*count as u64),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for SimCameras {
+    /// Takes a number also as text, as the environment gives it.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(u16),
+            Text(String),
+        }
+        match Written::deserialize(deserializer).map_err(|_| serde::de::Error::custom(SIM_CAMERAS))? {
+            Written::Number(count) => Ok(Self::Count(count.into())),
+            Written::Text(text) if text.trim() == "auto" => Ok(Self::Auto),
+            Written::Text(text) => {
+                text.trim().parse().map(Self::Count).map_err(|_| serde::de::Error::custom(SIM_CAMERAS))
+            }
+        }
+    }
+}
+
+/// What may stand for the simulated cameras.
+const SIM_CAMERAS: &str = "camera.sim_cameras must be \"auto\" or a number from 0 to 16";
+
+/// The SDK: real cameras and recordings played back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Realsense {
+    /// Whether to look for real cameras.
+    pub enabled: bool,
+    /// The file librealsense2.so, or the folder it lies in; empty: where the system's loader finds it.
+    pub library: String,
+    /// Recordings to play, each as a device.
+    pub recordings: Vec<PathBuf>,
+    /// Whether recordings begin again at their end.
+    pub repeat: bool,
+    /// Preset files (JSON, as the RealSense Viewer saves them) by the camera's serial number.
+    pub presets: BTreeMap<String, PathBuf>,
+    /// Whether to add the SDK's software device, fed by the simulator.
+    pub software_device: bool,
 }
 
 /// Size, rate and bitrate of each stream.
@@ -159,6 +224,20 @@ pub struct Pipelines {
     pub dir: PathBuf,
 }
 
+/// Recordings. A megabyte is 1,000,000 bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recording {
+    /// Folder that recordings are written to and served from; made when it is not there.
+    pub dir: PathBuf,
+    /// Largest size of a recording in megabytes; 0 for no limit.
+    pub max_mb: u64,
+    /// Longest recording in seconds; 0 for no limit.
+    pub max_seconds: u64,
+    /// Megabytes that stay free on the disk: a recording ends, or does not begin, when there is less; 0 for no limit.
+    pub min_free_mb: u64,
+}
+
 /// Logging.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -195,7 +274,20 @@ impl Default for Sessions {
 
 impl Default for Camera {
     fn default() -> Self {
-        Self { sim_cameras: 1, motion: true, linger_s: 3.0, start_timeout_s: 15, stall_timeout_s: 5 }
+        Self { sim_cameras: SimCameras::Auto, motion: true, linger_s: 3.0, start_timeout_s: 15, stall_timeout_s: 5 }
+    }
+}
+
+impl Default for Realsense {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            library: String::new(),
+            recordings: Vec::new(),
+            repeat: true,
+            presets: BTreeMap::new(),
+            software_device: false,
+        }
     }
 }
 
@@ -238,6 +330,12 @@ impl Default for Pipelines {
     }
 }
 
+impl Default for Recording {
+    fn default() -> Self {
+        Self { dir: PathBuf::from("recordings"), max_mb: 20_000, max_seconds: 0, min_free_mb: 1000 }
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
         Self { filter: "info".into(), format: "text".into() }
@@ -251,6 +349,19 @@ impl Streams {
             StreamType::Color => &self.color,
             StreamType::Depth => &self.depth,
             _ => &self.infrared,
+        }
+    }
+}
+
+impl Recording {
+    /// When a recording ends by itself; `seconds` is what the client asked for, within what is configured.
+    pub fn limits(&self, seconds: Option<Duration>) -> Limits {
+        const MB: u64 = 1_000_000;
+        let configured = Some(self.max_seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs);
+        Limits {
+            max_bytes: Some(self.max_mb).filter(|mb| *mb > 0).map(|mb| mb.saturating_mul(MB)),
+            max_time: configured.into_iter().chain(seconds).min(),
+            min_free_bytes: self.min_free_mb.saturating_mul(MB),
         }
     }
 }

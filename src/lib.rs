@@ -9,6 +9,7 @@ pub mod core;
 pub mod error;
 pub mod healthcheck;
 pub mod http;
+pub mod librealsense;
 pub mod media;
 pub mod model;
 pub mod probe;

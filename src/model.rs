@@ -334,6 +334,12 @@ pub struct DeviceInfo {
     pub sensors: Vec<String>,
     /// Whether any stream runs.
     pub is_streaming: bool,
+    /// Whether it is a recording that is played back, which can be paused, sought and so on.
+    pub playback: bool,
+    /// Whether it takes and gives presets (the camera's advanced mode).
+    pub presets: bool,
+    /// Whether its streams can be recorded. The manager fills it in; a backend leaves it false.
+    pub can_record: bool,
 }
 
 /// One profile a sensor offers.
@@ -447,6 +453,32 @@ pub struct Extrinsics {
     pub rotation: [f32; 9],
     /// Translation in metres.
     pub translation: [f32; 3],
+}
+
+/// The geometry of a device's running video streams.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Calibration {
+    /// Device.
+    pub device_id: DeviceId,
+    /// Metres per unit of Z16.
+    #[schema(example = 0.001)]
+    pub depth_units: f64,
+    /// Every video stream that runs, in a fixed order: colour first.
+    pub streams: Vec<StreamCalibration>,
+}
+
+/// One running stream's geometry.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct StreamCalibration {
+    /// Stream.
+    #[schema(value_type = String, example = "depth")]
+    pub stream_type: StreamType,
+    /// Size and rate it runs at.
+    pub profile: Profile,
+    /// Intrinsics at this size; `None` where the device does not tell.
+    pub intrinsics: Option<Intrinsics>,
+    /// From this stream's coordinates to those of the first in the list; `None` for that one itself.
+    pub to_first: Option<Extrinsics>,
 }
 
 /// The clock that a frame's timestamp is of (`rs2_timestamp_domain`).

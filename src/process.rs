@@ -1,4 +1,4 @@
-//! What the process asks of the operating system: allocator settings, file descriptor limit. The only place for libc.
+//! What the process asks of the operating system: allocator settings, file descriptor limit, free disk space. The only place for libc.
 
 #![allow(unsafe_code, reason = "libc calls without a safe wrapper; each states why it is sound")]
 
@@ -37,5 +37,37 @@ pub fn trim_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     unsafe {
         libc::malloc_trim(0);
+    }
+}
+
+/// Bytes that an unprivileged process may still write to the disk that holds `path`, which must exist.
+///
+/// # Errors
+/// What the system says about the path.
+pub fn free_bytes(path: &std::path::Path) -> std::io::Result<u64> {
+    use std::os::unix::ffi::OsStrExt;
+
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+    let mut stat = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: `path` ends with a NUL and `stat` is a place for the call to fill; both outlive it.
+    let result = unsafe { libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) };
+    if result != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: the call succeeded, so it has filled `stat`.
+    let stat = unsafe { stat.assume_init() };
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn free_space_is_that_of_the_path() {
+        let free = super::free_bytes(Path::new("/")).expect("the root is mounted");
+        assert!(free < 1 << 60, "{free}");
+        assert_eq!(super::free_bytes(Path::new("/proc")).expect("procfs is mounted"), 0);
+        assert!(super::free_bytes(Path::new("/nowhere/at/all")).is_err());
     }
 }

@@ -1,5 +1,8 @@
 //! One device's thread: the only caller of the backend for that device. Opens it, carries out commands in order, watches
-//! for streams that stop delivering, and closes it when its queue is dropped.
+//! for streams that stop delivering, and closes it when its queue is dropped. `control` has what is not streams: playback,
+//! presets, calibration, recording.
+
+mod control;
 
 use std::{
     collections::BTreeSet,
@@ -20,15 +23,19 @@ use super::{
     Backend, Camera, Frame, FrameSink, StreamConfig,
     hub::FrameHub,
     manager::{CameraEvent, CameraEvents},
+    processing::{Processing, SharedSettings},
+    recording::{Recordings, Tap},
 };
 use crate::{
     core::{
         plan::{self, BySensor, Step},
+        recording::EndReason,
         streams::Applied,
     },
     error::{Error, Result},
-    model::{DeviceId, OptionInfo, SensorInfo, StreamKey, StreamType},
+    model::{DeviceId, DeviceInfo, OptionInfo, SensorInfo, StreamKey, StreamType},
 };
+pub(super) use control::Control;
 
 /// Between attempts to open a device that is there but busy.
 const REOPEN: Duration = Duration::from_secs(2);
@@ -57,11 +64,14 @@ pub(super) enum DeviceCommand {
         reply: Reply<()>,
     },
     HwReset(Reply<()>),
+    /// Playback, presets, calibration, recording.
+    Control(Control),
 }
 
 /// What a device thread is made of.
 pub(super) struct DeviceThread {
     pub(super) device: DeviceId,
+    pub(super) info: DeviceInfo,
     pub(super) backend: Arc<dyn Backend>,
     pub(super) hub: Arc<FrameHub>,
     pub(super) events: CameraEvents,
@@ -69,11 +79,17 @@ pub(super) struct DeviceThread {
     pub(super) alive: Arc<AtomicBool>,
     pub(super) wanted: Arc<Wanted>,
     pub(super) stall: Duration,
+    /// Where its frames pass on their way to the viewers.
+    pub(super) tap: Arc<Tap>,
+    pub(super) recordings: Arc<Recordings>,
+    pub(super) depth_settings: SharedSettings,
 }
 
 struct Open<'a> {
     thread: &'a DeviceThread,
     camera: Box<dyn Camera>,
+    // After the camera, so that its last frames still find it.
+    processing: Processing,
     clock: Arc<FrameClock>,
     running: BySensor,
 }
@@ -142,6 +158,7 @@ impl DeviceThread {
                 Err(_) => {
                     let error =
                         Error::unavailable(format!("Device {} failed inside its driver and is reopened.", self.device));
+                    self.tap.end(EndReason::DeviceGone);
                     self.report(CameraEvent::Gone { device: self.device.clone() });
                     self.report(CameraEvent::OpenFailed { device: self.device.clone(), error: error.clone() });
                     if !self.refuse_for(inbox, REOPEN, &error) {
@@ -155,8 +172,11 @@ impl DeviceThread {
 
     fn live(&self, inbox: &Receiver<DeviceCommand>) -> Ended {
         let clock = Arc::new(FrameClock::new());
-        let opened = self.backend.open(&self.device, self.sink(&clock)).and_then(|mut camera| {
-            let sensors = camera.sensors()?;
+        let mut processing = Processing::new(self.device.clone(), self.depth_settings.clone(), self.publisher());
+        let opened = self.backend.open(&self.device, self.sink(&clock, processing.input())).and_then(|mut camera| {
+            let mut sensors = camera.sensors()?;
+            processing.describe(&mut sensors);
+            processing.follow(&mut *camera, &BySensor::new());
             Ok((camera, sensors))
         });
         let (camera, sensors) = match opened {
@@ -167,8 +187,9 @@ impl DeviceThread {
                 return Ended::Retry(error);
             }
         };
-        self.report(CameraEvent::Present { device: self.device.clone(), sensors });
-        let mut open = Open { thread: self, camera, clock, running: BySensor::new() };
+        let info = Box::new(self.info.clone());
+        self.report(CameraEvent::Present { device: self.device.clone(), info, sensors });
+        let mut open = Open { thread: self, camera, processing, clock, running: BySensor::new() };
         open.serve(inbox);
         open.apply(&[]);
         Ended::Closed
@@ -185,9 +206,20 @@ impl DeviceThread {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn sink(&self, clock: &Arc<FrameClock>) -> FrameSink {
-        let (hub, device, clock) = (self.hub.clone(), self.device.clone(), clock.clone());
-        let alive = self.alive.clone();
+    /// Where frames go in the end.
+    fn publisher(&self) -> FrameSink {
+        let (hub, device, alive) = (self.hub.clone(), self.device.clone(), self.alive.clone());
+        Arc::new(move |frame: Frame| {
+            if alive.load(Ordering::Relaxed) {
+                hub.publish(&device, frame);
+            }
+        })
+    }
+
+    /// Where the camera delivers its frames; those that are whole go on to `next`.
+    fn sink(&self, clock: &Arc<FrameClock>, next: FrameSink) -> FrameSink {
+        let (device, clock) = (self.device.clone(), clock.clone());
+        let (alive, tap) = (self.alive.clone(), self.tap.clone());
         Arc::new(move |frame: Frame| {
             if !alive.load(Ordering::Relaxed) {
                 return;
@@ -201,7 +233,9 @@ impl DeviceThread {
                 return;
             }
             clock.touch(frame.stream);
-            hub.publish(&device, frame);
+            // First of all: a recording holds what the camera delivered, whatever is made of it for the viewers.
+            tap.offer(&frame);
+            next(frame);
         })
     }
 
@@ -231,6 +265,7 @@ impl DeviceThread {
             DeviceCommand::SetOption { reply, .. } | DeviceCommand::HwReset(reply) => {
                 drop(reply.send(Err(error.clone())))
             }
+            DeviceCommand::Control(control) => control.refuse(error.clone()),
         }
     }
 }
@@ -264,6 +299,7 @@ impl Open<'_> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            self.camera.tick();
             self.watch();
         }
     }
@@ -271,16 +307,27 @@ impl Open<'_> {
     fn carry_out(&mut self, command: DeviceCommand) {
         // A requester that went away needs no answer.
         match command {
-            DeviceCommand::Sensors(reply) => drop(reply.send(self.camera.sensors())),
-            DeviceCommand::Option { sensor, option, reply } => drop(reply.send(self.camera.option(sensor, &option))),
+            DeviceCommand::Sensors(reply) => {
+                let described = self.camera.sensors().map(|mut sensors| {
+                    self.processing.describe(&mut sensors);
+                    sensors
+                });
+                drop(reply.send(described));
+            }
+            DeviceCommand::Option { sensor, option, reply } => {
+                let ours = self.processing.option(sensor, &option);
+                drop(reply.send(ours.map_or_else(|| self.camera.option(sensor, &option), Ok)));
+            }
             DeviceCommand::SetOption { sensor, option, value, reply } => {
-                let result = self.camera.set_option(sensor, &option, value);
+                let ours = self.processing.set_option(sensor, &option, value, &mut *self.camera, &self.running);
+                let result = ours.unwrap_or_else(|| self.camera.set_option(sensor, &option, value));
                 if result.is_ok() {
                     info!(device = %self.thread.device, sensor, option, value, "option set");
                 }
                 drop(reply.send(result));
             }
             DeviceCommand::HwReset(reply) => drop(reply.send(self.camera.hw_reset())),
+            DeviceCommand::Control(control) => self.control(control),
             // Taken up by the caller, once for all that wait.
             DeviceCommand::Apply => {}
         }
@@ -296,6 +343,7 @@ impl Open<'_> {
             }
         }
         self.thread.streaming.store(!self.running.is_empty(), Ordering::Relaxed);
+        self.processing.follow(&mut *self.camera, &self.running);
         Applied { running: self.running.values().flatten().copied().collect(), failed }
     }
 
@@ -333,9 +381,17 @@ impl Open<'_> {
         Ok(())
     }
 
+    /// Counts every stream's silence from now on.
+    fn touch_all(&self) {
+        for config in self.running.values().flatten() {
+            self.clock.touch(config.stream);
+        }
+    }
+
     fn stop(&mut self, sensor: usize) -> BTreeSet<StreamConfig> {
         let Some(before) = self.running.remove(&sensor) else { return BTreeSet::new() };
         self.camera.stop(sensor);
+        self.processing.flush(sensor);
         let alive = self.thread.alive.load(Ordering::Relaxed);
         for config in before.iter().filter(|_| alive) {
             self.thread.hub.clear(&StreamKey::new(self.thread.device.clone(), config.stream));
@@ -351,6 +407,10 @@ impl Open<'_> {
         };
         let stalled: Vec<usize> =
             self.running.iter().filter(|(_, streams)| silent(streams)).map(|(sensor, _)| *sensor).collect();
+        // A recording that is paused is silent by intent. It is asked only then, because asking may cost.
+        if !stalled.is_empty() && self.camera.is_paused() {
+            return self.touch_all();
+        }
         for sensor in stalled {
             for config in self.stop(sensor) {
                 let key = StreamKey::new(self.thread.device.clone(), config.stream);

@@ -1,5 +1,8 @@
 //! Owns the backends and, by `device`, one named OS thread per present device. Hands commands to those threads and their
-//! answers back; never calls the SDK itself except to list devices.
+//! answers back; never calls the SDK itself except to list devices. `control` has what is not streams: playback, presets,
+//! calibration, recordings.
+
+mod control;
 
 use std::{
     collections::BTreeMap,
@@ -19,9 +22,11 @@ use super::{
     Backend, BackendEvent, Fault, StreamConfig,
     device::{self, DeviceCommand, DeviceThread, Wanted},
     hub::FrameHub,
+    processing::SharedSettings,
+    recording::{Recordings, Tap},
 };
 use crate::{
-    core::streams::Applied,
+    core::{recording::EndReason, streams::Applied},
     error::{Error, Result},
     model::{DeviceId, DeviceInfo, Health, OptionInfo, SensorInfo, StreamKey, StreamType},
 };
@@ -43,6 +48,8 @@ pub enum CameraEvent {
     Present {
         /// Device.
         device: DeviceId,
+        /// What it is.
+        info: Box<DeviceInfo>,
         /// Its sensors.
         sensors: Vec<SensorInfo>,
     },
@@ -74,6 +81,13 @@ pub enum CameraEvent {
         /// Why.
         error: Error,
     },
+    /// A recording needs its streams no more: it ended, or never began.
+    RecordingEnded {
+        /// Device.
+        device: DeviceId,
+        /// Which of the device's recordings.
+        generation: u64,
+    },
 }
 
 /// Where camera events go; never blocks.
@@ -92,6 +106,8 @@ pub struct Timing {
 #[derive(Clone)]
 pub struct CameraHandle {
     shared: Arc<Shared>,
+    /// Why a backend that was asked for is not there.
+    trouble: Option<Arc<str>>,
 }
 
 struct Shared {
@@ -103,6 +119,7 @@ struct Shared {
     devices: Mutex<BTreeMap<DeviceId, Entry>>,
     watcher: Mutex<Option<JoinHandle<()>>>,
     refreshing: tokio::sync::Mutex<()>,
+    recordings: Arc<Recordings>,
 }
 
 struct Entry {
@@ -114,7 +131,11 @@ struct Entry {
     wanted: Arc<Wanted>,
     /// Cleared when the device goes: what its thread still reports then counts no more.
     alive: Arc<AtomicBool>,
+    /// Stays while the device is unplugged: its last recording can be asked about.
+    tap: Arc<Tap>,
     threads: Vec<JoinHandle<()>>,
+    /// Outlives an unplug.
+    depth_settings: SharedSettings,
 }
 
 enum Plug {
@@ -131,6 +152,7 @@ pub fn start(
     hub: Arc<FrameHub>,
     events: CameraEvents,
     timing: Timing,
+    recordings: Arc<Recordings>,
 ) -> Result<CameraHandle> {
     let (plugs, inbox) = mpsc::sync_channel(256);
     let shared = Arc::new(Shared {
@@ -142,6 +164,7 @@ pub fn start(
         devices: Mutex::default(),
         watcher: Mutex::default(),
         refreshing: tokio::sync::Mutex::default(),
+        recordings,
     });
     for (index, backend) in shared.backends.iter().enumerate() {
         let plugs = shared.plugs.clone();
@@ -166,7 +189,7 @@ pub fn start(
         })
         .map_err(|error| Error::internal(format!("cannot start the camera watcher thread: {error}")))?;
     *lock(&shared.watcher) = Some(watcher);
-    Ok(CameraHandle { shared })
+    Ok(CameraHandle { shared, trouble: None })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -187,11 +210,14 @@ impl Shared {
         }
         let (commands, inbox) = mpsc::sync_channel(QUEUE);
         let streaming = Arc::new(AtomicBool::new(false));
+        let tap = devices.get(device).map(|entry| entry.tap.clone()).unwrap_or_default();
         let (alive, wanted) = (Arc::new(AtomicBool::new(true)), Arc::<Wanted>::default());
+        let depth_settings = devices.get(device).map(|entry| entry.depth_settings.clone()).unwrap_or_default();
         // Before its thread reports anything: the device is known from here on.
         (self.events)(CameraEvent::Opening { device: device.clone() });
         let thread = DeviceThread {
             device: device.clone(),
+            info: info.clone(),
             backend: backend.clone(),
             hub: self.hub.clone(),
             events: self.events.clone(),
@@ -199,6 +225,9 @@ impl Shared {
             alive: alive.clone(),
             wanted: wanted.clone(),
             stall: self.timing.stall,
+            tap: tap.clone(),
+            recordings: self.recordings.clone(),
+            depth_settings: depth_settings.clone(),
         };
         let spawned = std::thread::Builder::new().name(format!("cam-{device}")).spawn(move || thread.run(&inbox));
         match spawned {
@@ -208,7 +237,8 @@ impl Shared {
                 threads.retain(|thread| !thread.is_finished());
                 threads.push(handle);
                 let commands = Some(commands);
-                let entry = Entry { backend: backend.clone(), info, streaming, commands, wanted, alive, threads };
+                let backend = backend.clone();
+                let entry = Entry { backend, info, streaming, commands, wanted, alive, tap, threads, depth_settings };
                 devices.insert(device.clone(), entry);
             }
             Err(error) => warn!(%device, %error, "cannot start the device's thread"),
@@ -218,6 +248,7 @@ impl Shared {
     /// Looks at what is there now, for events that were missed.
     fn refresh(&self) {
         for backend in &self.backends {
+            backend.refresh();
             let there: Vec<_> = backend.devices().into_iter().map(|info| info.device_id).collect();
             let gone: Vec<_> = lock(&self.devices)
                 .iter()
@@ -237,6 +268,7 @@ impl Shared {
             entry.commands = None;
             entry.alive.store(false, Ordering::Relaxed);
             entry.streaming.store(false, Ordering::Relaxed);
+            entry.tap.end(EndReason::DeviceGone);
         }
         for stream in StreamType::VIDEO {
             self.hub.clear(&StreamKey::new(device.clone(), stream));
@@ -246,6 +278,12 @@ impl Shared {
 }
 
 impl CameraHandle {
+    /// Lets health say why a backend that was asked for is not there.
+    #[must_use]
+    pub fn with_trouble(self, trouble: Option<String>) -> Self {
+        Self { trouble: trouble.map(Into::into), ..self }
+    }
+
     /// Makes exactly these streams run on a device; answered by [`CameraEvent::Applied`]. Cannot get lost: the newest
     /// wish lies beside the device's queue and is taken up with whatever comes next, so a full queue does no harm.
     ///
@@ -274,14 +312,14 @@ impl CameraHandle {
             looked.await.map_err(|error| Error::internal(error.to_string()))?;
         }
         let devices = lock(&self.shared.devices);
-        Ok(devices.values().filter(|entry| entry.commands.is_some()).map(Entry::describe).collect())
+        Ok(devices.values().filter(|entry| entry.commands.is_some()).map(|entry| self.describe(entry)).collect())
     }
 
     #[allow(clippy::unused_async, reason = "a backend may have to ask its thread; the handle's callers await already")]
     pub(crate) async fn device(&self, device: &DeviceId) -> Result<DeviceInfo> {
         let devices = lock(&self.shared.devices);
         let entry = devices.get(device).ok_or_else(|| Error::unknown_device(device))?;
-        if entry.commands.is_some() { Ok(entry.describe()) } else { Err(Error::unplugged(device)) }
+        if entry.commands.is_some() { Ok(self.describe(entry)) } else { Err(Error::unplugged(device)) }
     }
 
     pub(crate) async fn sensors(&self, device: &DeviceId) -> Result<Vec<SensorInfo>> {
@@ -310,8 +348,13 @@ impl CameraHandle {
 
     pub(crate) fn health(&self) -> Health {
         let sdk_version = self.shared.backends.iter().find_map(|backend| backend.sdk_version());
-        let degraded = self.shared.backends.is_empty().then(|| {
-            "No camera backend works. Connect a camera, or start with simulated ones (--sim-cameras 1).".to_owned()
+        let degraded = self.shared.backends.is_empty().then(|| match &self.trouble {
+            Some(trouble) => format!("No camera backend works: {trouble}."),
+            None => {
+                "No camera backend works. Start with simulated cameras (--sim-cameras 1), or install librealsense2 and \
+                     let it be used (realsense.enabled)."
+                    .to_owned()
+            }
         });
         Health { sdk_version: sdk_version.unwrap_or_else(|| "none".into()), degraded }
     }
@@ -319,6 +362,7 @@ impl CameraHandle {
     /// Ends every device thread, waiting at most `bound` for them. Blocks: call it from a blocking context.
     pub fn shutdown(&self, bound: Duration) {
         let deadline = Instant::now() + bound;
+        self.end_recordings();
         // The watcher goes first, so that no device comes back while the others are ended.
         if self.shared.plugs.try_send(Plug::Quit).is_ok()
             && let Some(watcher) = lock(&self.shared.watcher).take()
@@ -335,6 +379,7 @@ impl CameraHandle {
         for thread in threads {
             device::join_until(thread, deadline);
         }
+        self.shared.recordings.join_until(deadline);
     }
 
     async fn ask<T>(
@@ -353,6 +398,14 @@ impl CameraHandle {
         }
     }
 
+    fn describe(&self, entry: &Entry) -> DeviceInfo {
+        DeviceInfo {
+            is_streaming: entry.streaming.load(Ordering::Relaxed),
+            can_record: self.shared.recordings.is_available() && !entry.info.playback,
+            ..entry.info.clone()
+        }
+    }
+
     fn send(&self, device: &DeviceId, command: DeviceCommand) -> Result<()> {
         let sender = {
             let devices = lock(&self.shared.devices);
@@ -363,11 +416,5 @@ impl CameraHandle {
             TrySendError::Full(_) => Error::unavailable(format!("Device {device} is busy. Try again shortly.")),
             TrySendError::Disconnected(_) => Error::unplugged(device),
         })
-    }
-}
-
-impl Entry {
-    fn describe(&self) -> DeviceInfo {
-        DeviceInfo { is_streaming: self.streaming.load(Ordering::Relaxed), ..self.info.clone() }
     }
 }

@@ -4,13 +4,16 @@ use std::{net::IpAddr, path::Path};
 
 use toml::{Table, Value};
 
-use super::Config;
+use super::{Config, SIM_CAMERAS, SimCameras};
 
 /// Environment variables with this prefix override keys: `REALSENSE_WEBRTC__SESSIONS__LIMIT=20` sets `sessions.limit`.
 pub const ENV_PREFIX: &str = "REALSENSE_WEBRTC__";
 
 /// Longest time that a key may hold, in seconds: a year. Far more than anyone means, and clocks can still add it.
 const LONGEST_S: u64 = 31_536_000;
+
+/// Most megabytes that a key may hold.
+const MOST_MB: u64 = 1_000_000_000;
 
 impl Config {
     /// Reads `file` (defaults when `None`) and applies overrides: `(key path, value)` pairs from the environment first,
@@ -71,12 +74,14 @@ impl Config {
             ("sessions.max_lifetime_s", self.sessions.max_lifetime_s, 0),
             ("camera.start_timeout_s", self.camera.start_timeout_s, 1),
             ("camera.stall_timeout_s", self.camera.stall_timeout_s, 1),
+            ("recording.max_seconds", self.recording.max_seconds, 0),
         ] {
             let good = (least..=LONGEST_S).contains(&seconds);
             check(good, &format!("{name} must be from {least} to {LONGEST_S} (a year)"))?;
         }
         check((2..=60).contains(&self.sessions.peer_silence_s), "sessions.peer_silence_s must be from 2 to 60")?;
-        check(self.camera.sim_cameras <= 16, "camera.sim_cameras must be from 0 to 16")?;
+        let simulated = matches!(self.camera.sim_cameras, SimCameras::Auto | SimCameras::Count(0..=16));
+        check(simulated, SIM_CAMERAS)?;
         check((0.0..=3600.0).contains(&self.camera.linger_s), "camera.linger_s must be from 0 to 3600")?;
         for (name, stream) in
             [("color", &self.streams.color), ("depth", &self.streams.depth), ("infrared", &self.streams.infrared)]
@@ -111,6 +116,12 @@ impl Config {
                 address.is_some_and(names_host),
                 "webrtc.turn_servers.url must look like turn:HOST:PORT or turns:HOST:PORT",
             )?;
+        }
+        check(!self.recording.dir.as_os_str().is_empty(), "recording.dir must name a folder")?;
+        for (name, mb) in
+            [("recording.max_mb", self.recording.max_mb), ("recording.min_free_mb", self.recording.min_free_mb)]
+        {
+            check(mb <= MOST_MB, &format!("{name} must be from 0 to {MOST_MB} (a petabyte)"))?;
         }
         check(["text", "json"].contains(&self.log.format.as_str()), "log.format must be text or json")
     }
@@ -338,6 +349,10 @@ mod tests {
             ("[webrtc]\nmin_port = 5\n", "webrtc.min_port"),
             ("[webrtc]\nannounce_address = \"robot.example\"\n", "webrtc.announce_address"),
             ("[webrtc]\nannounce_address = \"0.0.0.0\"\n", "webrtc.announce_address"),
+            ("[recording]\ndir = \"\"\n", "recording.dir"),
+            ("[recording]\nmax_mb = 1000000001\n", "recording.max_mb"),
+            ("[recording]\nmin_free_mb = 9223372036854775807\n", "recording.min_free_mb"),
+            ("[recording]\nmax_seconds = 31536001\n", "recording.max_seconds"),
             (
                 "[streams.color]\nwidth = 640\nheight = 480\nframerate = 0\nbitrate_kbps = 2000\n",
                 "streams.color.framerate",

@@ -3,9 +3,11 @@
 
 pub mod candidate;
 pub mod colormap;
+pub mod depth;
 pub mod geometry;
 pub mod plan;
 pub mod profile;
+pub mod recording;
 pub mod sessions;
 pub mod streams;
 pub mod template;

@@ -1,7 +1,7 @@
 //! Chooses among the profiles a device really offers. A wish that cannot be met is refused with the nearest that can.
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     model::{PixelFormat, Profile, SensorInfo, StreamConfig, StreamType},
 };
 
@@ -89,6 +89,19 @@ pub fn check(sensors: &[SensorInfo], sensor: usize, config: &StreamConfig) -> Re
     )))
 }
 
+/// Adds to a refusal why a camera at a slow port offers less than its data sheet says.
+pub fn with_usb_hint(error: Error, usb_type: Option<&str>) -> Error {
+    // librealsense's `usb_type_descriptor`: "2.0", "2.1", "3.2" …
+    match usb_type {
+        Some(usb) if usb.starts_with('2') && error.kind() == Kind::Invalid => Error::invalid(format!(
+            "{} The camera is connected over USB {usb}, which offers fewer sizes and rates: use a USB 3 port and cable for \
+             more.",
+            error.public()
+        )),
+        _ => error,
+    }
+}
+
 /// The stream types a device offers.
 pub fn streams(sensors: &[SensorInfo]) -> Vec<StreamType> {
     let mut all: Vec<_> =
@@ -163,6 +176,19 @@ pub(crate) mod tests {
         assert_eq!(choose_default(&sensors(), StreamType::Color, vga(28)).unwrap().1.profile, vga(30));
         let error = choose(&sensors()[..1], StreamType::Color, vga(30)).unwrap_err();
         assert!(error.public().contains("depth, infrared-1, infrared-2"), "{error}");
+    }
+
+    #[test]
+    fn a_refusal_over_usb_2_says_so() {
+        let refused = || choose(&sensors(), StreamType::Color, vga(60)).unwrap_err();
+        let hinted = with_usb_hint(refused(), Some("2.1"));
+        assert!(hinted.public().starts_with(refused().public()), "{hinted}");
+        assert!(hinted.public().contains("USB 2.1") && hinted.public().contains("USB 3 port"), "{hinted}");
+        for usb in [Some("3.2"), None] {
+            assert_eq!(with_usb_hint(refused(), usb).public(), refused().public());
+        }
+        let busy = with_usb_hint(Error::unavailable("busy"), Some("2.1"));
+        assert_eq!(busy.public(), "busy");
     }
 
     #[test]

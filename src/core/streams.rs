@@ -25,6 +25,8 @@ pub enum Holder {
     Explicit,
     /// The server itself, for motion data beside running video. Never counted as a reference.
     Metadata,
+    /// The device's recording.
+    Recording,
     /// A session.
     Session(SessionId),
 }
@@ -357,9 +359,12 @@ impl Streams {
             .collect()
     }
 
-    /// Whether the stream runs only because the server itself wants it.
+    /// Whether the stream runs only because the server itself wants it, be it recorded on the way or not.
     pub fn is_companion(&self, key: &StreamKey) -> bool {
-        self.stream(key).is_some_and(|stream| stream.holders.contains(&Holder::Metadata) && stream.references() == 0)
+        self.stream(key).is_some_and(|stream| {
+            let own = |holder: &Holder| matches!(holder, Holder::Metadata | Holder::Recording);
+            stream.holders.contains(&Holder::Metadata) && stream.holders.iter().all(own)
+        })
     }
 
     /// Whether all that runs on a device is lingering.

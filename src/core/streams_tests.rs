@@ -342,3 +342,26 @@ proptest! {
         prop_assert_eq!(bench.streams.next_timeout(), None);
     }
 }
+
+#[test]
+fn a_recording_holds_its_streams_and_lets_go_at_once() {
+    let mut bench = Bench::new();
+    bench.acquire(viewer(1), StreamType::Color).unwrap();
+    bench.acquire(Holder::Metadata, StreamType::Gyro).unwrap();
+    bench.obey();
+    bench.said();
+    for stream in [StreamType::Color, StreamType::Gyro] {
+        bench.acquire(Holder::Recording, stream).unwrap();
+    }
+    assert!(bench.said().is_empty(), "what runs is not touched");
+    assert_eq!((bench.count(StreamType::Color), bench.count(StreamType::Gyro)), (2, 1));
+    let gyro = bench.key(StreamType::Gyro);
+    assert!(bench.streams.is_companion(&gyro), "motion beside video stays so while it is recorded");
+    bench.release(&viewer(1));
+    bench.pass(60);
+    assert!(bench.said().is_empty(), "it needs no viewer");
+    bench.release(&Holder::Recording);
+    assert_eq!(bench.said(), ["stopped color", "apply gyro"]);
+    bench.acquire(Holder::Explicit, StreamType::Gyro).unwrap();
+    assert!(!bench.streams.is_companion(&gyro), "an explicit start is somebody's wish");
+}

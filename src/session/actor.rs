@@ -15,6 +15,7 @@ use super::{
     devices::PendingStart,
     handle::{Command, Handle, Reply, SessionState, SessionStatus, Snapshot},
     offers::PendingOffer,
+    recordings::ActiveRecording,
 };
 use crate::{
     camera::{
@@ -29,7 +30,7 @@ use crate::{
     },
     error::{Error, Result},
     media::{EndReason, Media, MediaEvent, SessionStats},
-    model::{DeviceId, IceCandidate, SensorInfo, SessionId, StreamKey},
+    model::{DeviceId, DeviceInfo, IceCandidate, SensorInfo, SessionId, StreamKey},
 };
 
 /// Commands that may wait for the actor. It answers in microseconds, so more than this means a flood; senders then wait.
@@ -68,11 +69,24 @@ pub struct Parts {
 /// A device as the actor knows it.
 #[derive(Default)]
 pub(super) struct Device {
+    pub(super) info: Option<Box<DeviceInfo>>,
     pub(super) sensors: Vec<SensorInfo>,
     /// Why it cannot be used now; `None` when it can.
     pub(super) trouble: Option<Error>,
     /// Until when its motion module is left alone after it failed to start.
     pub(super) no_motion_until: Option<Instant>,
+}
+
+impl Device {
+    /// Whether it is a recording that is played back.
+    pub(super) fn is_playback(&self) -> bool {
+        self.info.as_ref().is_some_and(|info| info.playback)
+    }
+
+    /// How it is connected: "3.2", "2.1" and so on.
+    pub(super) fn usb_type(&self) -> Option<&str> {
+        self.info.as_ref()?.usb_type.as_deref()
+    }
 }
 
 pub(super) struct Actor {
@@ -85,6 +99,8 @@ pub(super) struct Actor {
     pub(super) offers: HashMap<SessionId, PendingOffer>,
     answers: HashMap<SessionId, Reply<()>>,
     pub(super) starts: Vec<PendingStart>,
+    pub(super) recordings: BTreeMap<DeviceId, ActiveRecording>,
+    pub(super) recording_count: u64,
     pub(super) point_clouds: BTreeSet<DeviceId>,
     pub(super) depth_ranges: BTreeMap<DeviceId, (f32, f32)>,
     snapshot: watch::Sender<Arc<Snapshot>>,
@@ -121,6 +137,8 @@ pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
         offers: HashMap::new(),
         answers: HashMap::new(),
         starts: Vec::new(),
+        recordings: BTreeMap::new(),
+        recording_count: 0,
         point_clouds: BTreeSet::new(),
         depth_ranges: BTreeMap::new(),
         snapshot,
@@ -230,6 +248,8 @@ impl Actor {
             Command::Status(device, reply) => drop(reply.send(self.status(now, &device))),
             Command::PointCloud(device, active, reply) => drop(reply.send(self.set_point_cloud(device, active))),
             Command::DepthRange(device, range, reply) => drop(reply.send(self.set_depth_range(device, range))),
+            Command::StartRecording(request, reply) => self.start_recording(now, request, reply),
+            Command::StopRecording(device, reply) => drop(reply.send(self.stop_recording(now, &device))),
             Command::Shutdown(_) => unreachable!("the loop takes it"),
         }
     }
@@ -474,6 +494,8 @@ impl Actor {
 
     async fn shutdown(&mut self) {
         let now = now();
+        // First: closing their files takes longest, and nothing else waits for it.
+        self.cameras.end_recordings();
         let all: Vec<_> = self.sessions.iter().map(|(id, _)| id.clone()).collect();
         info!(sessions = all.len(), "closing every session");
         for id in &all {
@@ -481,6 +503,9 @@ impl Actor {
         }
         for start in self.starts.drain(..) {
             drop(start.reply.send(Err(Error::unavailable("The server is shutting down."))));
+        }
+        for device in self.recordings.keys().cloned().collect::<Vec<_>>() {
+            self.fail_recording(now, &device, &Error::unavailable("The server is shutting down."));
         }
         self.publish();
         let (done, finished) = oneshot::channel();

@@ -22,7 +22,7 @@ use crate::{
 const MAX_DEPTH_M: f32 = 65.535;
 
 /// The motion profile taken beside video: the nearest rate the device offers to 100 Hz is plenty for 30 updates a second.
-const MOTION: Profile = Profile { width: 0, height: 0, framerate: 100 };
+pub(super) const MOTION: Profile = Profile { width: 0, height: 0, framerate: 100 };
 
 /// How long a motion module that failed to start is left alone.
 const MOTION_RETRY: Duration = Duration::from_secs(60);
@@ -43,14 +43,20 @@ impl Actor {
         device.trouble.as_ref().map_or(Ok(device.sensors.as_slice()), |trouble| Err(trouble.clone()))
     }
 
+    /// A refused profile of a device at a slow port says so.
+    pub(super) fn with_usb_hint(&self, id: &DeviceId, error: Error) -> Error {
+        profile::with_usb_hint(error, self.devices.get(id).and_then(|device| device.usb_type()))
+    }
+
     pub(super) fn camera_event(&mut self, now: Instant, event: CameraEvent) {
         match event {
             CameraEvent::Opening { device } => {
                 let text = format!("Device {device} is being opened. Try again in a moment.");
                 self.devices.entry(device).or_default().trouble = Some(Error::unavailable(text));
             }
-            CameraEvent::Present { device, sensors } => {
+            CameraEvent::Present { device, info, sensors } => {
                 let entry = self.devices.entry(device.clone()).or_default();
+                entry.info = Some(info);
                 entry.sensors = sensors;
                 entry.trouble = None;
                 entry.no_motion_until = None;
@@ -72,6 +78,7 @@ impl Actor {
                 self.streams.applied(now, &device, generation, applied);
             }
             CameraEvent::Broke { key, error } => self.streams.broke(now, &key, &error),
+            CameraEvent::RecordingEnded { device, generation } => self.recording_ended(now, &device, generation),
         }
     }
 
@@ -79,6 +86,7 @@ impl Actor {
     pub(super) fn stream_is_running(&mut self) {
         self.advance_offers();
         self.finish_starts();
+        self.advance_recordings(tokio::time::Instant::now().into_std());
     }
 
     /// A stream could not start: whoever waited for it is refused and lets go of everything else it took.
@@ -92,6 +100,7 @@ impl Actor {
                         device.no_motion_until = Some(now + MOTION_RETRY);
                     }
                 }
+                Holder::Recording => self.fail_recording(now, &key.device, error),
                 Holder::Explicit => {
                     let waiting =
                         |start: &mut PendingStart| start.device == key.device && start.streams.contains(&key.stream);
@@ -131,7 +140,7 @@ impl Actor {
         let sensors = self.usable(&request.device)?;
         let mut on_sensor: BTreeMap<usize, crate::camera::StreamConfig> = BTreeMap::new();
         for (sensor, config) in &request.configs {
-            profile::check(sensors, *sensor, config)?;
+            profile::check(sensors, *sensor, config).map_err(|error| self.with_usb_hint(&request.device, error))?;
             let key = Self::key(&request.device, config.stream);
             self.streams.check(&key)?;
             if let Some(running) = self.streams.config(&key) {

@@ -11,8 +11,10 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use utoipa::ToSchema;
 
+use super::recordings::RecordRequest;
+
 use crate::{
-    camera::{Fault, StreamConfig, hub::FrameHub, manager::CameraHandle},
+    camera::{Fault, StreamConfig, hub::FrameHub, manager::CameraHandle, recording::RecordingStatus},
     config::Config,
     error::{Error, Result},
     media::SessionStats,
@@ -181,6 +183,8 @@ pub(crate) enum Command {
     Status(DeviceId, Reply<StreamStatus>),
     PointCloud(DeviceId, bool, Reply<()>),
     DepthRange(DeviceId, (f32, f32), Reply<()>),
+    StartRecording(RecordRequest, Reply<RecordingStatus>),
+    StopRecording(DeviceId, oneshot::Sender<bool>),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -202,7 +206,7 @@ fn stopping() -> Error {
 }
 
 impl Handle {
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T> {
+    pub(super) async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())

@@ -4,8 +4,10 @@ mod actor;
 mod devices;
 pub mod handle;
 mod offers;
+mod recordings;
 #[cfg(test)]
 mod tests;
 
 pub use actor::{Event, Parts, spawn};
 pub use handle::Handle;
+pub use recordings::RecordRequest;

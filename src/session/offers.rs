@@ -27,10 +27,10 @@ pub(super) struct PendingOffer {
 }
 
 /// A stream as it will be offered.
-struct Choice {
-    sensor: usize,
-    config: StreamConfig,
-    note: Option<String>,
+pub(super) struct Choice {
+    pub(super) sensor: usize,
+    pub(super) config: StreamConfig,
+    pub(super) note: Option<String>,
 }
 
 impl Actor {
@@ -78,7 +78,7 @@ impl Actor {
         Ok(choices)
     }
 
-    fn choose_stream(
+    pub(super) fn choose_stream(
         &self,
         key: &StreamKey,
         sensors: &[SensorInfo],
@@ -86,10 +86,11 @@ impl Actor {
         earlier: &[Choice],
     ) -> Result<Choice> {
         let default = self.config.streams.of(key.stream).profile();
-        let (sensor, chosen) = match wish {
-            Some(wish) => profile::choose(sensors, key.stream, wish)?,
-            None => profile::choose_default(sensors, key.stream, default)?,
+        let chosen = match wish {
+            Some(wish) => profile::choose(sensors, key.stream, wish),
+            None => profile::choose_default(sensors, key.stream, default),
         };
+        let (sensor, chosen) = chosen.map_err(|error| self.with_usb_hint(&key.device, error))?;
         if let Some(running) = self.streams.config(key) {
             let note = differs(wish, running.profile, "the stream runs already");
             return Ok(Choice { sensor, config: running, note });

@@ -6,7 +6,10 @@ use tokio::sync::mpsc;
 
 use super::{Event, Handle, Parts, handle::*, spawn};
 use crate::{
-    camera::{Backend, BackendEvents, Camera, Fault, FrameSink, StreamConfig, hub::FrameHub, manager, sim::SimBackend},
+    camera::{
+        Backend, BackendEvents, Camera, Fault, FrameSink, StreamConfig, hub::FrameHub, manager, recording::Recordings,
+        sim::SimBackend,
+    },
     config::Config,
     error::{Error, Kind},
     media::{
@@ -43,7 +46,8 @@ impl Bench {
         let device = backend.devices()[0].device_id.clone();
         let timing = manager::Timing { reply: Duration::from_secs(15), stall: Duration::from_secs(30) };
         let camera_events = Arc::new(move |event| drop(sender.send(Event::Camera(event))));
-        let cameras = manager::start(vec![backend], hub.clone(), camera_events, timing).unwrap();
+        let recordings = Recordings::new(&config.recording, None);
+        let cameras = manager::start(vec![backend], hub.clone(), camera_events, timing, recordings).unwrap();
         let config = Arc::new(config);
         let parts = Parts { config, hub, cameras: cameras.clone(), media: media.clone(), events };
         let (handle, _task) = spawn(parts);

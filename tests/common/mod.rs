@@ -3,6 +3,8 @@
 #![allow(dead_code, missing_docs, reason = "every test file uses its own part of this")]
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+pub mod fakes;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, Request};
@@ -10,8 +12,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use realsense_webrtc::{
-    camera::{self, hub::FrameHub, manager::Timing, sim::SimBackend},
-    config::Config,
+    camera::{
+        self, Backend, hub::FrameHub, manager::Timing, recorder::RecorderFactory, recording::Recordings,
+        sim::SimBackend,
+    },
+    config::{Config, SimCameras},
     http::{Limits, serve_with},
     media::fake::FakeMedia,
     session::{self, Event, Handle, Parts},
@@ -47,6 +52,14 @@ pub fn config() -> Config {
     config
 }
 
+/// How many cameras a test asked for.
+fn simulated(config: &Config) -> usize {
+    match config.camera.sim_cameras {
+        SimCameras::Auto => 1,
+        SimCameras::Count(count) => count,
+    }
+}
+
 impl TestServer {
     pub async fn start() -> Self {
         Self::with(config()).await
@@ -57,15 +70,36 @@ impl TestServer {
     }
 
     pub async fn with_limits(config: Config, limits: Limits) -> Self {
+        let backend = Arc::new(SimBackend::new(simulated(&config)));
+        Self::with_parts(config, limits, backend, None).await
+    }
+
+    /// A server that records with this, over simulated cameras.
+    pub async fn with_recorder(config: Config, factory: Arc<dyn RecorderFactory>) -> Self {
+        let backend = Arc::new(SimBackend::new(simulated(&config)));
+        Self::with_parts(config, Limits::default(), backend, Some(factory)).await
+    }
+
+    /// A server over a backend of one's own.
+    pub async fn with_backend(config: Config, backend: Arc<dyn Backend>) -> Self {
+        Self::with_parts(config, Limits::default(), backend, None).await
+    }
+
+    pub async fn with_parts(
+        config: Config,
+        limits: Limits,
+        backend: Arc<dyn Backend>,
+        factory: Option<Arc<dyn RecorderFactory>>,
+    ) -> Self {
         let config = Arc::new(config);
         let hub = Arc::new(FrameHub::default());
         let (events, inbox) = mpsc::unbounded_channel();
         let (camera_events, media_events) = (events.clone(), events);
-        let backend = Arc::new(SimBackend::new(config.camera.sim_cameras));
         let timing =
             Timing { reply: Duration::from_secs(5), stall: Duration::from_secs(config.camera.stall_timeout_s) };
         let report = Arc::new(move |event| drop(camera_events.send(Event::Camera(event))));
-        let cameras = camera::manager::start(vec![backend], hub.clone(), report, timing).unwrap();
+        let recordings = Recordings::new(&config.recording, factory);
+        let cameras = camera::manager::start(vec![backend], hub.clone(), report, timing, recordings).unwrap();
         let media = FakeMedia::new(Arc::new(move |event| drop(media_events.send(Event::Media(event)))));
         let parts = Parts { config, hub, cameras: cameras.clone(), media: media.clone(), events: inbox };
         let (handle, _actor) = session::spawn(parts);
@@ -76,7 +110,7 @@ impl TestServer {
             let (handle, stop) = (handle.clone(), stop.clone());
             async move { serve_with(listener, handle, limits, stop).await.unwrap() }
         });
-        let present = handle.config().camera.sim_cameras;
+        let present = simulated(handle.config());
         let mut snapshot = handle.snapshot();
         let ready = snapshot.wait_for(|now| now.devices.values().filter(|usable| **usable).count() >= present);
         tokio::time::timeout(DEADLINE, ready).await.expect("the cameras open in time").unwrap();

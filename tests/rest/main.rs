@@ -6,7 +6,10 @@
 mod common;
 
 mod bad_input;
+mod depth;
 mod devices;
+mod playback;
+mod recordings;
 mod sessions;
 mod streams;
 
@@ -34,6 +37,21 @@ const ROUTES: &[(&str, &str)] = &[
     ("GET", "/api/devices/{device_id}/stream/depth-at-pixel"),
     ("GET", "/api/devices/{device_id}/stream/depth-range"),
     ("PUT", "/api/devices/{device_id}/stream/depth-range"),
+    ("GET", "/api/devices/{device_id}/stream/calibration"),
+    ("POST", "/api/devices/{device_id}/recording/start"),
+    ("POST", "/api/devices/{device_id}/recording/stop"),
+    ("GET", "/api/devices/{device_id}/recording/status"),
+    ("GET", "/api/devices/{device_id}/playback/status"),
+    ("POST", "/api/devices/{device_id}/playback/pause"),
+    ("POST", "/api/devices/{device_id}/playback/resume"),
+    ("POST", "/api/devices/{device_id}/playback/seek"),
+    ("POST", "/api/devices/{device_id}/playback/speed"),
+    ("POST", "/api/devices/{device_id}/playback/repeat"),
+    ("GET", "/api/devices/{device_id}/preset"),
+    ("POST", "/api/devices/{device_id}/preset"),
+    ("GET", "/api/recordings"),
+    ("GET", "/api/recordings/{name}"),
+    ("DELETE", "/api/recordings/{name}"),
     ("POST", "/api/devices/{device_id}/point_cloud/activate"),
     ("POST", "/api/devices/{device_id}/point_cloud/deactivate"),
     ("GET", "/api/devices/{device_id}/point_cloud/status"),
@@ -80,9 +98,13 @@ async fn the_openapi_document_has_every_route_and_no_other() {
         let operation = &document["paths"][path][method.to_lowercase()];
         assert!(operation["summary"].as_str().is_some_and(|text| text.len() > 5), "{method} {path}");
         assert!(operation["tags"][0].is_string() && operation["operationId"].is_string(), "{method} {path}");
-        let schema = &operation["responses"]["200"]["content"]["application/json"]["schema"];
+        let is_file = (*method, *path) == ("GET", "/api/recordings/{name}");
+        let content_type = if is_file { "application/octet-stream" } else { "application/json" };
+        let schema = &operation["responses"]["200"]["content"][content_type]["schema"];
         assert!(schema.is_object(), "{method} {path} says what it answers");
-        if *method == "PUT" || ["offer", "answer", "start", "fault"].iter().any(|end| path.ends_with(end)) {
+        if *method == "PUT"
+            || ["offer", "answer", "start", "fault", "seek", "speed", "repeat"].iter().any(|end| path.ends_with(end))
+        {
             assert!(operation["requestBody"].is_object(), "{method} {path} says what it takes");
             for status in ["413", "415", "422"] {
                 assert!(operation["responses"][status].is_object(), "{method} {path} {status}");
@@ -105,7 +127,8 @@ async fn every_route_answers_under_both_prefixes_and_both_slash_forms() {
             .replace("{device_id}", CAMERA)
             .replace("{sensor_id}", &format!("{CAMERA}-sensor-0"))
             .replace("{option_id}", "exposure")
-            .replace("{session_id}", "nobody");
+            .replace("{session_id}", "nobody")
+            .replace("{name}", "nobody.bag");
         // A reset takes the device away for a while; its turn is in a test of its own.
         if path.ends_with("hw_reset") {
             continue;

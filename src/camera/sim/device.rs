@@ -101,6 +101,9 @@ impl Slot {
             product_id: Some("0B3A".into()),
             sensors: SENSORS.map(Into::into).into(),
             is_streaming: false,
+            playback: false,
+            presets: false,
+            can_record: false,
         })
     }
 

@@ -2,6 +2,8 @@
 //! is not documented cannot be registered. Handlers parse, call the session handle and shape the answer; no more.
 
 mod devices;
+mod playback;
+mod recordings;
 mod responses;
 mod streams;
 mod system;
@@ -30,6 +32,7 @@ pub(super) fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(streams::status))
         .routes(routes!(streams::depth_at_pixel))
         .routes(routes!(streams::depth_range, streams::set_depth_range))
+        .routes(routes!(playback::calibration))
         .routes(routes!(streams::activate_point_cloud))
         .routes(routes!(streams::deactivate_point_cloud))
         .routes(routes!(streams::point_cloud_status))
@@ -41,6 +44,18 @@ pub(super) fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(webrtc::local_candidates))
         .routes(routes!(webrtc::ice_servers))
         .routes(routes!(webrtc::stream_references))
+        .routes(routes!(recordings::start))
+        .routes(routes!(recordings::stop))
+        .routes(routes!(recordings::status))
+        .routes(routes!(recordings::list))
+        .routes(routes!(recordings::get, recordings::delete))
+        .routes(routes!(playback::status))
+        .routes(routes!(playback::pause))
+        .routes(routes!(playback::resume))
+        .routes(routes!(playback::seek))
+        .routes(routes!(playback::speed))
+        .routes(routes!(playback::repeat))
+        .routes(routes!(playback::preset, playback::load_preset))
         .routes(routes!(system::inject_fault));
     OpenApiRouter::with_openapi(docs::description()).nest("/api", api)
 }

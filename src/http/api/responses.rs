@@ -67,7 +67,7 @@ pub(super) struct Named;
 
 impl IntoResponses for Named {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        map([(404, error("Unknown device, sensor, option or session.", "Device 1 is not known."))])
+        map([(404, error("Unknown device, sensor, option, session or recording.", "Device 1 is not known."))])
     }
 }
 
@@ -110,7 +110,7 @@ impl IntoResponses for Limited {
     }
 }
 
-/// What an explicit start may answer as well.
+/// What a request that something else can stand against may answer as well.
 pub(super) struct Conflicting;
 
 impl IntoResponses for Conflicting {

@@ -32,7 +32,8 @@ const FRESH: Duration = Duration::from_secs(2);
 /// Start streams without a viewer
 ///
 /// The start holds a reference of its own: the streams run until an explicit stop, whoever watches. Starting what runs
-/// already with the same parameters takes the reference and changes nothing else.
+/// already with the same parameters takes the reference and changes nothing else. `align_to` and `apply_filters` set options
+/// of the depth sensor, which stay until they are set otherwise.
 #[utoipa::path(post, path = "/devices/{device_id}/stream/start", tag = "streams", operation_id = "start_stream",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
     request_body = StartBody,
@@ -45,8 +46,14 @@ pub(in super::super) async fn start(
 ) -> ApiResult<Json<StreamStatus>> {
     let device = DeviceId::new(device);
     let sensors = handle.sensors(&device).await?;
+    let options = body.depth_options(&sensors)?;
     let request = body.parse(&device, &sensors)?;
-    Ok(Json(handle.start(request).await?))
+    let status = handle.start(request).await?;
+    // Only now: a start that is refused changes nothing.
+    for (sensor, option) in options {
+        handle.set_option(&device, sensor, option, 1.0).await?;
+    }
+    Ok(Json(status))
 }
 
 /// Give the explicit start's reference back
@@ -87,7 +94,8 @@ pub(in super::super) struct PixelQuery {
 
 /// Distance at a pixel
 ///
-/// From the newest depth frame; null where the camera measured nothing. 503 while depth does not run.
+/// From the newest depth frame as viewers see it, decimated, filtered and aligned if that is switched on; null where there is
+/// no depth. 503 while depth does not run.
 #[utoipa::path(get, path = "/devices/{device_id}/stream/depth-at-pixel", tag = "streams",
     operation_id = "depth_at_pixel",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924"), PixelQuery),
@@ -98,7 +106,7 @@ pub(in super::super) async fn depth_at_pixel(
     Query(query): Query<PixelQuery>,
 ) -> ApiResult<Json<DepthAtPixel>> {
     let device = DeviceId::new(device);
-    handle.device(&device).await?;
+    let info = handle.device(&device).await?;
     let x = coordinate("x", query.x.as_deref())?;
     let y = coordinate("y", query.y.as_deref())?;
     let frame = handle
@@ -110,11 +118,16 @@ pub(in super::super) async fn depth_at_pixel(
                  or watch it, then ask again."
             ))
         })?;
-    if frame.captured_at.elapsed() > FRESH {
+    if frame.captured_at.elapsed() > FRESH && !(info.playback && is_paused(&handle, &device).await) {
         return Err(Error::unavailable(format!("Depth of device {device} has stalled; it is being restarted.")).into());
     }
     let depth = depth_at(&frame, x, y)?;
     Ok(Json(DepthAtPixel { depth, x, y, units: "meters" }))
+}
+
+/// Whether a recording is held: its frame is as old as the pause, and still what viewers see.
+async fn is_paused(handle: &Handle, device: &DeviceId) -> bool {
+    handle.playback(device, None).await.is_ok_and(|status| status.is_paused)
 }
 
 fn coordinate(name: &str, value: Option<&str>) -> Result<u32, Error> {
