@@ -328,12 +328,48 @@ serve() { # serve NAME: the image by compose.yaml, in both ways
   docker rm -f viewer >/dev/null
 }
 
+api() { # api METHOD PATH: the server's answer
+  curl -sS --fail-with-body --max-time 30 -X "$1" "http://127.0.0.1:8000/api/$2"
+  echo
+}
+
+# librealsense inside the image, with its software device in place of a camera: streams, records, and plays what it recorded.
+serve_sdk() { # serve_sdk NAME
+  local options=(--network host --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges)
+  local probe=(docker run --rm "${options[@]}" "realsense-webrtc:$1" probe --device 954212070924 --streams color,depth)
+  docker run -d --name sdk "${options[@]}" -e REALSENSE_WEBRTC__REALSENSE__SOFTWARE_DEVICE=true "realsense-webrtc:$1"
+  until_healthy sdk
+  api GET health
+  "${probe[@]}"
+  api POST devices/954212070924/recording/start
+  sleep 3
+  api POST devices/954212070924/recording/stop
+  api GET recordings
+  docker stop sdk
+  docker run -d --name player "${options[@]}" --volumes-from sdk "realsense-webrtc:$1" \
+    --recording "$(docker run --rm --entrypoint sh --volumes-from sdk "realsense-webrtc:$1" -c 'ls -d "$PWD"/recordings/*')"
+  until_healthy player
+  api GET devices
+  "${probe[@]}"
+  docker rm -f -v sdk player
+}
+until_healthy() {
+  for _ in $(seq 60); do
+    [ "$(docker inspect -f '{{.State.Health.Status}}' "$1")" != healthy ] || return 0
+    sleep 1
+  done
+  docker logs "$1"
+  return 1
+}
+
 phase_run() {
   local name
   ip link set lo up
   start_engine
   for name in "${debians[@]}"; do
     serve "$name"
+    step "$name: librealsense streams, records and plays" serve_sdk "$name"
+    note "$name: $(grep -ho '"sdk_version":"[^"]*"' "$work/log/$name"*librealsense*.log | head -n 1)" "answered by /api/health"
     if [ -n "$suite" ]; then
       step "$name: scripts/test.sh, all of it" \
         docker run --rm --init --shm-size 1g "realsense-webrtc-test:$name" nice -n 15 scripts/test.sh
