@@ -336,7 +336,7 @@ api() { # api METHOD PATH: the server's answer
 # librealsense inside the image, with its software device in place of a camera: streams, records, and plays what it recorded.
 serve_sdk() { # serve_sdk NAME
   local options=(--network host --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges)
-  local probe=(docker run --rm "${options[@]}" "realsense-webrtc:$1" probe --device 954212070924 --streams color,depth)
+  local probe=(docker run --rm "${options[@]}" "realsense-webrtc:$1" probe --device 954212070924 --streams "color,depth")
   docker run -d --name sdk "${options[@]}" -e REALSENSE_WEBRTC__REALSENSE__SOFTWARE_DEVICE=true "realsense-webrtc:$1"
   until_healthy sdk
   api GET health
