@@ -80,11 +80,13 @@ bootstrap() {
   fi
 }
 
+tools='docker.io docker-cli docker-buildx docker-compose iptables iproute2 curl udev umockdev'
 make_workshop() {
+  rm -rf --one-file-system "$work/workshop" "$work/workshop.new"
   bootstrap trixie "$work/workshop.new" ca-certificates
-  chroot "$work/workshop.new" sh -c 'apt-get update -qq &&
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-      docker.io docker-cli docker-buildx docker-compose iptables iproute2 curl'
+  chroot "$work/workshop.new" sh -c "apt-get update -qq &&
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $tools"
+  echo "$tools" >"$work/workshop.new/tools"
   mv "$work/workshop.new" "$work/workshop"
 }
 
@@ -126,7 +128,7 @@ outside() {
   mkdir -p "$work/log" "$work/base/rust"
   work=$(readlink -f "$work")
   : >"$work/summary"
-  [ -d "$work/workshop" ] || step "Workshop: debootstrap of trixie, Docker from Debian" make_workshop
+  [ "$(cat "$work/workshop/tools" 2>/dev/null)" = "$tools" ] || step "Workshop: debootstrap of trixie, Docker from Debian" make_workshop
   for name in bookworm trixie; do
     # Bookworm always: the program is built there.
     if [ "$name" = bookworm ] || [[ " ${debians[*]} " == *" $name "* ]]; then
@@ -228,7 +230,8 @@ phase_build() {
   note "Docker engine, as Debian 13 packages it" "$(docker version -f '{{.Server.Version}}')"
   local rust name
   rust=$(sed -n 's/^ARG RUST_VERSION=//p' "$repository/Dockerfile")
-  for name in bookworm "${debians[@]}"; do
+  for name in bookworm trixie; do
+    [ -e "$work/base/debian-$name.tar" ] || continue
     import "debian:$name-slim" "$work/base/debian-$name.tar" 'CMD ["bash"]'
     step "Stand-in for rust:$rust-slim-$name" rust_stand_in "$rust" "$name"
   done
@@ -287,6 +290,30 @@ replugged() {
 }
 
 answers() { curl -sS --fail --max-time 5 "http://$1:8000/api/health" | tee -a "$work/log/health.json"; }
+
+# What udev makes of a D435I by our rules, and of another device of the vendor's, a hub (2-2): nothing.
+udev_rules() {
+  local usb=/sys/devices/pci0000:00/0000:00:14.0/usb2 path group judged
+  "$repository/scripts/install_udev_rules.sh"
+  udevadm verify
+  while read -r group path; do
+    judged=$(umockdev-run -d "$repository/tests/udev/d435i.umockdev" -- udevadm test --action=add "$usb/$path" 2>&1)
+    echo "--- $path"
+    echo "$judged"
+    if [ "$group" = none ]; then
+      if [[ $judged == *realsense-webrtc.rules* || $judged == *uaccess* ]]; then return 1; fi
+    else
+      grep -A1 'Device node group' <<<"$judged" | grep -qw "$group"
+      grep -A1 'Device node permission' <<<"$judged" | grep -qw 0660
+      grep -q 'RUN{builtin} : uaccess' <<<"$judged"
+    fi
+  done <<END
+plugdev 2-1
+video 2-1/2-1:1.0/video4linux/video0
+plugdev 2-1/2-1:1.5/0003:8086:0B3A.0001/HID-SENSOR-200073.1.auto/iio:device0
+none 2-2
+END
+}
 
 # A viewer on another machine: a container of its own network, tied to this one by a cable, that lets nothing in unasked.
 start_viewer() {
@@ -365,6 +392,7 @@ until_healthy() {
 phase_run() {
   local name
   ip link set lo up
+  step "udev: a camera's devices go to plugdev and video" udev_rules
   start_engine
   for name in "${debians[@]}"; do
     serve "$name"
