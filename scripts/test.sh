@@ -14,6 +14,8 @@ say "Formatting"
 cargo fmt --check
 say "Shell scripts"
 shellcheck -x scripts/*.sh .ci/run
+say "Dockerfile"
+"${XDG_CACHE_HOME:-$HOME/.cache}/realsense-webrtc/hadolint/bin/hadolint" Dockerfile
 say "The core is pure: std, model and error only, and no clock, in src/core"
 # Tests there may take a first Instant; everything after it is arithmetic.
 impure=$(grep -rnE '\b(gst|gst_[a-z]+|tokio|hyper|axum|crate::(media|camera|session|http|config))::|SystemTime::now' src/core |
