@@ -8,6 +8,7 @@
  * @property {boolean} present whether that camera is there
  * @property {boolean} [seen] whether it was there before
  * @property {boolean} [flowing] whether frames come
+ * @property {boolean} [paused] whether none come because a recording is paused
  */
 
 /**
@@ -37,11 +38,12 @@ export function banner({ server, viewer, camera, present, seen = true, flowing =
  * @param {Facts & {wasLive: boolean}} facts wasLive: whether this choice gave video before
  * @returns {{text: string, state: string}}
  */
-export function pill({ server, viewer, present, flowing, wasLive }) {
+export function pill({ server, viewer, present, flowing, wasLive, paused = false }) {
   if (server.state === 'refused') return { text: 'Token needed', state: 'refused' };
   if (viewer.wanted) {
     if (flowing) return { text: 'Live', state: 'live' };
     if (server.state === 'down') return { text: 'Reconnecting…', state: 'down' };
+    if (viewer.state === 'live' && present && paused) return { text: 'Paused', state: 'up' };
     if (viewer.state === 'live' || !present) return { text: wasLive || !present ? 'No video' : 'Connecting…', state: 'degraded' };
     return { text: wasLive || viewer.state === 'waiting' ? 'Reconnecting…' : 'Connecting…', state: 'degraded' };
   }
