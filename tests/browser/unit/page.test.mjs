@@ -185,7 +185,7 @@ describe('words', () => {
     const facts = { server: { state: 'up', text: '' }, viewer: { state: 'live', message: '', wanted: true }, camera: '1', present: true, wasLive: true };
     assert.equal(pill({ ...facts, flowing: true }).text, 'Live');
     assert.equal(pill({ ...facts, flowing: false }).text, 'No video');
-    assert.equal(pill({ ...facts, flowing: false, paused: true }).text, 'Paused');
+    for (const flowing of [false, true]) assert.equal(pill({ ...facts, flowing, paused: true }).text, 'Paused');
     assert.equal(pill({ ...facts, flowing: false, server: { state: 'down', text: '' } }).text, 'Reconnecting…');
     assert.equal(pill({ ...facts, flowing: false, viewer: { ...facts.viewer, wanted: false } }).text, 'Server ready');
   });
