@@ -14,7 +14,11 @@ packages=(
   gcc libc6-dev pkg-config ca-certificates curl libssl-dev libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
   # Running: x264enc is in -ugly, vp8enc in -good, webrtcbin, dtls and srtp in -bad, ICE in -nice
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-nice
+  # The camera's library: to take it out of the vendor's wheel (get_librealsense.sh), and what it is linked against
+  binutils patchelf libusb-1.0-0 libudev1
 )
+# Any Python 3 with pip serves; Debian's comes in only where there is none.
+python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
 if [ "${1:-}" = --test ]; then
   packages+=(chromium firefox-esr shellcheck gstreamer1.0-tools procps)
   # Any Node.js from 18 on serves; Debian's comes in only where there is none.

@@ -1,5 +1,7 @@
 //! Builds the whole server from a configuration and takes it down in order. Owns every long-lived part; decides nothing.
 
+mod sources;
+
 use std::{
     io::ErrorKind,
     net::{IpAddr, SocketAddr},
@@ -11,13 +13,12 @@ use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::sources::Sources;
 use crate::{
     camera::{
-        Backend,
         hub::FrameHub,
         manager::{self, CameraHandle},
         recording::Recordings,
-        sim::SimBackend,
     },
     config::Config,
     error::{Error, Result},
@@ -74,14 +75,11 @@ impl App {
                 .map_err(|error| Error::internal(error.to_string()))??
         };
 
-        let mut backends: Vec<Arc<dyn Backend>> = Vec::new();
-        if config.camera.sim_cameras > 0 {
-            warn!(
-                "no camera hardware is used: {} simulated D435I camera(s) deliver the pictures",
-                config.camera.sim_cameras
-            );
-            backends.push(Arc::new(SimBackend::new(config.camera.sim_cameras)));
-        }
+        let Sources { backends, recorder, trouble } = {
+            let config = config.clone();
+            let started = tokio::task::spawn_blocking(move || sources::start(&config));
+            started.await.map_err(|error| Error::internal(error.to_string()))?
+        };
         let expected: Vec<DeviceId> =
             backends.iter().flat_map(|backend| backend.devices()).map(|info| info.device_id).collect();
         let timing = manager::Timing {
@@ -89,8 +87,8 @@ impl App {
             stall: Duration::from_secs(config.camera.stall_timeout_s),
         };
         let camera_events = Arc::new(move |event| drop(sender.send(Event::Camera(event))));
-        let recordings = Recordings::new(&config.recording, None);
-        let cameras = manager::start(backends, hub.clone(), camera_events, timing, recordings)?;
+        let recordings = Recordings::new(&config.recording, recorder);
+        let cameras = manager::start(backends, hub.clone(), camera_events, timing, recordings)?.with_trouble(trouble);
 
         let (handle, actor) = session::spawn(Parts { config, hub, cameras: cameras.clone(), media, events });
         wait_for_devices(&handle, &expected).await;

@@ -24,9 +24,15 @@ pub struct Cli {
     /// Address and port to listen on [default: 127.0.0.1:8000]. 0.0.0.0:8000 opens it to the network; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     listen: Option<SocketAddr>,
-    /// Number of simulated D435I cameras [default: 1].
+    /// Number of simulated D435I cameras [default: one when there is no camera].
     #[arg(long, value_name = "N")]
-    sim_cameras: Option<u32>,
+    sim_cameras: Option<u16>,
+    /// Play a recording (.bag, .db3) as a camera; may be given several times.
+    #[arg(long, value_name = "FILE", value_parser = parse_file)]
+    recording: Vec<PathBuf>,
+    /// Add the SDK's software device, fed by the simulator: everything goes through librealsense, without a camera.
+    #[arg(long)]
+    software_device: bool,
     /// Folder with the pipeline files [default: pipelines].
     #[arg(long, value_name = "DIR", value_parser = parse_folder)]
     pipelines: Option<PathBuf>,
@@ -46,10 +52,14 @@ pub struct Cli {
 pub enum Command {
     /// Check or measure a running server with WebRTC receivers of its own, without a browser.
     Probe(ProbeArgs),
+    /// Ask the server of this configuration whether it is well; exit code 0 if so. For a container's health check.
+    Healthcheck,
 }
 
 const AFTER_HELP: &str = "Examples:
-  realsense-webrtc                                 serve on http://127.0.0.1:8000 with a simulated camera
+  realsense-webrtc                                 serve the cameras that are there on http://127.0.0.1:8000
+  realsense-webrtc --sim-cameras 1                 a simulated camera, whatever is there
+  realsense-webrtc --recording walk.bag            play a recording as a camera
   realsense-webrtc --listen 0.0.0.0:8000           let others on the network watch
   realsense-webrtc --config my.toml --log debug    with a configuration of your own
   realsense-webrtc probe                           watch one stream of a running server and report
@@ -64,9 +74,13 @@ impl Cli {
     /// A message for a person.
     pub fn configuration(self, environment: impl IntoIterator<Item = (String, String)>) -> Result<Config, String> {
         let text = |path: PathBuf| Value::String(path.to_string_lossy().into_owned());
+        let recordings = self.recording.into_iter().map(text).collect::<Vec<_>>();
+        let recordings = (!recordings.is_empty()).then_some(Value::Array(recordings));
         let flags = [
             ("server.listen", self.listen.map(|address| Value::String(address.to_string()))),
             ("camera.sim_cameras", self.sim_cameras.map(|count| Value::Integer(count.into()))),
+            ("realsense.recordings", recordings),
+            ("realsense.software_device", self.software_device.then_some(Value::Boolean(true))),
             ("pipelines.dir", self.pipelines.map(text)),
             ("server.www_dir", self.www.map(text)),
             ("log.filter", self.log.map(Value::String)),
@@ -87,15 +101,20 @@ fn parse_folder(text: &str) -> Result<PathBuf, String> {
     if Path::new(text).is_dir() { Ok(text.into()) } else { Err(format!("there is no folder '{text}'")) }
 }
 
+fn parse_file(text: &str) -> Result<PathBuf, String> {
+    if Path::new(text).is_file() { Ok(text.into()) } else { Err(format!("there is no file '{text}'")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SimCameras;
 
     #[test]
     fn flags_become_configuration() {
         let cli = Cli::try_parse_from(["x", "--listen", "localhost:9", "--sim-cameras", "2", "--www", "/"]).unwrap();
         let config = cli.configuration(Vec::new()).unwrap();
-        assert_eq!((config.server.listen.port(), config.camera.sim_cameras), (9, 2));
+        assert_eq!((config.server.listen.port(), config.camera.sim_cameras), (9, SimCameras::Count(2)));
         assert_eq!(config.server.www_dir, "/");
     }
 
@@ -106,6 +125,7 @@ mod tests {
             (["x", "--listen", ":8000"], "ADDRESS:PORT"),
             (["x", "--www", "/nonexistent"], "there is no folder"),
             (["x", "--pipelines", "/nonexistent"], "there is no folder"),
+            (["x", "--recording", "/nonexistent.bag"], "there is no file"),
         ] {
             let error = Cli::try_parse_from(flags).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");

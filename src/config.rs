@@ -3,7 +3,7 @@
 
 mod load;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// Cameras and the simulator.
     pub camera: Camera,
+    /// The SDK: real cameras and recordings played back.
+    pub realsense: Realsense,
     /// Size, rate and bitrate of each stream.
     pub streams: Streams,
     /// How depth is turned into a picture.
@@ -74,8 +76,8 @@ pub struct Sessions {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Camera {
-    /// Number of simulated cameras.
-    pub sim_cameras: usize,
+    /// Simulated cameras: a number, or "auto".
+    pub sim_cameras: SimCameras,
     /// Whether gyro and accelerometer run beside video, for the metadata.
     pub motion: bool,
     /// Seconds a stream keeps running after its last viewer left.
@@ -84,6 +86,64 @@ pub struct Camera {
     pub start_timeout_s: u64,
     /// Seconds without a frame after which a running stream is restarted.
     pub stall_timeout_s: u64,
+}
+
+/// How many cameras are simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SimCameras {
+    /// One when the server starts with no camera and was given no recording to play, else none.
+    Auto,
+    /// That many.
+    Count(usize),
+}
+
+impl Serialize for SimCameras {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::Count(count) => serializer.serialize_u64(*count as u64),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for SimCameras {
+    /// Takes a number also as text, as the environment gives it.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(u16),
+            Text(String),
+        }
+        match Written::deserialize(deserializer).map_err(|_| serde::de::Error::custom(SIM_CAMERAS))? {
+            Written::Number(count) => Ok(Self::Count(count.into())),
+            Written::Text(text) if text.trim() == "auto" => Ok(Self::Auto),
+            Written::Text(text) => {
+                text.trim().parse().map(Self::Count).map_err(|_| serde::de::Error::custom(SIM_CAMERAS))
+            }
+        }
+    }
+}
+
+/// What may stand for the simulated cameras.
+const SIM_CAMERAS: &str = "camera.sim_cameras must be \"auto\" or a number from 0 to 16";
+
+/// The SDK: real cameras and recordings played back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Realsense {
+    /// Whether to look for real cameras.
+    pub enabled: bool,
+    /// The file librealsense2.so, or the folder it lies in; empty: where the system's loader finds it.
+    pub library: String,
+    /// Recordings to play, each as a device.
+    pub recordings: Vec<PathBuf>,
+    /// Whether recordings begin again at their end.
+    pub repeat: bool,
+    /// Preset files (JSON, as the RealSense Viewer saves them) by the camera's serial number.
+    pub presets: BTreeMap<String, PathBuf>,
+    /// Whether to add the SDK's software device, fed by the simulator.
+    pub software_device: bool,
 }
 
 /// Size, rate and bitrate of each stream.
@@ -140,6 +200,8 @@ pub struct Webrtc {
     pub min_port: u16,
     /// Highest UDP port for media; 0 lets the system choose.
     pub max_port: u16,
+    /// IP address that peers are told in place of this machine's own, with the same ports; empty for the own ones.
+    pub announce_address: String,
 }
 
 /// A TURN server.
@@ -212,7 +274,20 @@ impl Default for Sessions {
 
 impl Default for Camera {
     fn default() -> Self {
-        Self { sim_cameras: 1, motion: true, linger_s: 3.0, start_timeout_s: 15, stall_timeout_s: 5 }
+        Self { sim_cameras: SimCameras::Auto, motion: true, linger_s: 3.0, start_timeout_s: 15, stall_timeout_s: 5 }
+    }
+}
+
+impl Default for Realsense {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            library: String::new(),
+            recordings: Vec::new(),
+            repeat: true,
+            presets: BTreeMap::new(),
+            software_device: false,
+        }
     }
 }
 
@@ -244,6 +319,7 @@ impl Default for Webrtc {
             ice_tcp: false,
             min_port: 0,
             max_port: 0,
+            announce_address: String::new(),
         }
     }
 }

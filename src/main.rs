@@ -10,7 +10,7 @@ use clap::Parser;
 use realsense_webrtc::{
     app,
     cli::{Cli, Command},
-    media, probe, process,
+    healthcheck, media, probe, process,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -32,11 +32,19 @@ fn main() -> ExitCode {
             Ok(false) => ExitCode::FAILURE,
             Err(error) => fail(error.for_log()),
         },
+        Some(Command::Healthcheck) => runtime.block_on(check_health(cli)).unwrap_or_else(|message| fail(&message)),
         None => runtime.block_on(serve(cli)).unwrap_or_else(|message| fail(&message)),
     };
     // Requests to a hanging SDK may still sit on blocking threads; the process does not wait for them.
     runtime.shutdown_timeout(Duration::from_millis(200));
     code
+}
+
+async fn check_health(cli: Cli) -> Result<ExitCode, String> {
+    let config = cli.configuration(std::env::vars())?;
+    let answer = healthcheck::run(&config).await.map_err(|error| error.for_log().to_owned())?;
+    say(&answer);
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(cli: Cli) -> Result<ExitCode, String> {

@@ -126,6 +126,7 @@ async fn metadata_flows_while_a_device_streams() {
     let depth = &update["metadata_streams"]["depth"];
     assert_eq!((&depth["stream_type"], &depth["width"], &depth["height"]), (&json!("depth"), &json!(640), &json!(480)));
     assert!(depth["timestamp"].is_number() && depth["frame_number"].is_u64());
+    assert_eq!((&depth["timestamp_domain"], &depth["metadata"]["gain_level"]), (&json!("global_time"), &json!(16)));
     assert!(depth.get("point_cloud").is_none() && depth.get("motion_data").is_none());
 
     // At most 30 a second; the bound leaves room for nothing else, the lower one for a loaded machine.
@@ -201,7 +202,7 @@ async fn motion_comes_with_its_data() {
 #[tokio::test]
 async fn every_device_has_its_updates() {
     let mut config = config();
-    config.camera.sim_cameras = 3;
+    config.camera.sim_cameras = realsense_webrtc::config::SimCameras::Count(3);
     let server = TestServer::with(config).await;
     let mut client = Client::join(&server).await;
     let devices = ["844212070924", "844212070925", "844212070926"];

@@ -23,6 +23,7 @@ use super::{
     Backend, Camera, Frame, FrameSink, StreamConfig,
     hub::FrameHub,
     manager::{CameraEvent, CameraEvents},
+    processing::{Processing, SharedSettings},
     recording::{Recordings, Tap},
 };
 use crate::{
@@ -81,11 +82,14 @@ pub(super) struct DeviceThread {
     /// Where its frames pass on their way to the viewers.
     pub(super) tap: Arc<Tap>,
     pub(super) recordings: Arc<Recordings>,
+    pub(super) depth_settings: SharedSettings,
 }
 
 struct Open<'a> {
     thread: &'a DeviceThread,
     camera: Box<dyn Camera>,
+    // After the camera, so that its last frames still find it.
+    processing: Processing,
     clock: Arc<FrameClock>,
     running: BySensor,
 }
@@ -168,8 +172,11 @@ impl DeviceThread {
 
     fn live(&self, inbox: &Receiver<DeviceCommand>) -> Ended {
         let clock = Arc::new(FrameClock::new());
-        let opened = self.backend.open(&self.device, self.sink(&clock)).and_then(|mut camera| {
-            let sensors = camera.sensors()?;
+        let mut processing = Processing::new(self.device.clone(), self.depth_settings.clone(), self.publisher());
+        let opened = self.backend.open(&self.device, self.sink(&clock, processing.input())).and_then(|mut camera| {
+            let mut sensors = camera.sensors()?;
+            processing.describe(&mut sensors);
+            processing.follow(&mut *camera, &BySensor::new());
             Ok((camera, sensors))
         });
         let (camera, sensors) = match opened {
@@ -182,7 +189,7 @@ impl DeviceThread {
         };
         let info = Box::new(self.info.clone());
         self.report(CameraEvent::Present { device: self.device.clone(), info, sensors });
-        let mut open = Open { thread: self, camera, clock, running: BySensor::new() };
+        let mut open = Open { thread: self, camera, processing, clock, running: BySensor::new() };
         open.serve(inbox);
         open.apply(&[]);
         Ended::Closed
@@ -199,8 +206,19 @@ impl DeviceThread {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn sink(&self, clock: &Arc<FrameClock>) -> FrameSink {
-        let (hub, device, clock) = (self.hub.clone(), self.device.clone(), clock.clone());
+    /// Where frames go in the end.
+    fn publisher(&self) -> FrameSink {
+        let (hub, device, alive) = (self.hub.clone(), self.device.clone(), self.alive.clone());
+        Arc::new(move |frame: Frame| {
+            if alive.load(Ordering::Relaxed) {
+                hub.publish(&device, frame);
+            }
+        })
+    }
+
+    /// Where the camera delivers its frames; those that are whole go on to `next`.
+    fn sink(&self, clock: &Arc<FrameClock>, next: FrameSink) -> FrameSink {
+        let (device, clock) = (self.device.clone(), clock.clone());
         let (alive, tap) = (self.alive.clone(), self.tap.clone());
         Arc::new(move |frame: Frame| {
             if !alive.load(Ordering::Relaxed) {
@@ -217,7 +235,7 @@ impl DeviceThread {
             clock.touch(frame.stream);
             // First of all: a recording holds what the camera delivered, whatever is made of it for the viewers.
             tap.offer(&frame);
-            hub.publish(&device, frame);
+            next(frame);
         })
     }
 
@@ -281,6 +299,7 @@ impl Open<'_> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            self.camera.tick();
             self.watch();
         }
     }
@@ -288,10 +307,20 @@ impl Open<'_> {
     fn carry_out(&mut self, command: DeviceCommand) {
         // A requester that went away needs no answer.
         match command {
-            DeviceCommand::Sensors(reply) => drop(reply.send(self.camera.sensors())),
-            DeviceCommand::Option { sensor, option, reply } => drop(reply.send(self.camera.option(sensor, &option))),
+            DeviceCommand::Sensors(reply) => {
+                let described = self.camera.sensors().map(|mut sensors| {
+                    self.processing.describe(&mut sensors);
+                    sensors
+                });
+                drop(reply.send(described));
+            }
+            DeviceCommand::Option { sensor, option, reply } => {
+                let ours = self.processing.option(sensor, &option);
+                drop(reply.send(ours.map_or_else(|| self.camera.option(sensor, &option), Ok)));
+            }
             DeviceCommand::SetOption { sensor, option, value, reply } => {
-                let result = self.camera.set_option(sensor, &option, value);
+                let ours = self.processing.set_option(sensor, &option, value, &mut *self.camera, &self.running);
+                let result = ours.unwrap_or_else(|| self.camera.set_option(sensor, &option, value));
                 if result.is_ok() {
                     info!(device = %self.thread.device, sensor, option, value, "option set");
                 }
@@ -314,6 +343,7 @@ impl Open<'_> {
             }
         }
         self.thread.streaming.store(!self.running.is_empty(), Ordering::Relaxed);
+        self.processing.follow(&mut *self.camera, &self.running);
         Applied { running: self.running.values().flatten().copied().collect(), failed }
     }
 
@@ -361,6 +391,7 @@ impl Open<'_> {
     fn stop(&mut self, sensor: usize) -> BTreeSet<StreamConfig> {
         let Some(before) = self.running.remove(&sensor) else { return BTreeSet::new() };
         self.camera.stop(sensor);
+        self.processing.flush(sensor);
         let alive = self.thread.alive.load(Ordering::Relaxed);
         for config in before.iter().filter(|_| alive) {
             self.thread.hub.clear(&StreamKey::new(self.thread.device.clone(), config.stream));

@@ -22,6 +22,7 @@ use super::{
     Backend, BackendEvent, Fault, StreamConfig,
     device::{self, DeviceCommand, DeviceThread, Wanted},
     hub::FrameHub,
+    processing::SharedSettings,
     recording::{Recordings, Tap},
 };
 use crate::{
@@ -105,6 +106,8 @@ pub struct Timing {
 #[derive(Clone)]
 pub struct CameraHandle {
     shared: Arc<Shared>,
+    /// Why a backend that was asked for is not there.
+    trouble: Option<Arc<str>>,
 }
 
 struct Shared {
@@ -131,6 +134,8 @@ struct Entry {
     /// Stays while the device is unplugged: its last recording can be asked about.
     tap: Arc<Tap>,
     threads: Vec<JoinHandle<()>>,
+    /// Outlives an unplug.
+    depth_settings: SharedSettings,
 }
 
 enum Plug {
@@ -184,7 +189,7 @@ pub fn start(
         })
         .map_err(|error| Error::internal(format!("cannot start the camera watcher thread: {error}")))?;
     *lock(&shared.watcher) = Some(watcher);
-    Ok(CameraHandle { shared })
+    Ok(CameraHandle { shared, trouble: None })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -207,6 +212,7 @@ impl Shared {
         let streaming = Arc::new(AtomicBool::new(false));
         let tap = devices.get(device).map(|entry| entry.tap.clone()).unwrap_or_default();
         let (alive, wanted) = (Arc::new(AtomicBool::new(true)), Arc::<Wanted>::default());
+        let depth_settings = devices.get(device).map(|entry| entry.depth_settings.clone()).unwrap_or_default();
         // Before its thread reports anything: the device is known from here on.
         (self.events)(CameraEvent::Opening { device: device.clone() });
         let thread = DeviceThread {
@@ -221,6 +227,7 @@ impl Shared {
             stall: self.timing.stall,
             tap: tap.clone(),
             recordings: self.recordings.clone(),
+            depth_settings: depth_settings.clone(),
         };
         let spawned = std::thread::Builder::new().name(format!("cam-{device}")).spawn(move || thread.run(&inbox));
         match spawned {
@@ -230,7 +237,8 @@ impl Shared {
                 threads.retain(|thread| !thread.is_finished());
                 threads.push(handle);
                 let commands = Some(commands);
-                let entry = Entry { backend: backend.clone(), info, streaming, commands, wanted, alive, tap, threads };
+                let backend = backend.clone();
+                let entry = Entry { backend, info, streaming, commands, wanted, alive, tap, threads, depth_settings };
                 devices.insert(device.clone(), entry);
             }
             Err(error) => warn!(%device, %error, "cannot start the device's thread"),
@@ -240,6 +248,7 @@ impl Shared {
     /// Looks at what is there now, for events that were missed.
     fn refresh(&self) {
         for backend in &self.backends {
+            backend.refresh();
             let there: Vec<_> = backend.devices().into_iter().map(|info| info.device_id).collect();
             let gone: Vec<_> = lock(&self.devices)
                 .iter()
@@ -269,6 +278,12 @@ impl Shared {
 }
 
 impl CameraHandle {
+    /// Lets health say why a backend that was asked for is not there.
+    #[must_use]
+    pub fn with_trouble(self, trouble: Option<String>) -> Self {
+        Self { trouble: trouble.map(Into::into), ..self }
+    }
+
     /// Makes exactly these streams run on a device; answered by [`CameraEvent::Applied`]. Cannot get lost: the newest
     /// wish lies beside the device's queue and is taken up with whatever comes next, so a full queue does no harm.
     ///
@@ -333,8 +348,13 @@ impl CameraHandle {
 
     pub(crate) fn health(&self) -> Health {
         let sdk_version = self.shared.backends.iter().find_map(|backend| backend.sdk_version());
-        let degraded = self.shared.backends.is_empty().then(|| {
-            "No camera backend works. Connect a camera, or start with simulated ones (--sim-cameras 1).".to_owned()
+        let degraded = self.shared.backends.is_empty().then(|| match &self.trouble {
+            Some(trouble) => format!("No camera backend works: {trouble}."),
+            None => {
+                "No camera backend works. Start with simulated cameras (--sim-cameras 1), or install librealsense2 and \
+                     let it be used (realsense.enabled)."
+                    .to_owned()
+            }
         });
         Health { sdk_version: sdk_version.unwrap_or_else(|| "none".into()), degraded }
     }

@@ -4,11 +4,13 @@
 mod device;
 pub mod hub;
 pub mod manager;
+mod processing;
+pub mod realsense;
 pub mod recorder;
 pub mod recording;
 pub mod sim;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use crate::{
     error::{Error, Result},
@@ -48,6 +50,27 @@ pub trait Backend: Send + Sync {
 
     /// The devices that are present now. `is_streaming` is left false; the manager fills it in.
     fn devices(&self) -> Vec<DeviceInfo>;
+
+    /// Looks at what is there now, for changes that were missed. May talk to devices, so not for every listing.
+    fn refresh(&self) {}
+
+    /// Plays a recording as a device of this backend.
+    ///
+    /// # Errors
+    /// NotFound for a file that is not there, Invalid for one that is no recording or cut short, or a backend that plays none.
+    fn open_recording(&self, file: &Path) -> Result<DeviceId> {
+        let _ = file;
+        Err(Error::invalid("This backend plays no recordings."))
+    }
+
+    /// Ends playing a recording; its device goes.
+    ///
+    /// # Errors
+    /// NotFound for an unknown device, Invalid for one that is no recording.
+    fn close_recording(&self, device: &DeviceId) -> Result<()> {
+        let _ = device;
+        Err(Error::invalid("This backend plays no recordings."))
+    }
 
     /// Opens a device. May take long (a real one up to 15 s); called on the device's own thread.
     ///
@@ -128,6 +151,9 @@ pub trait Camera: Send {
     /// Unavailable when the device is gone.
     fn hw_reset(&mut self) -> Result<()>;
 
+    /// Called a few times a second while something streams, for what has to be looked after.
+    fn tick(&mut self) {}
+
     /// Whether silence is meant: a recording that is paused. A stream of a camera at rest is not taken for stalled.
     fn is_paused(&mut self) -> bool {
         false
@@ -139,7 +165,7 @@ pub trait Camera: Send {
     /// NotFound for a live device, Invalid for a position or speed that cannot be.
     fn playback(&mut self, command: Option<PlaybackCommand>) -> Result<PlaybackStatus> {
         let _ = command;
-        Err(Error::not_found("This is a live camera, not a recording: there is nothing to pause, seek or repeat."))
+        Err(not_a_recording())
     }
 
     /// Loads a preset: the JSON text that the RealSense Viewer saves for a camera's advanced mode.
@@ -160,7 +186,11 @@ pub trait Camera: Send {
     }
 }
 
-fn no_advanced_mode() -> Error {
+pub(crate) fn not_a_recording() -> Error {
+    Error::not_found("This is a live camera, not a recording: there is nothing to pause, seek or repeat.")
+}
+
+pub(crate) fn no_advanced_mode() -> Error {
     Error::invalid("This device has no advanced mode, so it neither takes nor gives presets; set its options instead.")
 }
 

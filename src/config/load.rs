@@ -1,10 +1,10 @@
 //! Reads the configuration: file, then environment, then command line; refuses what it does not know.
 
-use std::path::Path;
+use std::{net::IpAddr, path::Path};
 
 use toml::{Table, Value};
 
-use super::Config;
+use super::{Config, SIM_CAMERAS, SimCameras};
 
 /// Environment variables with this prefix override keys: `REALSENSE_WEBRTC__SESSIONS__LIMIT=20` sets `sessions.limit`.
 pub const ENV_PREFIX: &str = "REALSENSE_WEBRTC__";
@@ -80,7 +80,8 @@ impl Config {
             check(good, &format!("{name} must be from {least} to {LONGEST_S} (a year)"))?;
         }
         check((2..=60).contains(&self.sessions.peer_silence_s), "sessions.peer_silence_s must be from 2 to 60")?;
-        check(self.camera.sim_cameras <= 16, "camera.sim_cameras must be from 0 to 16")?;
+        let simulated = matches!(self.camera.sim_cameras, SimCameras::Auto | SimCameras::Count(0..=16));
+        check(simulated, SIM_CAMERAS)?;
         check((0.0..=3600.0).contains(&self.camera.linger_s), "camera.linger_s must be from 0 to 3600")?;
         for (name, stream) in
             [("color", &self.streams.color), ("depth", &self.streams.depth), ("infrared", &self.streams.infrared)]
@@ -98,6 +99,12 @@ impl Config {
         let ports =
             (self.webrtc.min_port == 0) == (self.webrtc.max_port == 0) && self.webrtc.min_port <= self.webrtc.max_port;
         check(ports, "webrtc.min_port and webrtc.max_port must both be 0, or min_port <= max_port")?;
+        let announced = &self.webrtc.announce_address;
+        let announced = announced.is_empty() || announced.parse::<IpAddr>().is_ok_and(|ip| !ip.is_unspecified());
+        check(
+            announced,
+            "webrtc.announce_address must be empty or an IP address that peers can reach, like 192.168.1.10",
+        )?;
         check(self.webrtc.gather_timeout_ms <= 10_000, "webrtc.gather_timeout_ms must be from 0 to 10000")?;
         let stun = &self.webrtc.stun_server;
         let stun = stun.is_empty() || stun.strip_prefix("stun:").is_some_and(names_host);
@@ -340,6 +347,8 @@ mod tests {
             ("[depth]\nmin_m = 7.0\n", "depth.min_m"),
             ("[depth]\ncolor_map = \"rainbow\"\n", "depth.color_map"),
             ("[webrtc]\nmin_port = 5\n", "webrtc.min_port"),
+            ("[webrtc]\nannounce_address = \"robot.example\"\n", "webrtc.announce_address"),
+            ("[webrtc]\nannounce_address = \"0.0.0.0\"\n", "webrtc.announce_address"),
             ("[recording]\ndir = \"\"\n", "recording.dir"),
             ("[recording]\nmax_mb = 1000000001\n", "recording.max_mb"),
             ("[recording]\nmin_free_mb = 9223372036854775807\n", "recording.min_free_mb"),

@@ -106,6 +106,20 @@ impl Candidate {
         Ok(Some(Self { foundation, component, transport, priority, address, port, kind }))
     }
 
+    /// The line of a candidate of ours as peers behind address translation that keeps the ports reach it: a host candidate
+    /// goes to `address`, where that is of the same family. Others stay: STUN and TURN saw them from outside already.
+    pub fn announced_at(line: String, address: IpAddr) -> String {
+        match Self::parse(&line) {
+            Ok(Some(Self { kind, address: Address::Ip(own), .. }))
+                if kind != "host" || own.is_ipv4() != address.is_ipv4() =>
+            {
+                line
+            }
+            Ok(Some(candidate)) => Self { address: Address::Ip(address), ..candidate }.to_string(),
+            Ok(None) | Err(_) => line,
+        }
+    }
+
     /// Whether the server can try it: TCP only where `tcp` is on. Of names only those of mDNS are ever looked up: any other
     /// would let a peer choose what this machine asks its name servers (RFC 8839 lets an agent ignore them).
     pub fn is_usable(&self, tcp: bool) -> bool {
@@ -218,6 +232,25 @@ mod tests {
         assert!(usable(tcp, true) && !usable(tcp, false));
         assert!(usable("candidate:1 1 udp 1 4f3f2a1b.LOCAL 5 typ host", false));
         assert!(!usable("candidate:1 1 udp 1 example.com 5 typ host", false));
+    }
+
+    const RELAY: &str = "candidate:1 1 UDP 5 198.51.100.7 3478 typ relay raddr 172.17.0.2 rport 40000";
+
+    #[test]
+    fn only_own_addresses_of_the_same_family_are_announced_elsewhere() {
+        let announced = |text: &str| Candidate::announced_at(text.to_owned(), "192.168.1.10".parse().unwrap());
+        for (own, expected) in [
+            ("candidate:1 1 UDP 5 172.17.0.2 40000 typ host", "candidate:1 1 UDP 5 192.168.1.10 40000 typ host"),
+            (
+                "candidate:1 1 TCP 5 172.17.0.2 9 typ host tcptype active",
+                "candidate:1 1 TCP 5 192.168.1.10 9 typ host tcptype active",
+            ),
+            ("candidate:1 1 UDP 5 fd00::2 40000 typ host", "candidate:1 1 UDP 5 fd00::2 40000 typ host"),
+            (RELAY, RELAY),
+            ("", ""),
+        ] {
+            assert_eq!(announced(own), expected);
+        }
     }
 
     proptest::proptest! {

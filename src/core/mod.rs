@@ -3,6 +3,7 @@
 
 pub mod candidate;
 pub mod colormap;
+pub mod depth;
 pub mod geometry;
 pub mod plan;
 pub mod profile;

@@ -34,9 +34,10 @@ wrong fields. 429 and 503 carry `Retry-After` in seconds; every answer carries `
 come, post the answer. The offer holds the server's candidates already.\n\n\
 **Socket.IO** (path `/socket`, default namespace, polling and websocket): `welcome` `{\"message\"}` on connect; \
 `metadata_update` at most 30 times a second for each streaming device: `{\"device_id\", \"is_streaming\", \
-\"timestamp_server\", \"metadata_streams\": {stream_type: {\"stream_type\", \"timestamp\", \"frame_number\", \"width\", \
-\"height\", \"motion_data\"?: {x, y, z}, \"point_cloud\"?: {\"vertices\": base64 of little-endian float32 x, y, z in \
-metres, \"texture_coordinates\": []}}}}`; `sessions_changed` `{\"revision\", \"sessions\"}` when sessions or streams \
+\"timestamp_server\", \"metadata_streams\": {stream_type: {\"stream_type\", \"timestamp\" in milliseconds, \
+\"timestamp_domain\": hardware_clock | system_time | global_time, \"frame_number\", \"width\", \"height\", \
+\"metadata\": {name: value}, \"motion_data\"?: {x, y, z}, \"point_cloud\"?: {\"vertices\": base64 of little-endian \
+float32 x, y, z in metres, \"texture_coordinates\": []}}}}`; `sessions_changed` `{\"revision\", \"sessions\"}` when sessions or streams \
 changed; `server_shutdown` `{\"message\"}` before the server goes. Where a token is configured, a Socket.IO client \
 sends it as `?token=` or in its `auth` as `{\"token\"}`.";
 

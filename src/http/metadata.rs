@@ -10,7 +10,7 @@ use super::types::unix_seconds;
 use crate::{
     camera::{Frame, StreamConfig},
     core::geometry,
-    model::{DeviceId, PixelFormat, StreamType},
+    model::{DeviceId, PixelFormat, StreamType, TimestampDomain},
     session::Handle,
 };
 
@@ -30,11 +30,14 @@ pub(super) struct MetadataUpdate {
 #[derive(Debug, PartialEq, Serialize)]
 struct StreamMetadata {
     stream_type: StreamType,
-    /// The device's clock, in milliseconds.
+    /// In milliseconds, by the clock that `timestamp_domain` names.
     timestamp: f64,
+    timestamp_domain: TimestampDomain,
     frame_number: u64,
     width: u32,
     height: u32,
+    /// What the camera said about the frame, by librealsense's names.
+    metadata: BTreeMap<&'static str, i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     motion_data: Option<Motion>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,9 +86,11 @@ impl StreamMetadata {
         Self {
             stream_type: frame.stream,
             timestamp: frame.timestamp_ms,
+            timestamp_domain: frame.timestamp_domain,
             frame_number: frame.number,
             width: frame.width,
             height: frame.height,
+            metadata: frame.metadata.iter().filter_map(|(key, value)| Some((key.name()?, *value))).collect(),
             motion_data: frame.motion().map(|[x, y, z]| Motion { x, y, z }),
             point_cloud: (point_cloud && frame.stream == StreamType::Depth).then(|| PointCloud::of(frame)).flatten(),
         }
@@ -110,7 +115,7 @@ mod tests {
     use std::{sync::Arc, time::Instant};
 
     use super::*;
-    use crate::model::{Intrinsics, TimestampDomain};
+    use crate::model::{Intrinsics, MetadataKey};
 
     fn frame(stream: StreamType, format: PixelFormat, width: u32, height: u32, data: Vec<u8>) -> Frame {
         Frame {
@@ -121,8 +126,9 @@ mod tests {
             data: Arc::new(data),
             number: 7,
             timestamp_ms: 1234.5,
-            timestamp_domain: TimestampDomain::default(),
-            metadata: Vec::new(),
+            timestamp_domain: TimestampDomain::GlobalTime,
+            // A newer library's key has no name yet.
+            metadata: vec![(MetadataKey::ACTUAL_EXPOSURE, 8500), (MetadataKey(200), 1)],
             captured_at: Instant::now(),
             depth_units: 0.001,
             intrinsics: Some(Intrinsics {
@@ -174,8 +180,8 @@ mod tests {
         assert_eq!(
             serde_json::to_value(&metadata).expect("it serialises"),
             serde_json::json!({
-                "stream_type": "accel", "timestamp": 1234.5, "frame_number": 7, "width": 0, "height": 0,
-                "motion_data": {"x": 0.5, "y": -9.75, "z": 1.0}
+                "stream_type": "accel", "timestamp": 1234.5, "timestamp_domain": "global_time", "frame_number": 7,
+                "width": 0, "height": 0, "metadata": {"actual_exposure": 8500}, "motion_data": {"x": 0.5, "y": -9.75, "z": 1.0}
             })
         );
         let depth = frame(StreamType::Depth, PixelFormat::Z16, 1, 1, vec![0, 0]);

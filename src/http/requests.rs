@@ -197,10 +197,13 @@ impl From<CandidateBody> for IceCandidate {
 pub struct StartBody {
     /// The streams.
     pub configs: Vec<StartConfig>,
-    /// Taken for the sake of older clients and without effect: streams are sent as the camera sees them.
+    /// `color` switches the depth sensor's option `align-to` on; `depth`, `none`, null or absent leaves it as it is. A stop
+    /// does not undo it.
     #[serde(default)]
+    #[schema(example = "color")]
     pub align_to: Option<String>,
-    /// Taken for the sake of older clients and without effect: no post-processing filters run.
+    /// True switches the depth sensor's options `spatial-filter` and `temporal-filter` on; false, null or absent leaves them
+    /// as they are. A stop does not undo it.
     #[serde(default)]
     pub apply_filters: Option<bool>,
     /// Taken for the sake of older clients and without effect: what runs with the same parameters is always reused.
@@ -262,6 +265,35 @@ impl StartBody {
             return Err(Error::invalid("'configs' holds no enabled stream: name at least one."));
         }
         Ok(StartRequest { device: device.clone(), configs })
+    }
+
+    /// The depth sensor's options that this start switches on, with the sensor's index.
+    ///
+    /// # Errors
+    /// Invalid for an unknown `align_to`, listing the valid ones, or when the device has no depth stream to process.
+    pub(super) fn depth_options(&self, sensors: &[SensorInfo]) -> Result<Vec<(usize, &'static str)>> {
+        let mut options = Vec::new();
+        match self.align_to.as_deref().map(|name| name.trim().to_ascii_lowercase()).as_deref() {
+            Some("color") => options.push("align-to"),
+            None | Some("depth" | "none" | "") => {}
+            Some(other) => {
+                let shown: String = other.chars().take(40).collect();
+                return Err(Error::invalid(format!("Invalid align_to '{shown}'. Valid: color, depth, none.")));
+            }
+        }
+        if self.apply_filters == Some(true) {
+            options.extend(["spatial-filter", "temporal-filter"]);
+        }
+        let has = |sensor: &SensorInfo, id: &str| sensor.options.iter().any(|option| option.option_id == id);
+        let place = |id| match sensors.iter().find(|sensor| has(sensor, id)) {
+            Some(sensor) => Ok((sensor.index, id)),
+            None => Err(Error::invalid("This device has no depth stream, so there is nothing to align or filter.")),
+        };
+        let color = sensors.iter().any(|sensor| sensor.profiles.iter().any(|p| p.stream == StreamType::Color));
+        if options.contains(&"align-to") && !color {
+            return Err(Error::invalid("This device has no color stream, so there is nothing to align depth to."));
+        }
+        options.into_iter().map(place).collect()
     }
 }
 

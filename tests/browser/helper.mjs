@@ -137,7 +137,10 @@ export async function open(browser, url, viewport = { width: 1280, height: 900 }
   });
   page.on('pageerror', (error) => page.complaints.push(String(error)));
   page.setDefaultTimeout(PATIENCE_MS);
-  await page.setViewport(viewport);
+  await page.setViewport(viewport).catch((error) => {
+    // Firefox 140 of Debian 13 sets the size, but does not yet know the screen orientation sent with it.
+    if (!error.message.includes('emulation.setScreenOrientationOverride')) throw error;
+  });
   await page.goto(url);
   return page;
 }

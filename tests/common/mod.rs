@@ -16,7 +16,7 @@ use realsense_webrtc::{
         self, Backend, hub::FrameHub, manager::Timing, recorder::RecorderFactory, recording::Recordings,
         sim::SimBackend,
     },
-    config::Config,
+    config::{Config, SimCameras},
     http::{Limits, serve_with},
     media::fake::FakeMedia,
     session::{self, Event, Handle, Parts},
@@ -52,6 +52,14 @@ pub fn config() -> Config {
     config
 }
 
+/// How many cameras a test asked for.
+fn simulated(config: &Config) -> usize {
+    match config.camera.sim_cameras {
+        SimCameras::Auto => 1,
+        SimCameras::Count(count) => count,
+    }
+}
+
 impl TestServer {
     pub async fn start() -> Self {
         Self::with(config()).await
@@ -62,13 +70,13 @@ impl TestServer {
     }
 
     pub async fn with_limits(config: Config, limits: Limits) -> Self {
-        let backend = Arc::new(SimBackend::new(config.camera.sim_cameras));
+        let backend = Arc::new(SimBackend::new(simulated(&config)));
         Self::with_parts(config, limits, backend, None).await
     }
 
     /// A server that records with this, over simulated cameras.
     pub async fn with_recorder(config: Config, factory: Arc<dyn RecorderFactory>) -> Self {
-        let backend = Arc::new(SimBackend::new(config.camera.sim_cameras));
+        let backend = Arc::new(SimBackend::new(simulated(&config)));
         Self::with_parts(config, Limits::default(), backend, Some(factory)).await
     }
 
@@ -102,7 +110,7 @@ impl TestServer {
             let (handle, stop) = (handle.clone(), stop.clone());
             async move { serve_with(listener, handle, limits, stop).await.unwrap() }
         });
-        let present = handle.config().camera.sim_cameras;
+        let present = simulated(handle.config());
         let mut snapshot = handle.snapshot();
         let ready = snapshot.wait_for(|now| now.devices.values().filter(|usable| **usable).count() >= present);
         tokio::time::timeout(DEADLINE, ready).await.expect("the cameras open in time").unwrap();

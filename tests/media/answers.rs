@@ -81,6 +81,22 @@ async fn a_refused_m_line_leaves_the_other_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_announced_address_takes_the_place_of_the_own_ones() {
+    let mut config = config();
+    config.webrtc.announce_address = "203.0.113.9".into();
+    let mut bench = Bench::start(config);
+    bench.camera(StreamType::Color, PixelFormat::I420, SMALL);
+    let spec = bench.spec(&[(StreamType::Color, SMALL)], &[Codec::H264]);
+    let offer = bench.open(&spec).await.unwrap();
+    let in_sdp: Vec<_> = offer.sdp.lines().filter(|line| line.starts_with("a=candidate:")).collect();
+    assert_eq!(in_sdp.len(), offer.candidates.len());
+    let ipv4 = |line: &&str| !line.split(' ').nth(4).is_some_and(|address| address.contains(':'));
+    let ipv4: Vec<_> = in_sdp.into_iter().filter(ipv4).collect();
+    assert!(!ipv4.is_empty() && ipv4.iter().all(|line| line.contains(" 203.0.113.9 ")), "{ipv4:?}");
+    bench.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_exhausted_port_range_is_said_in_words() {
     let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut config = config();

@@ -6,3 +6,4 @@ mod basics;
 mod bench;
 mod life;
 mod pipelines;
+mod size_change;

@@ -10,7 +10,7 @@ use super::{
 #[tokio::test]
 async fn devices_are_listed_refreshed_and_found() {
     let mut config = config();
-    config.camera.sim_cameras = 2;
+    config.camera.sim_cameras = realsense_webrtc::config::SimCameras::Count(2);
     let server = TestServer::with(config).await;
     for answer in [
         server.get("/api/devices/").await,

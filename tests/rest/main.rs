@@ -6,6 +6,7 @@
 mod common;
 
 mod bad_input;
+mod depth;
 mod devices;
 mod playback;
 mod recordings;

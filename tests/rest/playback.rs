@@ -193,7 +193,7 @@ async fn a_busy_camera_tells_in_its_own_words() {
     let (backend, _) = OddBackend::new(Traits { open_error: Some(Error::unavailable(busy)), ..Traits::default() });
     let mut config = config();
     // Nobody waits for a camera to open.
-    config.camera.sim_cameras = 0;
+    config.camera.sim_cameras = realsense_webrtc::config::SimCameras::Count(0);
     let server = TestServer::with_backend(config, backend).await;
     eventually("the offer is refused in the camera's words", async || {
         let answer = server.post("/api/webrtc/offer", &offer).await;

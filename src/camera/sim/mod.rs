@@ -44,8 +44,13 @@ pub struct SimBackend {
 impl SimBackend {
     /// A backend with `count` cameras, all plugged in.
     pub fn new(count: usize) -> Self {
+        Self::starting_at(FIRST_SERIAL, count)
+    }
+
+    /// A backend with `count` cameras of these serial numbers and up, all plugged in.
+    pub fn starting_at(first: u64, count: usize) -> Self {
         let (backdrops, events) = (Arc::new(Backdrops::default()), Arc::default());
-        let slot = |i: usize| Arc::new(Slot::new(i, FIRST_SERIAL + i as u64, backdrops.clone(), Arc::clone(&events)));
+        let slot = |i: usize| Arc::new(Slot::new(i, first + i as u64, backdrops.clone(), Arc::clone(&events)));
         Self { slots: (0..count).map(slot).collect(), events }
     }
 

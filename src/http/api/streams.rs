@@ -32,7 +32,8 @@ const FRESH: Duration = Duration::from_secs(2);
 /// Start streams without a viewer
 ///
 /// The start holds a reference of its own: the streams run until an explicit stop, whoever watches. Starting what runs
-/// already with the same parameters takes the reference and changes nothing else.
+/// already with the same parameters takes the reference and changes nothing else. `align_to` and `apply_filters` set options
+/// of the depth sensor, which stay until they are set otherwise.
 #[utoipa::path(post, path = "/devices/{device_id}/stream/start", tag = "streams", operation_id = "start_stream",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
     request_body = StartBody,
@@ -45,8 +46,14 @@ pub(in super::super) async fn start(
 ) -> ApiResult<Json<StreamStatus>> {
     let device = DeviceId::new(device);
     let sensors = handle.sensors(&device).await?;
+    let options = body.depth_options(&sensors)?;
     let request = body.parse(&device, &sensors)?;
-    Ok(Json(handle.start(request).await?))
+    let status = handle.start(request).await?;
+    // Only now: a start that is refused changes nothing.
+    for (sensor, option) in options {
+        handle.set_option(&device, sensor, option, 1.0).await?;
+    }
+    Ok(Json(status))
 }
 
 /// Give the explicit start's reference back
@@ -87,7 +94,8 @@ pub(in super::super) struct PixelQuery {
 
 /// Distance at a pixel
 ///
-/// From the newest depth frame; null where the camera measured nothing. 503 while depth does not run.
+/// From the newest depth frame as viewers see it, decimated, filtered and aligned if that is switched on; null where there is
+/// no depth. 503 while depth does not run.
 #[utoipa::path(get, path = "/devices/{device_id}/stream/depth-at-pixel", tag = "streams",
     operation_id = "depth_at_pixel",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924"), PixelQuery),

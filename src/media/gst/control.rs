@@ -205,7 +205,7 @@ impl Control {
             }
             Signal::LocalDescriptionSet(Ok(())) => {}
             Signal::LocalCandidate(mline, candidate) => {
-                if let Some(candidate) = session.local_candidate(mline, candidate) {
+                if let Some(candidate) = session.local_candidate(&self.ctx, mline, candidate) {
                     self.emit(MediaEvent::LocalCandidate { session: id.clone(), candidate });
                 }
             }

@@ -18,6 +18,7 @@ use super::{
     wiring,
 };
 use crate::{
+    core::candidate::Candidate,
     error::{Error, Result},
     media::{LocalOffer, SessionSpec, StreamStats},
     model::{Codec, IceCandidate, SessionId, StreamType},
@@ -190,7 +191,12 @@ impl Session {
     }
 
     /// Keeps a candidate of ours while the offer is made; returns it once the offer is out.
-    pub(super) fn local_candidate(&mut self, mline: u32, candidate: String) -> Option<IceCandidate> {
+    pub(super) fn local_candidate(&mut self, ctx: &Context, mline: u32, candidate: String) -> Option<IceCandidate> {
+        // The configuration was checked; empty is no address.
+        let candidate = match ctx.config.webrtc.announce_address.parse() {
+            Ok(address) => Candidate::announced_at(candidate, address),
+            Err(_) => candidate,
+        };
         if candidate.is_empty() || self.candidates.iter().any(|(_, known)| *known == candidate) {
             return None;
         }
@@ -216,7 +222,7 @@ impl Session {
         let text = local.sdp().as_text().map_err(|error| Error::internal(format!("the offer's SDP: {error}")))?;
         self.mids = sdp::mids(&text);
         for (mline, candidate) in sdp::candidates(&text) {
-            self.local_candidate(mline, candidate);
+            self.local_candidate(ctx, mline, candidate);
         }
         if self.candidates.is_empty() {
             let (min, max) = (ctx.config.webrtc.min_port, ctx.config.webrtc.max_port);

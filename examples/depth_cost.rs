@@ -1,0 +1,86 @@
+//! Prints what depth post-processing costs: milliseconds for a frame of each filter and of the whole stage, on frames of the
+//! simulated camera.
+//!
+//! `cargo run --release --example depth_cost [WIDTHxHEIGHT]` (640x480 if not given).
+
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+use std::{
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+use realsense_webrtc::{
+    camera::{Backend, StreamConfig, sim::SimBackend},
+    core::depth::{Calibration, Picture, Settings, Stage},
+    model::{PixelFormat, Profile, StreamType},
+};
+
+/// How long each row is measured.
+const TIME: Duration = Duration::from_secs(2);
+
+fn main() {
+    let size = std::env::args().nth(1).unwrap_or_else(|| "640x480".into());
+    let (width, height) = size.split_once('x').expect("WIDTHxHEIGHT");
+    let (width, height): (u32, u32) = (width.parse().unwrap(), height.parse().unwrap());
+
+    // Sixteen frames of the room, half a second of it.
+    let backend = SimBackend::new(1);
+    let device = backend.devices()[0].device_id.clone();
+    let (sink, received) = mpsc::sync_channel(1);
+    let mut camera = backend.open(&device, Arc::new(move |frame| drop(sink.send(frame)))).unwrap();
+    let profile = Profile { width, height, framerate: 30 };
+    camera.start(0, &[StreamConfig { stream: StreamType::Depth, format: PixelFormat::Z16, profile }]).unwrap();
+    let frames: Vec<_> = received.iter().take(16).collect();
+    drop(received);
+    camera.stop(0);
+
+    let color = |width, height| {
+        let intrinsics = camera.intrinsics(StreamType::Color, width, height).unwrap();
+        Some((intrinsics, camera.extrinsics(StreamType::Depth, StreamType::Color).unwrap()))
+    };
+    let mut color = color;
+    let same = color(width, height);
+    let large = color(1280, 720);
+    let all = ["threshold-filter", "spatial-filter", "temporal-filter", "hole-filling-filter"];
+    let with = |more: &'static str| [&all[..], &[more]].concat();
+    let rows: [(&str, Vec<&str>, _); 11] = [
+        ("decimation", vec!["decimation-filter"], None),
+        ("threshold", vec!["threshold-filter"], None),
+        ("spatial (with disparity)", vec!["spatial-filter"], None),
+        ("temporal (with disparity)", vec!["temporal-filter"], None),
+        ("spatial and temporal", vec!["spatial-filter", "temporal-filter"], None),
+        ("hole filling", vec!["hole-filling-filter"], None),
+        ("alignment to colour, same size", vec!["align-to"], same),
+        ("alignment to colour, 1280x720", vec!["align-to"], large),
+        ("all but decimation and alignment", all.to_vec(), None),
+        ("all with decimation", with("decimation-filter"), None),
+        ("all with alignment, same size", with("align-to"), same),
+    ];
+    println!("{width}x{height}, milliseconds a frame:");
+    for (name, options, color) in rows {
+        let mut settings = Settings::default();
+        options.iter().for_each(|option| settings.set(option, 1.0).unwrap());
+        let calibration = Calibration { baseline_m: Some(0.05), color };
+        let mut stage = Stage::default();
+        let mut run = |count: usize| {
+            let frame = &frames[count % frames.len()];
+            let picture = Picture {
+                z16: frame.bytes(),
+                width,
+                height,
+                intrinsics: frame.intrinsics,
+                depth_units: frame.depth_units,
+            };
+            stage.run(&settings, &calibration, &picture)
+        };
+        // The first builds tables and fills caches.
+        run(0);
+        let (from, mut count) = (Instant::now(), 0);
+        while from.elapsed() < TIME {
+            std::hint::black_box(run(count));
+            count += 1;
+        }
+        println!("  {name:<34} {:6.2}", from.elapsed().as_secs_f64() * 1000.0 / count as f64);
+    }
+}

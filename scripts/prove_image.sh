@@ -1,0 +1,343 @@
+#!/usr/bin/env bash
+# Builds the Dockerfile's images and runs them, on a machine without Docker and without access to Docker Hub: in a Debian
+# chroot with Debian's own Docker engine, on base images that debootstrap makes. Then runs the test suite in each Debian.
+# Prints what each step took. docs/guide/docker.md says what that proves and what not.
+#
+#   sudo scripts/prove_image.sh trixie | bookworm | both
+#     --work DIR         where the chroot and Docker's images are kept between runs [default: /var/tmp/realsense-webrtc-image]
+#     --toolchain DIR    Rust toolchain that goes into the stand-in for the image rust:… [default: that of the rustc here]
+#     --cargo-deny FILE  cargo-deny to put beside it; otherwise the test suite builds it [default: the one in the PATH]
+#     --apt-conf DIR     settings of apt (/etc/apt/apt.conf.d) to copy into the base images
+#     --ca FILE          certificates (PEM) to trust besides Debian's, where a proxy ends TLS
+#     --mirror URL       Debian mirror [default: http://deb.debian.org/debian]
+#     --no-suite         without the test suite
+#     --no-cache         build every layer anew, which gives the times of a first build
+#
+# Needs root, debootstrap and util-linux. Everything runs in mount, process and network namespaces of its own: nothing stays
+# mounted, no process stays behind, no port of this machine is opened. Remove DIR to be rid of all of it.
+set -euo pipefail
+script=$(readlink -f "$0")
+repository=$(dirname "$(dirname "$script")")
+work=/var/tmp/realsense-webrtc-image mirror=http://deb.debian.org/debian
+toolchain='' cargo_deny='' apt_conf='' ca='' suite=1 no_cache='' debians=()
+
+say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
+fail() { echo "error: $*" >&2; exit 1; }
+
+options() {
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --work) work=$2; shift ;;
+      --toolchain) toolchain=$2; shift ;;
+      --cargo-deny) cargo_deny=$2; shift ;;
+      --apt-conf) apt_conf=$2; shift ;;
+      --ca) ca=$2; shift ;;
+      --mirror) mirror=$2; shift ;;
+      --no-suite) suite='' ;;
+      --no-cache) no_cache=1 ;;
+      bookworm | trixie) debians+=("$1") ;;
+      both) debians+=(bookworm trixie) ;;
+      -h | --help) sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p}' "$script"; exit ;;
+      *) fail "unknown option $1; see --help" ;;
+    esac
+    shift
+  done
+  [ "${#debians[@]}" -gt 0 ] || fail "name a Debian: bookworm, trixie or both"
+}
+
+# --- What is measured -----------------------------------------------------------------------------------------------------
+
+# Runs a step, notes its seconds, and shows its output if it fails: step NAME COMMAND…
+step() {
+  local name=$1 started=$EPOCHREALTIME log
+  shift
+  say "$name"
+  log=$work/log/$(tr -c 'a-zA-Z0-9\n' _ <<<"$name").log
+  # In the background, because as a condition the step would run on after a command of it that failed.
+  (set -e; "$@") >"$log" 2>&1 </dev/null &
+  if ! wait $!; then
+    tail -n 60 "$log" >&2
+    fail "$name failed; all of it is in $log"
+  fi
+  note "$name" "$(awk -v a="$started" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f s", b - a }')"
+}
+note() { printf '%-58s %s\n' "$1" "$2" | tee -a "$work/summary"; }
+
+# --- Outside: file systems ------------------------------------------------------------------------------------------------
+
+# A minimal Debian with what this network needs: bootstrap NAME DIR PACKAGES
+bootstrap() {
+  local name=$1 dir=$2
+  debootstrap --variant=minbase ${3:+--include="$3"} "$name" "$dir" "$mirror"
+  cp /etc/resolv.conf /etc/hosts "$dir/etc/"
+  if [ -n "$apt_conf" ]; then cp "$apt_conf"/* "$dir/etc/apt/apt.conf.d/"; fi
+  if [ -n "$ca" ]; then
+    mkdir -p "$dir/usr/local/share/ca-certificates"
+    # One certificate a file, as update-ca-certificates wants them; it runs when ca-certificates is installed.
+    awk -v dir="$dir/usr/local/share/ca-certificates" \
+      '/BEGIN CERT/ { file = dir "/extra-" ++n ".crt"; on = 1 } on { print > file } /END CERT/ { on = 0; close(file) }' "$ca"
+    if [ -x "$dir/usr/sbin/update-ca-certificates" ]; then chroot "$dir" update-ca-certificates >/dev/null 2>&1; fi
+  fi
+}
+
+make_workshop() {
+  bootstrap trixie "$work/workshop.new" ca-certificates
+  chroot "$work/workshop.new" sh -c 'apt-get update -qq &&
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+      docker.io docker-cli docker-buildx docker-compose iptables iproute2 curl'
+  mv "$work/workshop.new" "$work/workshop"
+}
+
+# The stand-in for debian:NAME-slim, without documentation as there.
+make_debian() {
+  local name=$1 dir=$work/root-$1
+  rm -rf "$dir"
+  bootstrap "$name" "$dir" ''
+  printf 'path-exclude %s\n' '/usr/share/doc/*' '/usr/share/man/*' '/usr/share/locale/*' '/usr/share/info/*' \
+    >"$dir/etc/dpkg/dpkg.cfg.d/docker"
+  printf 'path-include %s\n' '/usr/share/doc/*/copyright' >>"$dir/etc/dpkg/dpkg.cfg.d/docker"
+  printf 'Acquire::Languages "none";\n' >"$dir/etc/apt/apt.conf.d/docker-no-languages"
+  find "$dir/usr/share/doc" -type f ! -name copyright -delete
+  rm -rf "$dir"/usr/share/{man,locale,info}/* "$dir"/var/cache/apt/* "$dir"/var/lib/apt/lists/* "$dir"/var/log/*
+  tar -C "$dir" -c . >"$work/base/debian-$name.tar.new"
+  mv "$work/base/debian-$name.tar.new" "$work/base/debian-$name.tar"
+  rm -rf "$dir"
+}
+
+# What makes the stand-in for rust:VERSION-slim-NAME out of the one above: the toolchain of this machine, without its books.
+make_toolchain() {
+  local dir=$work/root-rust
+  rm -rf "$dir"
+  mkdir -p "$dir/usr/local/rustup" "$dir/usr/local/cargo/bin"
+  tar -C "$toolchain" --exclude=./share/doc --exclude=./lib/rustlib/src -c . | tar -C "$dir/usr/local/rustup" -x
+  if [ -n "$cargo_deny" ]; then cp "$cargo_deny" "$dir/usr/local/cargo/bin/"; fi
+  tar -C "$dir" -c . >"$work/base/rust/rust.tar.new"
+  mv "$work/base/rust/rust.tar.new" "$work/base/rust/rust.tar"
+  rm -rf "$dir"
+}
+
+outside() {
+  [ "$(id -u)" = 0 ] || fail "chroot and namespaces need root: sudo $0 $*"
+  for tool in debootstrap unshare; do
+    command -v "$tool" >/dev/null || fail "$tool is missing: apt-get install debootstrap util-linux"
+  done
+  if [ -z "$toolchain" ]; then toolchain=$(rustc --print sysroot) || fail "no rustc is here: give --toolchain DIR"; fi
+  if [ -z "$cargo_deny" ]; then cargo_deny=$(command -v cargo-deny || true); fi
+  mkdir -p "$work/log" "$work/base/rust"
+  work=$(readlink -f "$work")
+  : >"$work/summary"
+  [ -d "$work/workshop" ] || step "Workshop: debootstrap of trixie, Docker from Debian" make_workshop
+  for name in bookworm trixie; do
+    # Bookworm always: the program is built there.
+    if [ "$name" = bookworm ] || [[ " ${debians[*]} " == *" $name "* ]]; then
+      [ -e "$work/base/debian-$name.tar" ] || step "Base image: debootstrap of $name" make_debian "$name"
+    fi
+  done
+  [ -e "$work/base/rust/rust.tar" ] || step "Base image: the Rust toolchain" make_toolchain
+  # Building needs the network of this machine; running gets one of its own, without a way out.
+  namespace build
+  namespace run --net
+  say "Summary (also in $work/summary)"
+  cat "$work/summary"
+}
+
+# Goes on inside: namespace PHASE [unshare's options]. With the process namespace everything in it ends when this does.
+namespace() {
+  local phase=$1
+  shift
+  unshare --mount --propagation private --pid --fork --kill-child "$@" \
+    "$script" --inside "$phase" "$work" "$repository" "$suite" "$no_cache" "${debians[*]}"
+}
+
+# --- Inside ---------------------------------------------------------------------------------------------------------------
+
+enter() {
+  local root=$2/workshop
+  mount --bind "$root" "$root"
+  mount -t proc proc "$root/proc"
+  mount --rbind /sys "$root/sys"
+  # Device nodes of its own, so that trials with nodes of cameras leave the machine's alone.
+  mount -t tmpfs -o mode=755 tmpfs "$root/dev"
+  mkdir "$root"/dev/{pts,shm,mqueue,bus}
+  mount -t devpts -o newinstance,ptmxmode=666 devpts "$root/dev/pts"
+  for node in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0; do
+    IFS=: read -r name major minor <<<"$node"
+    mknod -m 666 "$root/dev/$name" c "$major" "$minor"
+  done
+  ln -s pts/ptmx "$root/dev/ptmx"
+  ln -s /proc/self/fd "$root/dev/fd"
+  mount -t tmpfs tmpfs "$root/run"
+  mount -t tmpfs tmpfs "$root/tmp"
+  mkdir -p "$root/work" "$root/repository"
+  mount --bind "$2" "$root/work"
+  mount --bind -o ro "$3" "$root/repository"
+  cp /etc/resolv.conf "$root/etc/"
+  exec env -i HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+    chroot "$root" /repository/scripts/prove_image.sh --workshop "$1" /work /repository "$4" "$5" "$6"
+}
+
+start_engine() {
+  export DOCKER_HOST=unix:///run/docker.sock
+  dockerd --host "$DOCKER_HOST" --data-root /work/docker "$@" >"$work/log/dockerd-$phase.log" 2>&1 &
+  engine=$!
+  for _ in $(seq 150); do
+    docker info >/dev/null 2>&1 && return
+    kill -0 "$engine" 2>/dev/null || break
+    sleep 0.2
+  done
+  tail -n 20 "$work/log/dockerd-$phase.log" >&2
+  fail "Docker's engine does not start here"
+}
+
+stop_engine() {
+  docker ps -q | xargs -r docker rm -f >/dev/null
+  kill "$engine"
+  wait "$engine" || true
+}
+
+import() { # import IMAGE TAR [CHANGE…]
+  local image=$1 tar=$2 change changes=()
+  shift 2
+  for change in "$@"; do changes+=(--change "$change"); done
+  # An image whose base changed is another image, and every layer on it is built again.
+  [ "$(docker image inspect -f '{{.Created}}' "$image" 2>/dev/null)" \> "$(date -u -r "$tar" +%FT%T)" ] ||
+    docker import "${changes[@]}" "$tar" "$image" >/dev/null
+}
+
+image_size() { docker image inspect -f '{{.Size}}' "$1" | awk '{ printf "%.0f MB", $1 / 1e6 }'; }
+
+build() { docker build --network host --progress plain ${no_cache:+--no-cache} "$@" "$repository"; }
+
+rust_stand_in() { # rust_stand_in VERSION NAME
+  # The official image has these packages too.
+  docker build --network host -t "rust:$1-slim-$2" -f - "$work/base/rust" <<END
+FROM debian:$2-slim
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+ADD rust.tar /
+ENV RUSTUP_HOME=/usr/local/rustup CARGO_HOME=/usr/local/cargo PATH=/usr/local/cargo/bin:/usr/local/rustup/bin:\$PATH
+END
+}
+
+phase_build() {
+  start_engine --bridge=none --iptables=false --ip6tables=false
+  note "Docker engine, as Debian 13 packages it" "$(docker version -f '{{.Server.Version}}')"
+  local rust name
+  rust=$(sed -n 's/^ARG RUST_VERSION=//p' "$repository/Dockerfile")
+  for name in bookworm "${debians[@]}"; do
+    import "debian:$name-slim" "$work/base/debian-$name.tar" 'CMD ["bash"]'
+    step "Stand-in for rust:$rust-slim-$name" rust_stand_in "$rust" "$name"
+  done
+  step "librealsense, from PyPI" build --target librealsense
+  step "The program, release build" build --target build
+  for name in "${debians[@]}"; do
+    step "$name: what running needs" build --target "runtime-$name"
+    step "$name: the image" build --target "$name" -t "realsense-webrtc:$name"
+    note "$name: base image" "$(image_size "debian:$name-slim")"
+    note "$name: image" "$(image_size "realsense-webrtc:$name")"
+    if [ -n "$suite" ]; then
+      step "$name: the test suite's tools" build --target test --build-arg "DEBIAN=$name" -t "realsense-webrtc-test:$name"
+    fi
+  done
+}
+
+# --- The images at work ---------------------------------------------------------------------------------------------------
+
+compose() { docker compose --project-directory "$repository" --project-name prove --profile bridged "$@"; }
+
+# What is expected of SERVICE's container besides an answer: no root, no rights, nothing to write but the recordings.
+hardened() {
+  local container=$1
+  docker exec "$container" sh -euc '
+    id; grep -E "^(Uid|CapEff|CapBnd|NoNewPrivs)" /proc/1/status
+    [ "$(id -u)" = 10001 ]; id -G | grep -qw 44; id -G | grep -qw 46
+    grep -q "^CapBnd:.0000000000000000$" /proc/1/status; grep -q "^NoNewPrivs:.1$" /proc/1/status
+    touch recordings/x; rm recordings/x; touch /tmp/x
+    ! touch /usr/local/bin/x /etc/realsense-webrtc/x 2>/dev/null'
+}
+
+# A camera that is plugged in while the container runs: its new nodes are there and may be opened, which without such a
+# device fails with ENXIO or ENODEV; what no rule allows fails with EPERM.
+replugged() {
+  local container=$1 minor=$((RANDOM % 100 + 20)) said
+  mkdir -p /dev/bus/usb/009
+  mknod -m 660 "/dev/bus/usb/009/$minor" c 189 "$minor" && chgrp 46 "/dev/bus/usb/009/$minor"
+  mknod -m 660 "/dev/video$minor" c 81 "$minor" && chgrp 44 "/dev/video$minor"
+  mknod -m 666 "/dev/forbidden$minor" c 1 1
+  for node in "bus/usb/009/$minor" "video$minor"; do
+    said=$(docker exec "$container" sh -c "exec 3<>/dev/$node" 2>&1 || true)
+    echo "/dev/$node: $said"
+    [[ $said == *"No such device"* ]] || return 1
+  done
+  said=$(docker exec "$container" sh -c "exec 3</dev/forbidden$minor" 2>&1 || true)
+  echo "/dev/forbidden$minor: $said"
+  [[ $said == *"not permitted"* ]]
+}
+
+answers() { curl -sS --fail --max-time 5 "http://$1:8000/api/health" | tee -a "$work/log/health.json"; }
+
+# A viewer on another machine: a container of its own network, tied to this one by a cable, that lets nothing in unasked.
+start_viewer() {
+  local pid
+  docker run -d --rm --name viewer --network none --entrypoint sleep "realsense-webrtc:$1" infinity
+  pid=$(docker inspect -f '{{.State.Pid}}' viewer)
+  ip link add cable type veth peer name eth0 netns "$pid"
+  ip address add 192.0.2.1/24 dev cable
+  ip link set cable up
+  nsenter -t "$pid" -n sh -euc '
+    ip address add 192.0.2.2/24 dev eth0; ip link set eth0 up; ip route add default via 192.0.2.1
+    iptables -A INPUT -p udp -m conntrack --ctstate NEW -j DROP'
+}
+watch() { docker exec viewer realsense-webrtc probe --url "http://$1:8000" --streams color,depth --secs 5; }
+is_false() { ! "$@"; }
+
+serve() { # serve NAME: the image by compose.yaml, in both ways
+  local name=$1 container
+  docker tag "realsense-webrtc:$name" realsense-webrtc
+  step "$name: compose up until healthy, host network" compose up -d --no-build --wait realsense-webrtc
+  container=$(compose ps -q realsense-webrtc)
+  step "$name: no root, no capabilities, read-only" hardened "$container"
+  step "$name: device nodes that come later may be opened" replugged "$container"
+  step "$name: /api/health from outside" answers 127.0.0.1
+  start_viewer "$name" >/dev/null
+  step "$name: a viewer on another machine, host network" watch 192.0.2.1
+  note "$name: memory with the viewer gone" "$(docker stats --no-stream --format '{{.MemUsage}}' "$container" | cut -d/ -f1)"
+  step "$name: compose stop" compose stop realsense-webrtc
+  note "$name: exit status after the stop" "$(docker inspect -f '{{.State.ExitCode}}' "$container")"
+  [ "$(docker inspect -f '{{.State.ExitCode}}' "$container")" = 0 ] || fail "the server did not end in order"
+  compose down >/dev/null 2>&1
+
+  export HOST_ADDRESS=192.0.2.1
+  step "$name: compose up until healthy, bridged" compose up -d --no-build --wait bridged
+  step "$name: a viewer on another machine, bridged" watch 192.0.2.1
+  HOST_ADDRESS=127.0.0.1 step "$name: compose up again, another HOST_ADDRESS" compose up -d --no-build --wait bridged
+  step "$name: that viewer then gets nothing, as it should" is_false watch 192.0.2.1
+  compose down --volumes >/dev/null 2>&1
+  docker rm -f viewer >/dev/null
+}
+
+phase_run() {
+  local name
+  ip link set lo up
+  start_engine
+  for name in "${debians[@]}"; do
+    serve "$name"
+    if [ -n "$suite" ]; then
+      step "$name: scripts/test.sh, all of it" \
+        docker run --rm --init --shm-size 1g "realsense-webrtc-test:$name" nice -n 15 scripts/test.sh
+      note "$name: $(grep -h -o 'GStreamer 1[0-9.]*' "$work/log/$name"*test_sh*.log | head -n 1) tests passed" \
+        "$(sed -n 's/^test result: ok. \([0-9]*\) passed.*/\1/p; s/^# pass \([0-9]*\)$/\1/p' "$work/log/$name"*test_sh*.log |
+          awk '{ n += $1 } END { print n }')"
+    fi
+  done
+}
+
+case ${1:-} in
+  --inside) shift; enter "$@" ;;
+  --workshop)
+    phase=$2 work=$3 repository=$4 suite=$5 no_cache=$6
+    read -r -a debians <<<"$7"
+    trap stop_engine EXIT
+    "phase_$phase"
+    ;;
+  *) options "$@"; outside "$@" ;;
+esac

@@ -1,0 +1,290 @@
+//! Depth processing of one open device: the settings as options of its depth sensor, and the stage between the camera's
+//! sink and the hub. Owns one named thread while anything is switched on, fed by a slot that keeps the newest frame only, so
+//! the camera's callback never waits; while all is off, frames pass by untouched. Never touches a stream but depth.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use tracing::{debug, error, warn};
+
+use super::{Camera, Frame, FrameSink};
+use crate::{
+    core::{
+        depth::{Calibration, Picture, Settings, Stage},
+        plan::BySensor,
+        profile,
+    },
+    error::{Error, Result},
+    model::{DeviceId, OptionInfo, PixelFormat, Profile, SensorInfo, StreamType},
+};
+
+/// The option of a stereo camera's depth sensor that tells the distance of its imagers in millimetres.
+const BASELINE: &str = "stereo-baseline";
+/// The size that depth is aligned to when neither colour nor depth ever ran.
+const USUAL: Profile = Profile { width: 640, height: 480, framerate: 30 };
+/// Longest wait for the frame under way: it takes some 10 ms, in a debug build on a busy machine ten times that.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// A device's settings. They live as long as the device is known, so that they survive a replug.
+pub(super) type SharedSettings = Arc<Mutex<Settings>>;
+
+/// The processing of one open device. Dropping it ends its thread; frames then pass by untouched.
+pub(super) struct Processing {
+    device: DeviceId,
+    settings: SharedSettings,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    sensors: Vec<SensorInfo>,
+    depth_sensor: Option<usize>,
+    /// What colour last ran at: depth keeps that size when colour stops.
+    last_color: Option<Profile>,
+}
+
+struct Shared {
+    output: FrameSink,
+    /// Whether depth frames go through the thread.
+    active: AtomicBool,
+    slot: Mutex<Slot>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Slot {
+    frame: Option<Frame>,
+    settings: Settings,
+    calibration: Calibration,
+    /// The thread works on a frame or hands it on.
+    busy: bool,
+    /// What the thread works on, and what its filters remember, counts no more.
+    flushed: bool,
+    closed: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Critical sections here only move values in and out, so a poisoned lock is still whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Processing {
+    /// For a device that is about to be opened; `output` is where all its frames go in the end.
+    pub(super) fn new(device: DeviceId, settings: SharedSettings, output: FrameSink) -> Self {
+        let active = AtomicBool::new(false);
+        let shared = Arc::new(Shared { output, active, slot: Mutex::default(), changed: Condvar::new() });
+        Self { device, settings, shared, thread: None, sensors: Vec::new(), depth_sensor: None, last_color: None }
+    }
+
+    /// Where the camera's frames go in.
+    pub(super) fn input(&self) -> FrameSink {
+        let shared = self.shared.clone();
+        Arc::new(move |frame: Frame| {
+            let processed = frame.stream == StreamType::Depth
+                && frame.format == PixelFormat::Z16
+                && shared.active.load(Ordering::Relaxed);
+            if !processed {
+                return (shared.output)(frame);
+            }
+            // The slot is only ever held for a few instructions.
+            lock(&shared.slot).frame = Some(frame);
+            shared.changed.notify_all();
+        })
+    }
+
+    /// Adds the options to the sensor that offers depth.
+    pub(super) fn describe(&mut self, sensors: &mut [SensorInfo]) {
+        self.sensors = sensors.to_vec();
+        let depth = sensors.iter_mut().find(|sensor| offers(sensor, StreamType::Depth));
+        self.depth_sensor = depth.as_ref().map(|sensor| sensor.index);
+        if let Some(depth) = depth {
+            depth.options.extend(lock(&self.settings).all());
+        }
+    }
+
+    /// One of these options; `None` if it is not one of this sensor's.
+    pub(super) fn option(&self, sensor: usize, option: &str) -> Option<OptionInfo> {
+        (self.depth_sensor == Some(sensor)).then(|| lock(&self.settings).info(option)).flatten()
+    }
+
+    /// Sets one of these options, live; `None` if it is not one of this sensor's.
+    pub(super) fn set_option(
+        &mut self,
+        sensor: usize,
+        option: &str,
+        value: f64,
+        camera: &mut dyn Camera,
+        running: &BySensor,
+    ) -> Option<Result<()>> {
+        self.option(sensor, option)?;
+        let changed = self.change(option, value);
+        if changed.is_ok() {
+            self.follow(camera, running);
+        }
+        Some(changed)
+    }
+
+    fn change(&self, option: &str, value: f64) -> Result<()> {
+        let mut settings = lock(&self.settings);
+        let mut changed = *settings;
+        changed.set(option, value)?;
+        let color = self.sensors.iter().any(|sensor| offers(sensor, StreamType::Color));
+        if changed.aligns_to_color() && !settings.aligns_to_color() && !color {
+            return Err(Error::invalid(format!(
+                "Device {} has no color stream, so there is nothing to align depth to.",
+                self.device
+            )));
+        }
+        *settings = changed;
+        Ok(())
+    }
+
+    /// Takes up what is set and what runs now: starts or ends the thread, and looks up the calibration. To be called once
+    /// the device is open, and whenever streams were started or stopped.
+    pub(super) fn follow(&mut self, camera: &mut dyn Camera, running: &BySensor) {
+        let color = running.values().flatten().find(|config| config.stream == StreamType::Color);
+        self.last_color = color.map(|config| config.profile).or(self.last_color);
+        let settings = *lock(&self.settings);
+        if !settings.is_active() || self.depth_sensor.is_none() {
+            return self.end();
+        }
+        let calibration = self.calibration(&settings, camera, running);
+        {
+            let mut slot = lock(&self.shared.slot);
+            (slot.settings, slot.calibration) = (settings, calibration);
+        }
+        self.begin();
+    }
+
+    fn calibration(&self, settings: &Settings, camera: &mut dyn Camera, running: &BySensor) -> Calibration {
+        let smooths = settings.spatial().is_some() || settings.temporal().is_some();
+        let baseline = self.depth_sensor.filter(|_| smooths).and_then(|sensor| camera.option(sensor, BASELINE).ok());
+        let baseline_m = baseline.map(|option| (option.current_value / 1000.0) as f32);
+        let color = settings.aligns_to_color().then(|| {
+            let depth = running.values().flatten().find(|config| config.stream == StreamType::Depth);
+            let wanted = self.last_color.or(depth.map(|config| config.profile)).unwrap_or(USUAL);
+            let size = match self.last_color {
+                Some(size) => size,
+                None => profile::choose_default(&self.sensors, StreamType::Color, wanted).ok()?.1.profile,
+            };
+            let intrinsics = camera.intrinsics(StreamType::Color, size.width, size.height)?;
+            Some((intrinsics, camera.extrinsics(StreamType::Depth, StreamType::Color)?))
+        });
+        if color == Some(None) {
+            warn!(device = %self.device, "depth is not aligned: the device tells no calibration of colour");
+        }
+        Calibration { baseline_m, color: color.flatten() }
+    }
+
+    fn begin(&mut self) {
+        if self.thread.is_some() {
+            return;
+        }
+        {
+            let mut slot = lock(&self.shared.slot);
+            (slot.frame, slot.closed, slot.flushed) = (None, false, true);
+        }
+        let (shared, device) = (self.shared.clone(), self.device.clone());
+        let run = move || {
+            debug!(%device, "depth processing starts");
+            shared.run(&device);
+            debug!(%device, "depth processing ends");
+        };
+        match std::thread::Builder::new().name(format!("depth-{}", self.device)).spawn(run) {
+            Ok(thread) => {
+                self.thread = Some(thread);
+                self.shared.active.store(true, Ordering::Relaxed);
+            }
+            Err(error) => error!(device = %self.device, %error, "no thread for depth processing; depth stays as it is"),
+        }
+    }
+
+    /// Ends the thread before frames pass by it, so that none overtakes another; a frame that comes meanwhile is lost.
+    fn end(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        lock(&self.shared.slot).closed = true;
+        self.shared.changed.notify_all();
+        // A panic was logged by the panic hook already. The wait is for one frame at most.
+        let _ = thread.join();
+        self.shared.active.store(false, Ordering::Relaxed);
+        lock(&self.shared.slot).frame = None;
+    }
+
+    /// Forgets what is under way and what the filters remember. Once it returns, no earlier frame goes out any more. To be
+    /// called when depth was stopped.
+    pub(super) fn flush(&self, sensor: usize) {
+        if self.thread.is_none() || self.depth_sensor != Some(sensor) {
+            return;
+        }
+        let mut slot = lock(&self.shared.slot);
+        (slot.frame, slot.flushed) = (None, true);
+        // Bounded, so that a thread that died over a frame cannot hold the device's.
+        let wait = self.shared.changed.wait_timeout_while(slot, FLUSH, |slot| slot.busy);
+        drop(wait.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Drop for Processing {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn offers(sensor: &SensorInfo, stream: StreamType) -> bool {
+    sensor.profiles.iter().any(|profile| profile.stream == stream)
+}
+
+impl Shared {
+    /// The thread: one frame after the other until closed.
+    fn run(&self, device: &DeviceId) {
+        let mut stage = Stage::default();
+        loop {
+            let slot = lock(&self.slot);
+            let waiting = |slot: &mut Slot| slot.frame.is_none() && !slot.closed;
+            let mut slot = self.changed.wait_while(slot, waiting).unwrap_or_else(PoisonError::into_inner);
+            if slot.closed {
+                return;
+            }
+            let Some(frame) = slot.frame.take() else { continue };
+            if std::mem::take(&mut slot.flushed) {
+                stage = Stage::default();
+            }
+            slot.busy = true;
+            let (settings, calibration) = (slot.settings, slot.calibration);
+            drop(slot);
+            let done = catch_unwind(AssertUnwindSafe(|| process(&mut stage, &settings, &calibration, &frame)));
+            let frame = done.unwrap_or_else(|_| {
+                error!(%device, ?frame, "depth processing failed inside; the frame goes out as it came");
+                stage = Stage::default();
+                frame
+            });
+            let counts = !lock(&self.slot).flushed;
+            if counts {
+                (self.output)(frame);
+            }
+            lock(&self.slot).busy = false;
+            self.changed.notify_all();
+        }
+    }
+}
+
+fn process(stage: &mut Stage, settings: &Settings, calibration: &Calibration, frame: &Frame) -> Frame {
+    let Frame { width, height, intrinsics, depth_units, .. } = *frame;
+    let picture = Picture { z16: frame.bytes(), width, height, intrinsics, depth_units };
+    let processed = stage.run(settings, calibration, &picture);
+    Frame {
+        width: processed.width,
+        height: processed.height,
+        data: Arc::new(processed.z16),
+        intrinsics: processed.intrinsics,
+        ..frame.clone()
+    }
+}
+
+#[cfg(test)]
+#[path = "processing_tests.rs"]
+mod tests;

@@ -1,0 +1,150 @@
+//! Turns the SDK's frames into the server's: no copy, unless rows are padded.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use crate::{
+    camera::{Frame, FrameSink},
+    librealsense::{SdkFrame, StreamProfile},
+    model::{Intrinsics, StreamType, TimestampDomain},
+};
+
+/// A frame's timestamp on the host's clock older than this is not believed: a recording's are years old, and a clock that was
+/// set meanwhile tells nothing.
+const OLDEST: Duration = Duration::from_secs(1);
+
+/// What the frames of a started sensor need that they do not carry.
+pub(super) struct Delivery {
+    intrinsics: BTreeMap<StreamType, Intrinsics>,
+    /// Metres per unit where the frames do not say.
+    depth_units: f32,
+    sink: FrameSink,
+    /// Frames delivered since the start.
+    count: Arc<AtomicU64>,
+}
+
+impl Delivery {
+    pub(super) fn new(profiles: &[StreamProfile], depth_units: f32, sink: FrameSink, count: Arc<AtomicU64>) -> Self {
+        let intrinsics =
+            profiles.iter().filter_map(|profile| Some((profile.what().stream, profile.intrinsics()?))).collect();
+        count.store(0, Ordering::Relaxed);
+        Self { intrinsics, depth_units, sink, count }
+    }
+
+    /// Takes a frame on one of the SDK's threads.
+    pub(super) fn deliver(&self, frame: SdkFrame) {
+        let Some(what) = frame.what() else { return };
+        let (width, height) = if what.stream.is_video() {
+            let Some(size) = frame.size_in_pixels() else { return };
+            size
+        } else {
+            (0, 0)
+        };
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let (timestamp_ms, timestamp_domain) = frame.timestamp();
+        let depth_units =
+            if what.stream == StreamType::Depth { frame.depth_units().unwrap_or(self.depth_units) } else { 0.0 };
+        let (number, metadata) = (frame.number(), frame.metadata());
+        let row = what.format.frame_size(width, 1);
+        let padded = what.stream.is_video() && frame.stride().is_some_and(|stride| stride > row);
+        let data: Arc<dyn AsRef<[u8]> + Send + Sync> =
+            if padded { Arc::new(packed(&frame, row)) } else { Arc::new(frame) };
+        (self.sink)(Frame {
+            stream: what.stream,
+            format: what.format,
+            width,
+            height,
+            data,
+            number,
+            timestamp_ms,
+            timestamp_domain,
+            metadata,
+            captured_at: captured_at(timestamp_ms, timestamp_domain),
+            depth_units,
+            intrinsics: self.intrinsics.get(&what.stream).copied(),
+        });
+    }
+}
+
+/// The newest frame of each stream, to be shown again while a recording is held.
+pub(super) struct Shown {
+    newest: Mutex<BTreeMap<StreamType, Frame>>,
+    sink: FrameSink,
+}
+
+impl Shown {
+    pub(super) fn new(sink: FrameSink) -> Self {
+        Self { newest: Mutex::default(), sink }
+    }
+
+    /// A sink that remembers what passes.
+    pub(super) fn sink(self: Arc<Self>) -> FrameSink {
+        Arc::new(move |frame: Frame| {
+            self.newest().insert(frame.stream, frame.clone());
+            (self.sink)(frame);
+        })
+    }
+
+    fn newest(&self) -> MutexGuard<'_, BTreeMap<StreamType, Frame>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Delivers the newest frames once more, as of now.
+    pub(super) fn again(&self) {
+        let frames: Vec<_> = self.newest().values().cloned().collect();
+        for frame in frames {
+            (self.sink)(Frame { captured_at: Instant::now(), ..frame });
+        }
+    }
+
+    /// Drops what is remembered of streams that stop.
+    pub(super) fn forget(&self, stopped: &[StreamProfile]) {
+        self.newest().retain(|stream, _| !stopped.iter().any(|profile| profile.what().stream == *stream));
+    }
+}
+
+/// The pixels without the padding of their rows.
+fn packed(frame: &SdkFrame, row: usize) -> Vec<u8> {
+    let stride = frame.stride().unwrap_or(row).max(1);
+    frame.as_ref().chunks(stride).flat_map(|line| &line[..row.min(line.len())]).copied().collect()
+}
+
+/// When a frame was captured: by its timestamp where that is of the host's clock and fits, else now.
+fn captured_at(timestamp_ms: f64, domain: TimestampDomain) -> Instant {
+    let now = Instant::now();
+    if domain == TimestampDomain::HardwareClock || !timestamp_ms.is_finite() {
+        return now;
+    }
+    let clock_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64() * 1e3);
+    let age_ms = clock_ms - timestamp_ms;
+    if age_ms < 0.0 || age_ms > OLDEST.as_secs_f64() * 1e3 {
+        return now;
+    }
+    now.checked_sub(Duration::from_secs_f64(age_ms / 1e3)).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_counts_only_where_it_can_be_right() {
+        let clock_ms = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64() * 1e3;
+        let age = |ms, domain| captured_at(ms, domain).elapsed();
+        assert!(age(clock_ms() - 100.0, TimestampDomain::GlobalTime) >= Duration::from_millis(99));
+        for (ms, domain) in [
+            (clock_ms() - 100.0, TimestampDomain::HardwareClock),
+            (clock_ms() - 5000.0, TimestampDomain::SystemTime),
+            (clock_ms() + 5000.0, TimestampDomain::SystemTime),
+            (f64::NAN, TimestampDomain::SystemTime),
+        ] {
+            assert!(age(ms, domain) < Duration::from_millis(90), "{ms} {domain:?}");
+        }
+    }
+}

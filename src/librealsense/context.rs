@@ -1,0 +1,172 @@
+//! A context: the SDK's list of devices, and word of its changes.
+
+use std::{
+    ffi::CString,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use realsense_sys as sys;
+
+use super::{
+    Device, Owned, Result, Sdk, SdkError, SoftwareDevice,
+    callbacks::{self, Registration},
+    ffi::Api,
+};
+
+/// A context. Dropping it ends word of its changes.
+pub struct Context {
+    raw: Owned<sys::rs2_context>,
+    changes: Mutex<Option<Registration>>,
+}
+
+/// What came and what went, as the SDK told it.
+pub struct Changes {
+    /// Devices that went. They can only be asked whether a known device is among them.
+    pub removed: DeviceList,
+    /// Devices that came.
+    pub added: DeviceList,
+}
+
+/// A list of devices, which also keeps added software devices in their context.
+pub struct DeviceList {
+    raw: Owned<sys::rs2_device_list>,
+}
+
+impl Context {
+    /// A context with the SDK's JSON settings; "{}" for its defaults.
+    ///
+    /// # Errors
+    /// What the SDK says.
+    pub fn new(sdk: Sdk, settings: &str) -> Result<Self> {
+        let api = sdk.api;
+        let settings = c_string(settings)?;
+        // SAFETY: the version number is the library's own, so it fits; the settings live during the call.
+        let raw = api.call(|error| unsafe {
+            let version = (api.rs2_get_api_version)(std::ptr::null_mut());
+            (api.rs2_create_context_ex)(version, settings.as_ptr(), error)
+        })?;
+        let raw = Owned::new(api, raw, api.rs2_delete_context, "rs2_create_context_ex")?;
+        Ok(Self { raw, changes: Mutex::default() })
+    }
+
+    fn api(&self) -> &'static Api {
+        self.raw.api
+    }
+
+    /// Sets who is told of devices coming and going, on a thread of the SDK's. The last one set counts.
+    ///
+    /// # Errors
+    /// What the SDK says.
+    pub fn on_changes(&self, callback: impl Fn(Changes) + Send + Sync + 'static) -> Result<()> {
+        let api = self.api();
+        let callback = Arc::new(move |removed, added| callback(Changes { removed, added }));
+        let registration = Registration::changes(callback);
+        let user = registration.user();
+        // SAFETY: the callback is a function of this program; `user` is a number that is never followed.
+        api.call(|error| unsafe {
+            (api.rs2_set_devices_changed_callback)(self.raw.raw(), Some(callbacks::on_change), user, error);
+        })?;
+        *self.changes.lock().unwrap_or_else(PoisonError::into_inner) = Some(registration);
+        Ok(())
+    }
+
+    /// The devices that are present.
+    ///
+    /// # Errors
+    /// What the SDK says.
+    pub fn devices(&self) -> Result<DeviceList> {
+        let api = self.api();
+        // SAFETY: the context is alive.
+        let raw = api.call(|error| unsafe { (api.rs2_query_devices)(self.raw.raw(), error) })?;
+        Owned::new(api, raw, api.rs2_delete_device_list, "rs2_query_devices").map(DeviceList::from_owned)
+    }
+
+    /// Opens a recording as a device.
+    ///
+    /// # Errors
+    /// What the SDK says: no such file, not a recording, cut short.
+    pub fn add_recording(&self, file: &Path) -> Result<Device> {
+        let api = self.api();
+        let file = c_string(&file.to_string_lossy())?;
+        // SAFETY: the context is alive and the file's name lives during the call.
+        let raw = api.call(|error| unsafe { (api.rs2_context_add_device)(self.raw.raw(), file.as_ptr(), error) })?;
+        Device::from_raw(api, raw, "rs2_context_add_device")
+    }
+
+    /// Takes a recording out of the context's list.
+    ///
+    /// # Errors
+    /// What the SDK says.
+    pub fn remove_recording(&self, file: &Path) -> Result<()> {
+        let api = self.api();
+        let file = c_string(&file.to_string_lossy())?;
+        // SAFETY: as above.
+        api.call(|error| unsafe { (api.rs2_context_remove_device)(self.raw.raw(), file.as_ptr(), error) })
+    }
+
+    /// Adds a software device. The context does not keep it: it is there while somebody holds a handle or list of it.
+    ///
+    /// # Errors
+    /// What the SDK says: it is in the context already.
+    pub fn add_software_device(&self, device: &SoftwareDevice) -> Result<()> {
+        let api = self.api();
+        // SAFETY: both are alive.
+        api.call(|error| unsafe {
+            (api.rs2_context_add_software_device)(self.raw.raw(), device.as_device().raw(), error);
+        })
+    }
+}
+
+impl DeviceList {
+    pub(super) fn from_owned(raw: Owned<sys::rs2_device_list>) -> Self {
+        Self { raw }
+    }
+
+    /// How many there are.
+    ///
+    /// # Errors
+    /// What the SDK says.
+    pub fn len(&self) -> Result<usize> {
+        let api = self.raw.api;
+        // SAFETY: the list is alive.
+        let count = api.call(|error| unsafe { (api.rs2_get_device_count)(self.raw.raw(), error) })?;
+        Ok(usize::try_from(count).unwrap_or(0))
+    }
+
+    /// Whether there is none.
+    ///
+    /// # Errors
+    /// What the SDK says.
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Whether `device` is in it.
+    ///
+    /// # Errors
+    /// What the SDK says.
+    pub fn contains(&self, device: &Device) -> Result<bool> {
+        let api = self.raw.api;
+        // SAFETY: both are alive.
+        api.call(|error| unsafe { (api.rs2_device_list_contains)(self.raw.raw(), device.raw(), error) != 0 })
+    }
+
+    /// The device at a place of the list. For real hardware this talks to the device and takes a while.
+    ///
+    /// # Errors
+    /// What the SDK says: it may have gone since.
+    pub fn device(&self, index: usize) -> Result<Device> {
+        let api = self.raw.api;
+        let index = i32::try_from(index).unwrap_or(i32::MAX);
+        // SAFETY: the list is alive, and the SDK checks the index.
+        let raw = api.call(|error| unsafe { (api.rs2_create_device)(self.raw.raw(), index, error) })?;
+        Device::from_raw(api, raw, "rs2_create_device")
+    }
+}
+
+/// A string for the SDK.
+pub(super) fn c_string(text: &str) -> Result<CString> {
+    CString::new(text)
+        .map_err(|_| SdkError { message: "a name must not contain a zero byte".into(), function: "string".into() })
+}

@@ -1,0 +1,236 @@
+//! Finds, loads and checks the SDK's library.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use libloading::os::unix::{Library, RTLD_LAZY, RTLD_LOCAL};
+use realsense_sys as sys;
+
+use super::ffi::{Api, text};
+
+/// The oldest version whose interface fits. Older ones lack functions that are needed, and none was tried.
+pub const OLDEST: Version = Version { major: 2, minor: 56, patch: 0 };
+
+/// The newest minor version that file names are tried for where only a versioned name is installed. The vendor's packages
+/// install `librealsense2.so.2.NN` and put `librealsense2.so` into the -dev package.
+const NEWEST_MINOR: u32 = 75;
+
+/// A version of librealsense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// 2 for ever.
+    pub major: u32,
+    /// Grows with each release.
+    pub minor: u32,
+    /// Grows with each repair.
+    pub patch: u32,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+impl Version {
+    /// Reads librealsense's number: 2.56.5 is 25605.
+    fn from_number(number: i32) -> Self {
+        let number = u32::try_from(number).unwrap_or(0);
+        Self { major: number / 10_000, minor: number / 100 % 100, patch: number % 100 }
+    }
+}
+
+/// Why there is no SDK.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// None was found where one is usually installed.
+    #[error(
+        "librealsense2 is not installed. Real cameras and recordings need it: install the vendor's package librealsense2 \
+         (https://github.com/IntelRealSense/librealsense/blob/master/doc/distribution_linux.md), or run \
+         scripts/get_librealsense.sh and name the file that it prints with realsense.library"
+    )]
+    NotFound,
+    /// The file that was named cannot be loaded.
+    #[error("cannot load {file}: {reason}")]
+    Unloadable {
+        /// The file.
+        file: String,
+        /// The loader's words.
+        reason: String,
+    },
+    /// It is no librealsense, or not one that fits.
+    #[error("{file} does not fit: {reason}")]
+    Unfit {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// The loaded SDK. A process loads one and keeps it; cheap to copy.
+#[derive(Clone, Copy)]
+pub struct Sdk {
+    pub(super) api: &'static Api,
+    version: Version,
+}
+
+impl fmt::Debug for Sdk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "librealsense {}", self.version)
+    }
+}
+
+static LOADED: OnceLock<Sdk> = OnceLock::new();
+
+/// The functions, once a library was loaded.
+pub(super) fn loaded() -> Option<&'static Api> {
+    LOADED.get().map(|sdk| sdk.api)
+}
+
+impl Sdk {
+    /// Loads the library: `file` if it is given (a folder stands for the library in it), else by the loader's usual path.
+    /// Later calls give what the first one that worked loaded.
+    ///
+    /// # Errors
+    /// Not there, not loadable, not librealsense, or a version that does not fit.
+    pub fn load(file: Option<&Path>) -> Result<Self, LoadError> {
+        // Two loads at once would keep two libraries for ever.
+        static LOADING: Mutex<()> = Mutex::new(());
+        let _one = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sdk) = LOADED.get() {
+            return Ok(*sdk);
+        }
+        let (name, library) = match file {
+            Some(path) => {
+                let path = if path.is_dir() { path.join("librealsense2.so") } else { path.to_owned() };
+                let library = open(&path).map_err(|reason| LoadError::Unloadable { file: shown(&path), reason })?;
+                (shown(&path), library)
+            }
+            None => search()?,
+        };
+        let sdk = Self::check(&name, library)?;
+        Ok(*LOADED.get_or_init(|| sdk))
+    }
+
+    fn check(file: &str, library: Library) -> Result<Self, LoadError> {
+        let unfit = |reason: String| LoadError::Unfit { file: file.to_owned(), reason };
+        let library = libloading::Library::from(library);
+        // SAFETY: the function's signature is the same in every librealsense 2.
+        let version = unsafe {
+            let get = library.get::<unsafe extern "C" fn(*mut *mut sys::rs2_error) -> i32>(b"rs2_get_api_version\0");
+            let get = get.map_err(|_| unfit("it is not librealsense2".into()))?;
+            Version::from_number(get(std::ptr::null_mut()))
+        };
+        if version.major != OLDEST.major || version < OLDEST {
+            return Err(unfit(format!("it is version {version}; 2.56 or newer is needed")));
+        }
+        let api = Api::load(&library).map_err(|name| {
+            unfit(format!("version {version} has no function {name}; 2.56 to 2.59 are known to work"))
+        })?;
+        // Never unloaded: the SDK's threads and exit handlers would run into nothing.
+        std::mem::forget(library);
+        let api: &'static Api = Box::leak(Box::new(api));
+        api.forward_log();
+        if let Some(set_cloud) = api.rs2_rum_set_cloud_enabled {
+            // A robot does not report to anybody unless its owner wants it to.
+            // SAFETY: takes a flag and a place for an error.
+            api.attempt(|error| unsafe { set_cloud(0, error) });
+        }
+        Ok(Self { api, version })
+    }
+
+    /// Its version.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The extension of the recordings that it writes: ROS 2 bags from the version on that can convert the older ROS 1 bags
+    /// (2.56 writes "bag", 2.59 "db3" and plays both).
+    pub fn recording_extension(&self) -> &'static str {
+        if self.api.rs2_convert_bag_to_db3.is_some() { "db3" } else { "bag" }
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn open(path: &Path) -> Result<Library, String> {
+    // SAFETY: librealsense's initialisers set up its own state only. LOCAL keeps the compression libraries that it
+    // re-exports from replacing the system's; LAZY lets a wheel's library load, whose Python functions are never called.
+    unsafe { Library::open(Some(path), RTLD_LAZY | RTLD_LOCAL) }.map_err(|error| error.to_string())
+}
+
+fn search() -> Result<(String, Library), LoadError> {
+    let versioned = (OLDEST.minor..=NEWEST_MINOR).rev().map(|minor| format!("librealsense2.so.2.{minor}"));
+    let mut last = LoadError::NotFound;
+    for name in std::iter::once("librealsense2.so".to_owned()).chain(versioned) {
+        match open(&PathBuf::from(&name)) {
+            Ok(library) => return Ok((name, library)),
+            // The loader says this of a file that is not there; anything else is worth telling.
+            Err(reason) if reason.contains("No such file") => {}
+            Err(reason) => last = LoadError::Unloadable { file: name, reason },
+        }
+    }
+    Err(last)
+}
+
+impl Api {
+    /// Sends the SDK's warnings to the log.
+    fn forward_log(&self) {
+        static FORWARDED: AtomicBool = AtomicBool::new(false);
+        if FORWARDED.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let least = sys::rs2_log_severity_RS2_LOG_SEVERITY_WARN;
+        // SAFETY: the callback is a function of this program and takes no user data.
+        self.attempt(|error| unsafe { (self.rs2_log_to_callback)(least, Some(on_log), std::ptr::null_mut(), error) });
+    }
+}
+
+unsafe extern "C" fn on_log(
+    severity: sys::rs2_log_severity,
+    message: *const sys::rs2_log_message,
+    _user: *mut std::ffi::c_void,
+) {
+    let Some(api) = loaded() else { return };
+    // SAFETY: the message lives during the callback.
+    let Ok(words) = api.call(|error| unsafe { text((api.rs2_get_raw_log_message)(message, error)) }) else { return };
+    if severity >= sys::rs2_log_severity_RS2_LOG_SEVERITY_ERROR {
+        tracing::warn!(target: "librealsense", "{words}");
+    } else {
+        tracing::debug!(target: "librealsense", "{words}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_and_compared() {
+        assert_eq!(Version::from_number(25605).to_string(), "2.56.5");
+        assert_eq!(Version::from_number(25901).to_string(), "2.59.1");
+        assert!(Version::from_number(25600) >= OLDEST && Version::from_number(25501) < OLDEST);
+        assert_eq!(Version::from_number(-1).major, 0);
+    }
+
+    #[test]
+    fn what_is_no_librealsense_is_refused_in_words() {
+        let text = Sdk::load(Some(Path::new("/nonexistent/librealsense2.so"))).unwrap_err().to_string();
+        assert!(text.contains("cannot load /nonexistent/librealsense2.so"), "{text}");
+        let file = tempfile::Builder::new().suffix(".so").tempfile().expect("a file");
+        let text = Sdk::load(Some(file.path())).unwrap_err().to_string();
+        assert!(text.contains("cannot load"), "{text}");
+        let libm = open(Path::new("libm.so.6")).expect("every system has it");
+        let text = Sdk::check("libm.so.6", libm).unwrap_err().to_string();
+        assert!(text.contains("not librealsense2"), "{text}");
+    }
+}

@@ -1,0 +1,15 @@
+//! The real SDK library for the tests: fetched by scripts/test.sh, which names it in the environment.
+
+use std::path::PathBuf;
+
+use realsense_webrtc::librealsense::Sdk;
+
+/// The library, or a panic that says how to get it: a test that needs it never passes without.
+pub(crate) fn sdk() -> Sdk {
+    let named = std::env::var_os("REALSENSE_WEBRTC_TEST_SDK").map(PathBuf::from);
+    let file = named.expect(
+        "set REALSENSE_WEBRTC_TEST_SDK to a librealsense2.so; scripts/get_librealsense.sh fetches one, and scripts/test.sh \
+         does all of it",
+    );
+    Sdk::load(Some(&file)).unwrap_or_else(|error| panic!("{error}"))
+}
