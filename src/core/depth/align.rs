@@ -6,9 +6,9 @@ use crate::{
     model::{Extrinsics, Intrinsics},
 };
 
-/// Widest patch of one depth pixel, in pixels of the target. A real one covers a handful; more means a point that lies at
-/// the other camera's very lens, which would cost much and show nothing.
-const MAX_PATCH: i32 = 32;
+/// How much wider than the focal lengths say a depth pixel's patch may be. Wider ones are of points that lie at the other
+/// camera's very lens, which would cost much and show nothing.
+const MAX_STRETCH: f32 = 4.0;
 
 /// Carries depth from one camera to another. Made once for a pair of pictures, used for every frame.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct Aligner {
     from: Intrinsics,
     to: Intrinsics,
     extrinsics: Extrinsics,
+    /// Widest patch of one depth pixel, in pixels of the target.
+    max_patch: i32,
     top_left: Corners,
     /// `None` where a depth pixel is no larger than one of the target's: it covers the pixel of its top left corner then.
     bottom_right: Option<Corners>,
@@ -67,7 +69,9 @@ impl Aligner {
     /// Prepares the way from a depth picture to another one; `extrinsics` lead from depth to it.
     pub fn new(from: Intrinsics, to: Intrinsics, extrinsics: Extrinsics) -> Self {
         let bottom_right = is_coarser(&from, &to).then(|| Corners::new(&from, 0.5));
-        Self { from, to, extrinsics, top_left: Corners::new(&from, -0.5), bottom_right }
+        let patch = (to.fx / from.fx).max(to.fy / from.fy).max(1.0);
+        let max_patch = (patch * MAX_STRETCH).min(to.width.max(to.height) as f32) as i32 + 1;
+        Self { from, to, extrinsics, max_patch, top_left: Corners::new(&from, -0.5), bottom_right }
     }
 
     /// Whether this aligner is for that pair of pictures.
@@ -132,15 +136,15 @@ impl Aligner {
             let (x, y, z) = (row(0), row(1), row(2));
             let [x, y] = bend(x / z, y / z);
             // What is not ahead of the target lies outside its picture.
-            *to_x = if z > 0.0 { nearest(x * fx + ppx + 0.5) } else { OUTSIDE };
-            *to_y = nearest(y * fy + ppy + 0.5);
+            *to_x = if z > 0.0 { pixel_at(x * fx + ppx) } else { OUTSIDE };
+            *to_y = pixel_at(y * fy + ppy);
         }
     }
 
     #[inline(always)]
     fn cover(&self, [left, top]: [i32; 2], [right, bottom]: [i32; 2], raw: u16, output: &mut [u16]) {
         let (width, height) = (self.to.width as i32, self.to.height as i32);
-        if right.saturating_sub(left) > MAX_PATCH || bottom.saturating_sub(top) > MAX_PATCH {
+        if right.saturating_sub(left) > self.max_patch || bottom.saturating_sub(top) > self.max_patch {
             return;
         }
         let (left, right) = (left.max(0), right.min(width - 1));
@@ -160,16 +164,12 @@ impl Aligner {
 /// Left of every picture.
 const OUTSIDE: i32 = -200_000;
 
-/// Rounds to the nearest whole number, halves to the even one, as the SDK's vector instructions do. Not a number gives some
-/// number.
+/// The pixel that a place (whole numbers are pixels' middles) lies in. Cut off towards zero as in the SDK, so that what lies
+/// up to one pixel left of or above the picture falls on its edge.
 #[inline(always)]
-fn nearest(value: f32) -> i32 {
-    // At this size a f32 has no room for a fraction, so adding it rounds, and its lowest bits count in ones.
-    // (`round_ties_even` is a library call on plain x86-64.)
-    const SHIFT: f32 = 12_582_912.0;
-    // Far outside any picture, and far inside what the trick holds for.
-    let rounded = value.clamp(-100_000.0, 100_000.0) + SHIFT;
-    (rounded.to_bits() as i32).wrapping_sub(SHIFT.to_bits() as i32)
+fn pixel_at(place: f32) -> i32 {
+    // Far outside any picture, and far inside what an i32 holds.
+    (place + 0.5).clamp(-100_000.0, 100_000.0) as i32
 }
 
 /// Whether one depth pixel can cover more than one pixel of the target: it sees a wider angle. The two pairs of sizes at the
@@ -209,15 +209,15 @@ mod tests {
     #[test]
     fn the_same_camera_sees_the_same() {
         let image: Vec<u16> = (0..48).map(|at| if at % 5 == 0 { 0 } else { 1000 + at }).collect();
-        let camera = pinhole(8, 6, 7.0);
+        let camera = pinhole(8, 6, 8.0);
         assert_eq!(align(&image, camera, camera, SAME_PLACE), image);
     }
 
     #[test]
     fn a_shifted_camera_sees_near_things_shifted_and_in_front() {
-        // Focal length 10 px and 100 mm to the left: 1 m moves by one pixel, 0.5 m by two.
-        let camera = pinhole(8, 3, 10.0);
-        let shifted = Extrinsics { translation: [0.1, 0.0, 0.0], ..SAME_PLACE };
+        // Focal length 8 px and 125 mm to the left: 1 m moves by one pixel, 0.5 m by two.
+        let camera = pinhole(8, 3, 8.0);
+        let shifted = Extrinsics { translation: [0.125, 0.0, 0.0], ..SAME_PLACE };
         let mut image = vec![0; 24];
         (image[8 + 2], image[8 + 3], image[8 + 4]) = (500, 1000, 1000);
         let aligned = align(&image, camera, camera, shifted);
@@ -227,16 +227,20 @@ mod tests {
 
     #[test]
     fn a_finer_picture_has_no_gaps() {
-        let aligned = align(&[2000; 48], pinhole(8, 6, 7.0), pinhole(16, 12, 14.0), SAME_PLACE);
-        assert_eq!(aligned.len(), 192);
-        // The SDK's rounding leaves out the very first row and column.
-        let inner = (1..12).flat_map(|y| &aligned[y * 16 + 1..(y + 1) * 16]);
-        assert!(inner.into_iter().all(|raw| *raw == 2000));
+        let aligned = align(&[2000; 48], pinhole(8, 6, 8.0), pinhole(16, 12, 16.0), SAME_PLACE);
+        assert_eq!(aligned, [2000; 192]);
+    }
+
+    #[test]
+    fn the_coarsest_picture_fills_the_finest() {
+        // 424x240 decimated by eight, and 1920x1080: one pixel makes a patch of fifty.
+        let aligned = align(&[2000; 52 * 32], pinhole(52, 32, 27.0), pinhole(1920, 1080, 1387.0), SAME_PLACE);
+        assert!(aligned.iter().all(|raw| *raw == 2000));
     }
 
     #[test]
     fn what_is_behind_or_beside_the_target_is_left_out() {
-        let camera = pinhole(8, 6, 7.0);
+        let camera = pinhole(8, 6, 8.0);
         let behind = Extrinsics { translation: [0.0, 0.0, -3.0], ..SAME_PLACE };
         assert!(align(&[2000; 48], camera, camera, behind).iter().all(|raw| *raw == 0));
         let beside = Extrinsics { translation: [1000.0, 0.0, 0.0], ..SAME_PLACE };
@@ -245,12 +249,5 @@ mod tests {
         let at_the_lens = Extrinsics { translation: [0.0, 0.0, -1.999_999], ..SAME_PLACE };
         assert!(align(&[2000; 48], camera, pinhole(800, 600, 700.0), at_the_lens).iter().all(|raw| *raw == 0));
         assert!(align(&[2000; 47], camera, camera, SAME_PLACE).iter().all(|raw| *raw == 0));
-    }
-
-    #[test]
-    fn rounding_takes_halves_to_the_even_number() {
-        for (value, rounded) in [(0.5, 0), (1.5, 2), (2.5, 2), (-0.5, 0), (-1.5, -2), (7.49, 7), (1e20, 100_000)] {
-            assert_eq!(nearest(value), rounded, "{value}");
-        }
     }
 }
