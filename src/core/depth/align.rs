@@ -164,12 +164,19 @@ impl Aligner {
 /// Left of every picture.
 const OUTSIDE: i32 = -200_000;
 
-/// The pixel that a place (whole numbers are pixels' middles) lies in. Cut off towards zero as in the SDK, so that what lies
-/// up to one pixel left of or above the picture falls on its edge.
+/// The pixel that a place (whole numbers are pixels' middles) lies in. As in the SDK, what lies up to one pixel left of or
+/// above the picture falls on its edge.
 #[inline(always)]
 fn pixel_at(place: f32) -> i32 {
-    // Far outside any picture, and far inside what an i32 holds.
-    (place + 0.5).clamp(-100_000.0, 100_000.0) as i32
+    // Far outside any picture, and far inside what the trick below holds for.
+    let place = (place + 0.5).clamp(-100_000.0, 100_000.0);
+    let place = if place > -1.0 { place.max(0.0) } else { place };
+    // At this size a f32 has no room for a fraction, so adding it rounds, and its lowest bits count in ones. A cast would
+    // cost half as much again, because it must know what to make of infinity.
+    const SHIFT: f32 = 12_582_912.0;
+    let shifted = place + SHIFT;
+    let rounded_up = i32::from(shifted - SHIFT > place);
+    (shifted.to_bits() as i32).wrapping_sub(SHIFT.to_bits() as i32) - rounded_up
 }
 
 /// Whether one depth pixel can cover more than one pixel of the target: it sees a wider angle. The two pairs of sizes at the
@@ -249,5 +256,25 @@ mod tests {
         let at_the_lens = Extrinsics { translation: [0.0, 0.0, -1.999_999], ..SAME_PLACE };
         assert!(align(&[2000; 48], camera, pinhole(800, 600, 700.0), at_the_lens).iter().all(|raw| *raw == 0));
         assert!(align(&[2000; 47], camera, camera, SAME_PLACE).iter().all(|raw| *raw == 0));
+    }
+
+    #[test]
+    fn a_place_lies_in_the_pixel_whose_middle_is_nearest() {
+        for (place, pixel) in [
+            (0.0, 0),
+            (0.49, 0),
+            (0.51, 1),
+            (-0.49, 0),
+            (-1.49, 0),
+            (-1.51, -2),
+            (7.4, 7),
+            (99.6, 100),
+            (1e20, 100_000),
+        ] {
+            assert_eq!(pixel_at(place), pixel, "{place}");
+        }
+        for place in (0..5000).map(|at| at as f32 * 0.37) {
+            assert_eq!(pixel_at(place), (place + 0.5) as i32, "{place}");
+        }
     }
 }
