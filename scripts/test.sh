@@ -20,7 +20,7 @@ say "The core is pure: std, model and error only, and no clock, in src/core"
 # Tests there may take a first Instant; everything after it is arithmetic.
 impure=$(grep -rnE '\b(gst|gst_[a-z]+|tokio|hyper|axum|crate::(media|camera|session|http|config))::|SystemTime::now' src/core |
   grep -vE '^[^:]+:[0-9]+: *//' || true)
-impure+=$(for file in src/core/*.rs; do
+impure+=$(for file in src/core/*.rs src/core/*/*.rs; do
   case $file in *_tests.rs) continue ;; esac
   awk -v f="$file" '/#\[cfg\(test\)\]/{exit} /Instant::now/{print f":"FNR": "$0}' "$file"
 done)
