@@ -42,7 +42,7 @@ pub(crate) fn recorded() -> [Vec<StreamConfig>; 3] {
     ]
 }
 
-/// Records this many frames of each image stream into `folder`.
+/// Records about this many frames of each image stream into `folder`.
 pub(crate) fn record(sdk: Sdk, folder: &Path, frames: u64) -> PathBuf {
     let factory = SdkRecorderFactory::new(sdk);
     let file = folder.join("made").with_extension(factory.extension());
@@ -81,7 +81,10 @@ pub(crate) fn record(sdk: Sdk, folder: &Path, frames: u64) -> PathBuf {
         if let Some(at) = StreamType::VIDEO.iter().position(|stream| *stream == frame.stream) {
             counts[at] += 1;
         }
-        recorder.write(&frame).expect("written");
+        // Played in real time, what begins with silence is silent.
+        if counts.iter().all(|count| *count > 0) {
+            recorder.write(&frame).expect("written");
+        }
     }
     drop(camera);
     recorder.finish().expect("a complete file");
