@@ -213,7 +213,7 @@ async fn sigterm_ends_everything_in_time() {
     }
     // One that never answers must not hold the end up.
     server.client.offer(DEVICE, &["infrared-1".to_owned()]).await.unwrap();
-    let (status, took) = server.terminate(Duration::from_secs(10)).expect("the server ends at SIGTERM");
+    let (status, took) = server.program.terminate(Duration::from_secs(10)).expect("the server ends at SIGTERM");
     assert!(status.success(), "{status}");
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
