@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that must hold, in one command: formatting, lints, docs, licences, unit, REST, Socket.IO, media and end-to-end
-# tests, and real browsers. Installs what it needs first.
+# tests, the vendor's librealsense in two versions, and real browsers. Installs what it needs first.
 #   scripts/test.sh            all of it
 #   scripts/test.sh quick      without the browsers
 set -euo pipefail
@@ -31,8 +31,20 @@ say "Lints"
 cargo clippy --locked --all-targets --quiet -- -D warnings
 say "Documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
-say "Tests"
+say "The vendor's librealsense, in both versions"
+scripts/get_librealsense.sh --all
+older=$(scripts/get_librealsense.sh 2.56.5.9235 2>/dev/null)
+newer=$(scripts/get_librealsense.sh 2.59.1.11053 2>/dev/null)
+# The newer version plays what the older one recorded.
+REALSENSE_WEBRTC_TEST_RECORDINGS=$(mktemp -d)
+trap 'rm -rf "$REALSENSE_WEBRTC_TEST_RECORDINGS"' EXIT
+export REALSENSE_WEBRTC_TEST_RECORDINGS
+say "Tests, with librealsense 2.56.5"
+export REALSENSE_WEBRTC_TEST_SDK=$older
 cargo test --locked --quiet
+say "Tests of cameras and recordings, with librealsense 2.59.1"
+export REALSENSE_WEBRTC_TEST_SDK=$newer
+cargo test --locked --quiet --test cameras --test camera_cycles --test sdk_exit --test sdk_server
 if [ "${1:-}" != quick ]; then
   say "Browsers: Chromium and Firefox"
   REALSENSE_WEBRTC_BIN="$PWD/target/debug/realsense-webrtc" npm --prefix tests/browser test --silent
