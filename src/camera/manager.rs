@@ -376,10 +376,11 @@ impl CameraHandle {
                 std::mem::take(&mut entry.threads)
             })
             .collect();
+        // First the files: a device thread that hangs in the SDK must not take their time. It ends, or not, meanwhile.
+        self.shared.recordings.join_until(deadline);
         for thread in threads {
             device::join_until(thread, deadline);
         }
-        self.shared.recordings.join_until(deadline);
     }
 
     async fn ask<T>(

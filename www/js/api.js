@@ -170,6 +170,42 @@ export class Api {
     return this.request('DELETE', 'webrtc/sessions');
   }
 
+  /**
+   * What a recording that plays does, after a command if one is given.
+   * @param {string} device @param {'pause'|'resume'|'seek'|'speed'|'repeat'} [command] @param {object} [body]
+   */
+  playback(device, command, body) {
+    const path = `devices/${encodeURIComponent(device)}/playback/`;
+    return command ? this.request('POST', path + command, body) : this.request('GET', `${path}status`);
+  }
+
+  /** @param {string} device how its recording stands */
+  recording(device) {
+    return this.request('GET', `devices/${encodeURIComponent(device)}/recording/status`);
+  }
+
+  /** @param {string} device @param {'start'|'stop'} command both wait for the disk, and a start for the camera */
+  record(device, command) {
+    return this.request('POST', `devices/${encodeURIComponent(device)}/recording/${command}`, undefined, { timeoutMs: OFFER_TIMEOUT_MS });
+  }
+
+  /** @param {string} name @returns {string} where a browser fetches a recording */
+  recordingUrl(name) {
+    const url = new URL(`recordings/${encodeURIComponent(name)}`, this.base);
+    if (this.token) url.searchParams.set('token', this.token);
+    return url.href;
+  }
+
+  /** @param {string} device its settings as a preset */
+  preset(device) {
+    return this.request('GET', `devices/${encodeURIComponent(device)}/preset`);
+  }
+
+  /** @param {string} device @param {unknown} preset */
+  loadPreset(device, preset) {
+    return this.request('POST', `devices/${encodeURIComponent(device)}/preset`, preset);
+  }
+
   references() {
     return this.request('GET', 'webrtc/stream-references');
   }

@@ -2,6 +2,7 @@
 
 import { Api } from './api.js';
 import { byId, setText, showText } from './dom.js';
+import { Deck } from './deck.js';
 import { Devices } from './devices.js';
 import { Events } from './events.js';
 import { explain } from './explain.js';
@@ -11,6 +12,7 @@ import { Log } from './log.js';
 import { Options } from './options.js';
 import { Panels } from './panels.js';
 import { poll } from './poll.js';
+import { Presets } from './presets.js';
 import { banner, pill, stage, streamsHint } from './standing.js';
 import { ClockOffset } from './stats.js';
 import { Streams } from './streams.js';
@@ -26,6 +28,7 @@ const DEVICES_EVERY_MS = 4000;
 const FIGURES_EVERY_MS = 1000;
 const FRAMES_EVERY_MS = 250;
 const OPTIONS_EVERY_MS = 3000;
+const DECK_EVERY_MS = 1000;
 /** Milliseconds without video, camera and server being there, after which a new session is tried. */
 const GIVE_UP_FROZEN_MS = 10000;
 /** Milliseconds that a camera or a session that is new is given before the log speaks of missing pictures. */
@@ -45,6 +48,8 @@ const devices = new Devices(api, query.get('device') ?? '');
 const streams = new Streams(wantedStreams);
 const options = new Options(api, say);
 const panels = new Panels(api, say);
+const deck = new Deck(api, say);
+const presets = new Presets(api, say);
 const imu = new Imu();
 const events = new Events(api);
 const happenings = new Happenings(say);
@@ -62,6 +67,7 @@ let namedUnknown = false;
 let endedAt = 0;
 let deviceBackAt = 0;
 let lastReopenAt = 0;
+let deckChangedAt = 0;
 
 const start = /** @type {HTMLButtonElement} */ (byId('start'));
 const stop = /** @type {HTMLButtonElement} */ (byId('stop'));
@@ -93,6 +99,7 @@ function onServerDown() {
   viewer.serverWasDown = true;
   events.disconnect();
   devices.unknown();
+  showDeck();
   panels.unknown('Not known: the server cannot be reached.');
   streams.away = true;
   options.away = true;
@@ -193,8 +200,8 @@ async function showFigures() {
   await tiles.poll();
   imu.render();
   const now = performance.now();
-  const frozenMs = now - Math.max(tiles.lastFrameAt, deviceBackAt, lastReopenAt);
-  if (viewer.state === 'live' && reachable() && devices.device && frozenMs > GIVE_UP_FROZEN_MS) {
+  const frozenMs = now - Math.max(tiles.lastFrameAt, deviceBackAt, lastReopenAt, deckChangedAt);
+  if (viewer.state === 'live' && reachable() && devices.device && !deck.paused && frozenMs > GIVE_UP_FROZEN_MS) {
     lastReopenAt = now;
     viewer.reopen(`no video for ${Math.round(frozenMs / 1000)} s`);
   }
@@ -205,8 +212,8 @@ async function checkFrames() {
   viewer.lastFrameAt = tiles.lastFrameAt;
   tiles.check(whyFrozen);
   const flows = tiles.flowing.length > 0;
-  const settled = performance.now() - Math.max(deviceBackAt, lastReopenAt) > RESTING_MS;
-  if (viewer.state === 'live' && server.state === 'up' && devices.device && settled) happenings.stalls(tiles.late);
+  const settled = performance.now() - Math.max(deviceBackAt, lastReopenAt, deckChangedAt) > RESTING_MS;
+  if (viewer.state === 'live' && server.state === 'up' && devices.device && !deck.paused && settled) happenings.stalls(tiles.late);
   else happenings.forget();
   if (flows) wasLive = true;
   if (flows !== flowed) {
@@ -221,6 +228,7 @@ function whyFrozen() {
   if (!viewer.wanted) return viewer.message || 'Stopped.';
   if (server.state === 'down') return 'No server';
   if (!devices.device) return devices.seen ? 'Unplugged' : 'Not connected';
+  if (deck.paused) return 'Paused.';
   if (viewer.state === 'live') return 'The camera delivers no new picture.';
   return wasLive ? 'Reconnecting…' : 'Connecting…';
 }
@@ -261,6 +269,7 @@ function render() {
   const same = chosenRuns();
   const facts = {
     server, viewer, camera: devices.picked, present, seen: devices.seen, flowing: flowed, wasLive, cameras: devices.list.length,
+    paused: deck.paused,
   };
   const mayStart = ready && chosen.length > 0 && !same;
   if (mayStart) start.disabled = false; // before the other is turned off, so that it can take the focus
@@ -283,6 +292,14 @@ function render() {
   byId('banner').dataset.level = level ?? '';
   showText(bannerAction, action ?? '');
   byId('token-form').hidden = server.state !== 'refused';
+}
+
+/** What can be done with the picked camera besides watching; what is shown is asked at once. */
+function showDeck() {
+  const device = reachable() ? devices.device : null;
+  const another = deck.show(device);
+  presets.show(device);
+  if (another) refreshDeck();
 }
 
 /** The smallest viewer shows the same camera, and needs the same token. */
@@ -312,13 +329,20 @@ viewer.addEventListener('track', (event) => tiles.attach(/** @type {CustomEvent}
 viewer.addEventListener('log', (event) => say(/** @type {CustomEvent} */ (event).detail.level, /** @type {CustomEvent} */ (event).detail.text));
 devices.addEventListener('pick', () => {
   sensorsOf = '';
+  showDeck();
   loadSensors();
 });
 devices.addEventListener('change', () => {
   linkSmallest();
+  showDeck();
   render();
 });
 streams.addEventListener('change', render);
+deck.addEventListener('change', () => {
+  deckChangedAt = performance.now();
+  render();
+});
+presets.addEventListener('loaded', () => options.refresh());
 panels.addEventListener('closing', (event) => {
   const { id } = /** @type {CustomEvent} */ (event).detail;
   if (viewer.wanted && (id === null || id === viewer.peer?.sessionId)) viewer.stop();
@@ -376,4 +400,5 @@ const refreshPanels = poll(loadPanels, PANELS_EVERY_MS);
 poll(showFigures, FIGURES_EVERY_MS);
 poll(checkFrames, FRAMES_EVERY_MS);
 poll(() => options.refresh(), OPTIONS_EVERY_MS);
+const refreshDeck = poll(() => deck.refresh(), DECK_EVERY_MS);
 linkSmallest();

@@ -8,6 +8,7 @@
  * @property {boolean} present whether that camera is there
  * @property {boolean} [seen] whether it was there before
  * @property {boolean} [flowing] whether frames come
+ * @property {boolean} [paused] whether a recording that plays is paused
  */
 
 /**
@@ -37,9 +38,11 @@ export function banner({ server, viewer, camera, present, seen = true, flowing =
  * @param {Facts & {wasLive: boolean}} facts wasLive: whether this choice gave video before
  * @returns {{text: string, state: string}}
  */
-export function pill({ server, viewer, present, flowing, wasLive }) {
+export function pill({ server, viewer, present, flowing, wasLive, paused = false }) {
   if (server.state === 'refused') return { text: 'Token needed', state: 'refused' };
   if (viewer.wanted) {
+    // Also while frames come: a picture that is held may be sent again for those who join.
+    if (paused && present && viewer.state === 'live' && server.state === 'up') return { text: 'Paused', state: 'up' };
     if (flowing) return { text: 'Live', state: 'live' };
     if (server.state === 'down') return { text: 'Reconnecting…', state: 'down' };
     if (viewer.state === 'live' || !present) return { text: wasLive || !present ? 'No video' : 'Connecting…', state: 'degraded' };

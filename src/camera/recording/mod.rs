@@ -233,9 +233,32 @@ impl Recording {
             return;
         }
         let size = frame.bytes().len();
+        if !self.has_room(size) {
+            return;
+        }
+        // A copy, made outside of the lock: the SDK has some 16 frames of a stream to give, and stops delivering while they
+        // are held. What waits for the disk must not hold them.
+        let frame = Frame { data: Arc::new(frame.bytes().to_vec()), ..frame.clone() };
+        let mut state = self.state();
+        // It may have ended, or another sensor may have taken the room, meanwhile.
+        if state.end.is_some() {
+            return;
+        }
+        if !self.queue.admits(state.frames.len(), state.waiting_bytes, size) {
+            state.dropped += 1;
+            return;
+        }
+        state.waiting_bytes += size;
+        state.frames.push_back(frame);
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Whether a frame of this size is to be written; counts it as dropped when only the room is lacking.
+    fn has_room(&self, size: usize) -> bool {
         let mut state = self.state();
         if state.since.is_none() || state.end.is_some() {
-            return;
+            return false;
         }
         if !self.queue.admits(state.frames.len(), state.waiting_bytes, size) {
             state.dropped += 1;
@@ -244,12 +267,9 @@ impl Recording {
                 tracing::warn!(device = %self.device, file = state.file, dropped = state.dropped,
                     "the disk is too slow for the recording; dropping frames");
             }
-            return;
+            return false;
         }
-        state.waiting_bytes += size;
-        state.frames.push_back(frame.clone());
-        drop(state);
-        self.wake.notify_one();
+        true
     }
 
     /// Asks it to end. The first reason counts.
@@ -310,7 +330,7 @@ impl Recording {
         RecordingStatus {
             device_id: self.device.clone(),
             is_recording,
-            file_name: Some(state.file.clone()),
+            file_name: Some(state.file.clone()).filter(|file| !file.is_empty()),
             format: Some(self.format.to_owned()),
             streams: self.streams.clone(),
             seconds: state.since.map_or(0.0, |since| until.saturating_duration_since(since).as_secs_f64()),

@@ -152,6 +152,17 @@ async fn what_does_not_fit_is_dropped_and_counted_and_a_stop_writes_the_rest() {
 }
 
 #[tokio::test]
+async fn what_waits_for_the_disk_holds_no_frame_of_the_camera() {
+    let mut bench = Bench::new().await;
+    let data: Arc<dyn AsRef<[u8]> + Send + Sync> = Arc::new([1u8, 2, 3, 4]);
+    (0..3).for_each(|number| bench.tap.offer(&Frame { data: data.clone(), ..frame(StreamType::Depth, number) }));
+    assert_eq!(Arc::strong_count(&data), 1);
+    bench.tap.end(EndReason::Stopped);
+    drop(bench.permits.take());
+    assert_eq!(bench.finished().await.frames, 3);
+}
+
+#[tokio::test]
 async fn a_shutdown_does_not_wait_for_a_slow_disk() {
     let mut bench = Bench::new().await;
     bench.offer(0);

@@ -10,7 +10,7 @@ import { ClockOffset, median, ratesOf, sampleOf } from '../../../www/js/stats.js
 import { ageMs, crc16, decodeStrip, framesBetween, stripSize } from '../../../www/js/strip.js';
 import { nearest, videoStreams } from '../../../www/js/profiles.js';
 import { afterLoss, worthRetrying } from '../../../www/js/verdict.js';
-import { bitrate, browserName, duration, streamName } from '../../../www/js/words.js';
+import { bitrate, browserName, clockTime, duration, megabytes, streamName } from '../../../www/js/words.js';
 
 /** Draws a strip as docs/reference/frame-strip.md says. */
 function drawStrip(bytes, cell, one = 255, zero = 0) {
@@ -160,6 +160,8 @@ describe('words', () => {
     assert.equal(bitrate(640400), '640 kbit/s');
     assert.equal(bitrate(null), '–');
     assert.deepEqual([5.9, 61, 7500, -3].map(duration), ['5 s', '1 min', '2 h 5 min', '0 s']);
+    assert.deepEqual([7.9, 754, 3723, -1].map(clockTime), ['0:07', '12:34', '1:02:03', '0:00']);
+    assert.deepEqual([0, 430_000, 35_000_000, 1_250_000_000].map(megabytes), ['0.0 MB', '0.4 MB', '35 MB', '1.25 GB']);
     assert.equal(streamName('infrared-2'), 'Infrared right');
     assert.equal(streamName('fisheye-1'), 'Fisheye 1');
   });
@@ -183,6 +185,7 @@ describe('words', () => {
     const facts = { server: { state: 'up', text: '' }, viewer: { state: 'live', message: '', wanted: true }, camera: '1', present: true, wasLive: true };
     assert.equal(pill({ ...facts, flowing: true }).text, 'Live');
     assert.equal(pill({ ...facts, flowing: false }).text, 'No video');
+    for (const flowing of [false, true]) assert.equal(pill({ ...facts, flowing, paused: true }).text, 'Paused');
     assert.equal(pill({ ...facts, flowing: false, server: { state: 'down', text: '' } }).text, 'Reconnecting…');
     assert.equal(pill({ ...facts, flowing: false, viewer: { ...facts.viewer, wanted: false } }).text, 'Server ready');
   });
