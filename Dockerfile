@@ -10,6 +10,8 @@
 ARG RUST_VERSION=1.95
 # One of those that scripts/get_librealsense.sh knows.
 ARG LIBREALSENSE_VERSION=2.56.5.9235
+# Of the target "test" only.
+ARG DEBIAN=trixie
 
 # --- The camera's library, from the vendor's wheel -------------------------------------------------------------------------
 FROM debian:bookworm-slim AS librealsense
@@ -67,7 +69,6 @@ COPY --from=build /out/realsense-webrtc /usr/local/bin/
 RUN /src/scripts/collect_runtime.sh /runtime /base-packages
 
 # --- scripts/test.sh's tools, on either Debian: docker build --target test --build-arg DEBIAN=bookworm . -----------------------
-ARG DEBIAN=trixie
 FROM rust:${RUST_VERSION}-slim-${DEBIAN} AS test
 WORKDIR /src
 COPY Cargo.toml ./
