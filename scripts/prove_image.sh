@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the Dockerfile's images and runs them, on a machine without Docker and without access to Docker Hub: in a Debian
-# chroot with Debian's own Docker engine, on base images that debootstrap makes. Then runs the test suite in each Debian.
+# of its own with Debian's Docker engine, on base images that debootstrap makes. Then runs the test suite in each Debian.
 # Prints what each step took. docs/guide/docker.md says what that proves and what not.
 #
 #   sudo scripts/prove_image.sh trixie | bookworm | both
@@ -80,11 +80,13 @@ bootstrap() {
   fi
 }
 
+tools='docker.io docker-cli docker-buildx docker-compose iptables iproute2 curl udev umockdev'
 make_workshop() {
+  rm -rf --one-file-system "$work/workshop" "$work/workshop.new"
   bootstrap trixie "$work/workshop.new" ca-certificates
-  chroot "$work/workshop.new" sh -c 'apt-get update -qq &&
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-      docker.io docker-cli docker-buildx docker-compose iptables iproute2 curl'
+  chroot "$work/workshop.new" sh -c "apt-get update -qq &&
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $tools"
+  echo "$tools" >"$work/workshop.new/tools"
   mv "$work/workshop.new" "$work/workshop"
 }
 
@@ -126,7 +128,7 @@ outside() {
   mkdir -p "$work/log" "$work/base/rust"
   work=$(readlink -f "$work")
   : >"$work/summary"
-  [ -d "$work/workshop" ] || step "Workshop: debootstrap of trixie, Docker from Debian" make_workshop
+  [ "$(cat "$work/workshop/tools" 2>/dev/null)" = "$tools" ] || step "Workshop: debootstrap of trixie, Docker from Debian" make_workshop
   for name in bookworm trixie; do
     # Bookworm always: the program is built there.
     if [ "$name" = bookworm ] || [[ " ${debians[*]} " == *" $name "* ]]; then
@@ -172,8 +174,13 @@ enter() {
   mount --bind "$2" "$root/work"
   mount --bind -o ro "$3" "$root/repository"
   cp /etc/resolv.conf "$root/etc/"
+  # Not chroot: who enters a container (docker exec, health checks) comes to the root of its mount namespace first.
+  mkdir -p "$root/outside"
+  cd "$root"
+  pivot_root . outside
   exec env -i HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-    chroot "$root" /repository/scripts/prove_image.sh --workshop "$1" /work /repository "$4" "$5" "$6"
+    chroot . sh -c 'umount -l /outside && exec "$@"' sh \
+    /repository/scripts/prove_image.sh --workshop "$1" /work /repository "$4" "$5" "$6"
 }
 
 start_engine() {
@@ -223,7 +230,8 @@ phase_build() {
   note "Docker engine, as Debian 13 packages it" "$(docker version -f '{{.Server.Version}}')"
   local rust name
   rust=$(sed -n 's/^ARG RUST_VERSION=//p' "$repository/Dockerfile")
-  for name in bookworm "${debians[@]}"; do
+  for name in bookworm trixie; do
+    [ -e "$work/base/debian-$name.tar" ] || continue
     import "debian:$name-slim" "$work/base/debian-$name.tar" 'CMD ["bash"]'
     step "Stand-in for rust:$rust-slim-$name" rust_stand_in "$rust" "$name"
   done
@@ -242,6 +250,14 @@ phase_build() {
 
 # --- The images at work ---------------------------------------------------------------------------------------------------
 
+# The image by compose.yaml, until it is healthy; if it is not, its log says why.
+up() {
+  compose up -d --no-build --wait "$1" || {
+    compose logs "$1"
+    docker inspect -f '{{json .State.Health}}' "$(compose ps -qa "$1")"
+    return 1
+  }
+}
 compose() { docker compose --project-directory "$repository" --project-name prove --profile bridged "$@"; }
 
 # What is expected of SERVICE's container besides an answer: no root, no rights, nothing to write but the recordings.
@@ -252,7 +268,7 @@ hardened() {
     [ "$(id -u)" = 10001 ]; id -G | grep -qw 44; id -G | grep -qw 46
     grep -q "^CapBnd:.0000000000000000$" /proc/1/status; grep -q "^NoNewPrivs:.1$" /proc/1/status
     touch recordings/x; rm recordings/x; touch /tmp/x
-    ! touch /usr/local/bin/x /etc/realsense-webrtc/x 2>/dev/null'
+    if touch /usr/local/bin/x || touch /etc/realsense-webrtc/x; then exit 1; fi'
 }
 
 # A camera that is plugged in while the container runs: its new nodes are there and may be opened, which without such a
@@ -275,6 +291,30 @@ replugged() {
 
 answers() { curl -sS --fail --max-time 5 "http://$1:8000/api/health" | tee -a "$work/log/health.json"; }
 
+# What udev makes of a D435I by our rules, and of another device of the vendor's, a hub (2-2): nothing.
+udev_rules() {
+  local usb=/sys/devices/pci0000:00/0000:00:14.0/usb2 path group judged
+  "$repository/scripts/install_udev_rules.sh"
+  udevadm verify
+  while read -r group path; do
+    judged=$(umockdev-run -d "$repository/tests/udev/d435i.umockdev" -- udevadm test --action=add "$usb/$path" 2>&1)
+    echo "--- $path"
+    echo "$judged"
+    if [ "$group" = none ]; then
+      if [[ $judged == *realsense-webrtc.rules* || $judged == *uaccess* ]]; then return 1; fi
+    else
+      grep -A1 'Device node group' <<<"$judged" | grep -qw "$group"
+      grep -A1 'Device node permission' <<<"$judged" | grep -qw 0660
+      grep -q 'RUN{builtin} : uaccess' <<<"$judged"
+    fi
+  done <<END
+plugdev 2-1
+video 2-1/2-1:1.0/video4linux/video0
+plugdev 2-1/2-1:1.5/0003:8086:0B3A.0001/HID-SENSOR-200073.1.auto/iio:device0
+none 2-2
+END
+}
+
 # A viewer on another machine: a container of its own network, tied to this one by a cable, that lets nothing in unasked.
 start_viewer() {
   local pid
@@ -287,19 +327,19 @@ start_viewer() {
     ip address add 192.0.2.2/24 dev eth0; ip link set eth0 up; ip route add default via 192.0.2.1
     iptables -A INPUT -p udp -m conntrack --ctstate NEW -j DROP'
 }
-watch() { docker exec viewer realsense-webrtc probe --url "http://$1:8000" --streams color,depth --secs 5; }
+view() { docker exec viewer realsense-webrtc probe --url "http://$1:8000" --streams color,depth --secs 5; }
 is_false() { ! "$@"; }
 
 serve() { # serve NAME: the image by compose.yaml, in both ways
   local name=$1 container
   docker tag "realsense-webrtc:$name" realsense-webrtc
-  step "$name: compose up until healthy, host network" compose up -d --no-build --wait realsense-webrtc
+  step "$name: compose up until healthy, host network" up realsense-webrtc
   container=$(compose ps -q realsense-webrtc)
   step "$name: no root, no capabilities, read-only" hardened "$container"
   step "$name: device nodes that come later may be opened" replugged "$container"
   step "$name: /api/health from outside" answers 127.0.0.1
   start_viewer "$name" >/dev/null
-  step "$name: a viewer on another machine, host network" watch 192.0.2.1
+  step "$name: a viewer on another machine, host network" view 192.0.2.1
   note "$name: memory with the viewer gone" "$(docker stats --no-stream --format '{{.MemUsage}}' "$container" | cut -d/ -f1)"
   step "$name: compose stop" compose stop realsense-webrtc
   note "$name: exit status after the stop" "$(docker inspect -f '{{.State.ExitCode}}' "$container")"
@@ -307,20 +347,57 @@ serve() { # serve NAME: the image by compose.yaml, in both ways
   compose down >/dev/null 2>&1
 
   export HOST_ADDRESS=192.0.2.1
-  step "$name: compose up until healthy, bridged" compose up -d --no-build --wait bridged
-  step "$name: a viewer on another machine, bridged" watch 192.0.2.1
-  HOST_ADDRESS=127.0.0.1 step "$name: compose up again, another HOST_ADDRESS" compose up -d --no-build --wait bridged
-  step "$name: that viewer then gets nothing, as it should" is_false watch 192.0.2.1
+  step "$name: compose up until healthy, bridged" up bridged
+  step "$name: a viewer on another machine, bridged" view 192.0.2.1
+  HOST_ADDRESS=127.0.0.1 step "$name: compose up again, another HOST_ADDRESS" up bridged
+  step "$name: that viewer then gets nothing, as it should" is_false view 192.0.2.1
   compose down --volumes >/dev/null 2>&1
   docker rm -f viewer >/dev/null
+}
+
+api() { # api METHOD PATH: the server's answer
+  curl -sS --fail-with-body --max-time 30 -X "$1" "http://127.0.0.1:8000/api/$2"
+  echo
+}
+
+# librealsense inside the image, with its software device in place of a camera: streams, records, and plays what it recorded.
+serve_sdk() { # serve_sdk NAME
+  local options=(--network host --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges)
+  local probe=(docker run --rm "${options[@]}" "realsense-webrtc:$1" probe --device 954212070924 --streams "color,depth")
+  docker run -d --name sdk "${options[@]}" -e REALSENSE_WEBRTC__REALSENSE__SOFTWARE_DEVICE=true "realsense-webrtc:$1"
+  until_healthy sdk
+  api GET health
+  "${probe[@]}"
+  api POST devices/954212070924/recording/start
+  sleep 3
+  api POST devices/954212070924/recording/stop
+  api GET recordings
+  docker stop sdk
+  docker run -d --name player "${options[@]}" --volumes-from sdk "realsense-webrtc:$1" \
+    --recording "$(docker run --rm --entrypoint sh --volumes-from sdk "realsense-webrtc:$1" -c 'ls -d "$PWD"/recordings/*')"
+  until_healthy player
+  api GET devices
+  "${probe[@]}"
+  docker rm -f -v sdk player
+}
+until_healthy() {
+  for _ in $(seq 60); do
+    [ "$(docker inspect -f '{{.State.Health.Status}}' "$1")" != healthy ] || return 0
+    sleep 1
+  done
+  docker logs "$1"
+  return 1
 }
 
 phase_run() {
   local name
   ip link set lo up
+  step "udev: a camera's devices go to plugdev and video" udev_rules
   start_engine
   for name in "${debians[@]}"; do
     serve "$name"
+    step "$name: librealsense streams, records and plays" serve_sdk "$name"
+    note "$name: $(grep -ho '"sdk_version":"[^"]*"' "$work/log/$name"*librealsense*.log | head -n 1)" "answered by /api/health"
     if [ -n "$suite" ]; then
       step "$name: scripts/test.sh, all of it" \
         docker run --rm --init --shm-size 1g "realsense-webrtc-test:$name" nice -n 15 scripts/test.sh

@@ -1,12 +1,28 @@
 #!/usr/bin/env bash
-# Builds the server and runs it with the simulated camera; open the printed address in several browsers.
+# Builds the server and runs it with the RealSense cameras that are connected, or a simulated one where there is none; open
+# the printed address in several browsers.
 #   scripts/start_demo.sh                            on this machine only
+#   scripts/start_demo.sh --sim-cameras 1            a simulated camera, whatever is connected
+#   scripts/start_demo.sh --recording walk.bag       play a recording as a camera
 #   scripts/start_demo.sh --listen 0.0.0.0:8000      for others on the network, too; all flags go to the server
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/install_deps.sh
 [ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
 . scripts/env.sh
+# Real cameras and recordings need the vendor's library. One that the system's loader finds is used; else its wheel's.
+if [ -z "${REALSENSE_WEBRTC__REALSENSE__LIBRARY:-}" ] && ! /sbin/ldconfig -p | grep -q 'librealsense2\.so'; then
+  if library=$(scripts/get_librealsense.sh); then
+    export REALSENSE_WEBRTC__REALSENSE__LIBRARY=$library
+  else
+    echo "Going on without librealsense: simulated cameras work, real ones and recordings do not." >&2
+  fi
+fi
+# Vendor and product ids of RealSense cameras: 8086:0a.. and 8086:0b..
+if grep -qs 8086 /sys/bus/usb/devices/*/idVendor && grep -qsiE '^0[ab]' /sys/bus/usb/devices/*/idProduct &&
+  [ "$(id -u)" != 0 ] && ! ls /etc/udev/rules.d/*realsense* /lib/udev/rules.d/*realsense* >/dev/null 2>&1; then
+  echo "A RealSense camera may be connected, but this user may not have the right to open it: run scripts/install_udev_rules.sh once." >&2
+fi
 printf '\033[1m==> Building (the first time takes a few minutes)\033[0m\n'
 cargo build --release --locked
 printf '\033[1m==> Starting; stop it with Ctrl-C\033[0m\n'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that must hold, in one command: formatting, lints, docs, licences, unit, REST, Socket.IO, media and end-to-end
-# tests, and real browsers. Installs what it needs first.
+# tests, the vendor's librealsense in two versions, and real browsers. Installs what it needs first.
 #   scripts/test.sh            all of it
 #   scripts/test.sh quick      without the browsers
 set -euo pipefail
@@ -14,11 +14,13 @@ say "Formatting"
 cargo fmt --check
 say "Shell scripts"
 shellcheck -x scripts/*.sh .ci/run
+say "Dockerfile"
+"${XDG_CACHE_HOME:-$HOME/.cache}/realsense-webrtc/hadolint/bin/hadolint" Dockerfile
 say "The core is pure: std, model and error only, and no clock, in src/core"
 # Tests there may take a first Instant; everything after it is arithmetic.
 impure=$(grep -rnE '\b(gst|gst_[a-z]+|tokio|hyper|axum|crate::(media|camera|session|http|config))::|SystemTime::now' src/core |
   grep -vE '^[^:]+:[0-9]+: *//' || true)
-impure+=$(for file in src/core/*.rs; do
+impure+=$(for file in src/core/*.rs src/core/*/*.rs; do
   case $file in *_tests.rs) continue ;; esac
   awk -v f="$file" '/#\[cfg\(test\)\]/{exit} /Instant::now/{print f":"FNR": "$0}' "$file"
 done)
@@ -29,8 +31,20 @@ say "Lints"
 cargo clippy --locked --all-targets --quiet -- -D warnings
 say "Documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
-say "Tests"
+say "The vendor's librealsense, in both versions"
+scripts/get_librealsense.sh --all
+older=$(scripts/get_librealsense.sh 2.56.5.9235 2>/dev/null)
+newer=$(scripts/get_librealsense.sh 2.59.1.11053 2>/dev/null)
+# The newer version plays what the older one recorded.
+REALSENSE_WEBRTC_TEST_RECORDINGS=$(mktemp -d)
+trap 'rm -rf "$REALSENSE_WEBRTC_TEST_RECORDINGS"' EXIT
+export REALSENSE_WEBRTC_TEST_RECORDINGS
+say "Tests, with librealsense 2.56.5"
+export REALSENSE_WEBRTC_TEST_SDK=$older
 cargo test --locked --quiet
+say "Tests of cameras and recordings, with librealsense 2.59.1"
+export REALSENSE_WEBRTC_TEST_SDK=$newer
+cargo test --locked --quiet --test cameras --test camera_cycles --test sdk_exit --test sdk_server
 if [ "${1:-}" != quick ]; then
   say "Browsers: Chromium and Firefox"
   REALSENSE_WEBRTC_BIN="$PWD/target/debug/realsense-webrtc" npm --prefix tests/browser test --silent

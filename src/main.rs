@@ -2,6 +2,7 @@
 
 use std::{
     io::{IsTerminal, Write},
+    pin::pin,
     process::ExitCode,
     time::Duration,
 };
@@ -12,8 +13,11 @@ use realsense_webrtc::{
     cli::{Cli, Command},
     healthcheck, media, probe, process,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+
+/// How long a start goes on after a signal, so that what it began ends in order. Only an SDK that hangs takes longer.
+const FINISH_START: Duration = Duration::from_secs(4);
 
 fn main() -> ExitCode {
     process::set_up();
@@ -48,17 +52,32 @@ async fn check_health(cli: Cli) -> Result<ExitCode, String> {
 }
 
 async fn serve(cli: Cli) -> Result<ExitCode, String> {
+    // From the first moment on: the first process of a container is not ended by a signal that it does not listen for.
+    let mut signals = Signals::listen();
     let config = cli.configuration(std::env::vars())?;
     start_logging(&config.log.filter, &config.log.format)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), gstreamer = media::gst::version(), "starting");
     media::gst::check_installation().map_err(|problems| problems.join("\n"))?;
     media::gst::check_pipelines(&config).map_err(|problems| problems.join("\n"))?;
     let token = config.server.token.clone();
-    let mut app = app::App::start(config).await.map_err(|error| error.for_log().to_owned())?;
+    let mut start = pin!(app::App::start(config));
+    let started = tokio::select! {
+        started = &mut start => started,
+        name = signals.next() => {
+            tracing::info!(signal = name, "shutting down as soon as the start is through");
+            let Ok(started) = tokio::time::timeout(FINISH_START, start).await else {
+                tracing::warn!("the start hangs; leaving it to the end of the process");
+                return Ok(ExitCode::SUCCESS);
+            };
+            started.map_err(|error| error.for_log().to_owned())?.shutdown().await;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let mut app = started.map_err(|error| error.for_log().to_owned())?;
     say(&format!("realsense-webrtc listening on http://{}", app.address()));
     say(&app::describe_reach(app.address(), &token));
     let code = tokio::select! {
-        name = shutdown_signal() => {
+        name = signals.next() => {
             tracing::info!(signal = name, "shutting down");
             ExitCode::SUCCESS
         }
@@ -71,15 +90,20 @@ async fn serve(cli: Cli) -> Result<ExitCode, String> {
     Ok(code)
 }
 
-async fn shutdown_signal() -> &'static str {
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! { _ = terminate.recv() => "SIGTERM", _ = interrupt.recv() => "SIGINT" }
-        }
-        _ => {
+/// The signals that end the program.
+struct Signals(Option<(Signal, Signal)>);
+
+impl Signals {
+    fn listen() -> Self {
+        Self(signal(SignalKind::terminate()).ok().zip(signal(SignalKind::interrupt()).ok()))
+    }
+
+    async fn next(&mut self) -> &'static str {
+        let Some((terminate, interrupt)) = &mut self.0 else {
             tracing::error!("cannot listen for signals; the server runs until it is killed");
-            std::future::pending().await
-        }
+            return std::future::pending().await;
+        };
+        tokio::select! { _ = terminate.recv() => "SIGTERM", _ = interrupt.recv() => "SIGINT" }
     }
 }
 

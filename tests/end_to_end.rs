@@ -213,7 +213,7 @@ async fn sigterm_ends_everything_in_time() {
     }
     // One that never answers must not hold the end up.
     server.client.offer(DEVICE, &["infrared-1".to_owned()]).await.unwrap();
-    let (status, took) = server.terminate(Duration::from_secs(10)).expect("the server ends at SIGTERM");
+    let (status, took) = server.program.terminate(Duration::from_secs(10)).expect("the server ends at SIGTERM");
     assert!(status.success(), "{status}");
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
@@ -252,6 +252,46 @@ async fn a_stalled_stream_comes_back_in_the_same_session() {
     let frames = viewer.frames()[0];
     viewer.receives(frames + 30, LIMIT).await.unwrap();
     assert_eq!(viewer.receiver.stats().phase, Phase::Connected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn depth_changes_its_size_under_a_viewer() {
+    let server = Server::start(SMALL, &[]);
+    let (sink, mut units) = tokio::sync::mpsc::channel(1024);
+    let options = Options { codecs: vec![Codec::H264], access_units: Some(sink), ..Options::default() };
+    let viewer = server.join(&["depth"], options).await;
+    viewer.receives(10, LIMIT).await.unwrap();
+    let set = async |option: &str, value: f64| {
+        let path = format!("/devices/{DEVICE}/sensors/{DEVICE}-sensor-0/options/{option}");
+        let reply = server.client.request(Method::PUT, &path, Some(&json!({ "value": value }))).await.unwrap();
+        assert!(reply.is_ok(), "{reply}");
+    };
+    // Decimated; aligned to colour in its own size, colour does not run; both off again.
+    let steps = [("decimation-filter", 1.0, (212, 120)), ("align-to", 1.0, (424, 240)), ("align-to", 0.0, (212, 120))];
+    for (option, value, size) in steps {
+        set(option, value).await;
+        let shown = async {
+            let mut since_key = Vec::new();
+            loop {
+                let unit = units.recv().await.unwrap();
+                if unit.keyframe {
+                    since_key.clear();
+                }
+                since_key.push(unit);
+                let got = since_key.clone();
+                if since_key.len() == 5 && since_key[0].keyframe {
+                    let (pictures, width, height) = tokio::task::spawn_blocking(move || decode(&got)).await.unwrap();
+                    if (pictures, width, height) == (5, size.0, size.1) {
+                        return;
+                    }
+                }
+            }
+        };
+        tokio::time::timeout(LIMIT, shown).await.unwrap_or_else(|_| panic!("{option} {value}: {size:?} in time"));
+    }
+    assert_eq!(viewer.receiver.stats().phase, Phase::Connected);
+    assert_eq!(viewer.receiver.stats().streams[0].broken, 0);
+    assert_eq!(server.client.sessions().await.unwrap()[0].session, viewer.session);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -25,7 +25,7 @@ use crate::{
         streams::Holder,
     },
     error::{Error, Result},
-    model::{Calibration, DeviceId, PlaybackStatus, SensorInfo, StreamType},
+    model::{Calibration, DeviceId, DeviceInfo, PlaybackStatus, SensorInfo, StreamType},
 };
 
 /// What is recorded of a device of which nothing runs.
@@ -247,6 +247,23 @@ impl Handle {
     /// Invalid for what is no name, NotFound, Conflict while it is being written.
     pub async fn recording_path(&self, name: String) -> Result<PathBuf> {
         self.cameras.recording_path(name).await
+    }
+
+    /// Plays a recording of the folder as a device.
+    ///
+    /// # Errors
+    /// Invalid for what is no name or no recording, NotFound, Conflict while it is being written, Unavailable without the
+    /// SDK, Limit when too many are open.
+    pub async fn open_recording(&self, name: String) -> Result<DeviceInfo> {
+        self.cameras.open_recording(name).await
+    }
+
+    /// Ends playing a recording; its device goes.
+    ///
+    /// # Errors
+    /// NotFound, Invalid for a device that is no recording.
+    pub async fn close_playback(&self, device: &DeviceId) -> Result<()> {
+        self.cameras.close_playback(device).await
     }
 
     /// Deletes a recording.

@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod recordings;
 mod sdk;
 mod suite;

@@ -1,9 +1,11 @@
 //! Runs the real program for a test: its own port, its own configuration, its log kept for when the test fails.
 
+#![allow(dead_code, reason = "every test binary uses another part of it")]
+
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, Condvar, Mutex},
     time::{Duration, Instant},
 };
 
@@ -18,19 +20,15 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 /// How long the program may take to listen: the first `webrtcbin` of a process alone takes up to a second.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// A running server. Dropped, it is killed; a failing test prints its log.
-pub(crate) struct Server {
+/// The program, started. Dropped, it is killed; a failing test prints its log.
+pub(crate) struct Program {
     child: Child,
-    /// `http://127.0.0.1:PORT`.
-    pub(crate) url: String,
-    /// A client of it.
-    pub(crate) client: Client,
-    log: Arc<Mutex<Vec<String>>>,
+    log: Arc<(Mutex<Vec<String>>, Condvar)>,
     _config: tempfile::NamedTempFile,
 }
 
-impl Server {
-    /// Starts the program with this configuration, and further arguments, and waits until it listens.
+impl Program {
+    /// Starts the program on a free port with this configuration and further arguments.
     pub(crate) fn start(config: &str, args: &[&str]) -> Self {
         let mut file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a temporary file");
         file.write_all(config.as_bytes()).expect("a written configuration");
@@ -43,29 +41,78 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let (found, listening) = mpsc::channel();
+        let log = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
         let out: Box<dyn std::io::Read + Send> = Box::new(child.stdout.take().expect("piped"));
         let err: Box<dyn std::io::Read + Send> = Box::new(child.stderr.take().expect("piped"));
         for pipe in [out, err] {
-            let (log, found) = (log.clone(), found.clone());
+            let log = log.clone();
             std::thread::spawn(move || {
                 for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-                    if let Some((_, url)) = line.split_once("listening on ") {
-                        let url: String = url.chars().take_while(|c| !c.is_whitespace() && *c != '\u{1b}').collect();
-                        let _ = found.send(url);
-                    }
-                    log.lock().expect("log").push(line);
+                    log.0.lock().expect("log").push(line);
+                    log.1.notify_all();
                 }
             });
         }
-        drop(found);
-        let Ok(url) = listening.recv_timeout(START_LIMIT) else {
-            let _ = child.kill();
-            panic!("the server does not listen:\n{}", log.lock().expect("log").join("\n"));
-        };
+        Self { child, log, _config: file }
+    }
+
+    /// Waits for a line with these words and gives it.
+    pub(crate) fn says(&self, words: &str, limit: Duration) -> Option<String> {
+        let found = |lines: &Vec<String>| lines.iter().find(|line| line.contains(words)).cloned();
+        let lines = self.log.0.lock().expect("log");
+        let waited = self.log.1.wait_timeout_while(lines, limit, |lines| found(lines).is_none());
+        found(&waited.expect("log").0)
+    }
+
+    /// Everything it printed so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.0.lock().expect("log").join("\n")
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub(crate) fn terminate(&mut self, limit: Duration) -> Option<(ExitStatus, Duration)> {
+        let started = Instant::now();
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill runs");
+        assert!(sent.success());
+        while started.elapsed() < limit {
+            if let Some(status) = self.child.try_wait().expect("our child") {
+                return Some((status, started.elapsed()));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        None
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log.0.lock().map(|log| log[log.len().saturating_sub(60)..].join("\n")).unwrap_or_default();
+            println!("--- the server's last words ---\n{log}");
+        }
+    }
+}
+
+/// A running server.
+pub(crate) struct Server {
+    pub(crate) program: Program,
+    /// `http://127.0.0.1:PORT`.
+    pub(crate) url: String,
+    /// A client of it.
+    pub(crate) client: Client,
+}
+
+impl Server {
+    /// Starts the program with this configuration, and further arguments, and waits until it listens.
+    pub(crate) fn start(config: &str, args: &[&str]) -> Self {
+        let program = Program::start(config, args);
+        let line = program.says("listening on ", START_LIMIT).expect("the server listens");
+        let (_, url) = line.split_once("listening on ").expect("it was looked for");
+        let url: String = url.chars().take_while(|c| !c.is_whitespace() && *c != '\u{1b}').collect();
         let client = Client::new(&url, None).expect("the server's address");
-        Self { child, url, client, log, _config: file }
+        Self { program, url, client }
     }
 
     /// Joins a viewer.
@@ -84,20 +131,6 @@ impl Server {
             .expect("the probe runs")
     }
 
-    /// Sends SIGTERM and waits for the end.
-    pub(crate) fn terminate(&mut self, limit: Duration) -> Option<(ExitStatus, Duration)> {
-        let started = Instant::now();
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill runs");
-        assert!(sent.success());
-        while started.elapsed() < limit {
-            if let Some(status) = self.child.try_wait().expect("our child") {
-                return Some((status, started.elapsed()));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        None
-    }
-
     /// Waits until the server lists exactly this many sessions.
     pub(crate) async fn wait_for_sessions(&self, count: usize, limit: Duration) -> Duration {
         let started = Instant::now();
@@ -108,17 +141,6 @@ impl Server {
             }
             assert!(started.elapsed() < limit, "{} sessions after {limit:?}, not {count}: {listed:?}", listed.len());
             tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            let log = self.log.lock().map(|log| log[log.len().saturating_sub(60)..].join("\n")).unwrap_or_default();
-            println!("--- the server's last words ---\n{log}");
         }
     }
 }

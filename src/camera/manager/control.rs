@@ -13,7 +13,7 @@ use crate::{
         recording::{RecordingFile, RecordingOrder, RecordingStatus, Recordings, Tap, Ticket},
     },
     error::{Error, Result},
-    model::{Calibration, DeviceId, PlaybackStatus},
+    model::{Calibration, DeviceId, DeviceInfo, PlaybackStatus},
 };
 
 impl CameraHandle {
@@ -113,6 +113,34 @@ impl CameraHandle {
         self.on_disk(move |recordings| recordings.path(&name)).await
     }
 
+    /// Plays a recording of the folder as a device.
+    pub(crate) async fn open_recording(&self, name: String) -> Result<DeviceInfo> {
+        let path = self.recording_path(name).await?;
+        let shared = self.shared.clone();
+        // Reading a long recording's index takes a while.
+        blocking(move || {
+            let backend = shared.backends.iter().find(|backend| backend.sdk_version().is_some()).ok_or_else(|| {
+                Error::unavailable(
+                    "Playing recordings needs librealsense, which is not loaded: run scripts/get_librealsense.sh and set \
+                     realsense.library to the file that it names.",
+                )
+            })?;
+            let device = backend.open_recording(&path)?;
+            shared.added(backend, &device);
+            let info = backend.devices().into_iter().find(|info| info.device_id == device);
+            info.ok_or_else(|| Error::unplugged(&device))
+        })
+        .await
+    }
+
+    /// Ends playing a recording; the device goes, and its viewers' sessions are told.
+    pub(crate) async fn close_playback(&self, device: &DeviceId) -> Result<()> {
+        let backend = lock(&self.shared.devices).get(device).map(|entry| entry.backend.clone());
+        let backend = backend.ok_or_else(|| Error::unknown_device(device))?;
+        let device = device.clone();
+        blocking(move || backend.close_recording(&device)).await
+    }
+
     pub(crate) async fn delete_recording(&self, name: String) -> Result<()> {
         self.check_not_played(&name).await?;
         self.on_disk(move |recordings| recordings.delete(&name)).await
@@ -125,7 +153,7 @@ impl CameraHandle {
             let played = self.playback(&info.device_id, None).await;
             if played.is_ok_and(|status| status.file == name) {
                 return Err(Error::conflict(format!(
-                    "{name} is being played as device {}. Start the server without it, then delete it.",
+                    "{name} is being played as device {}. End that first: POST /devices/{0}/playback/close.",
                     info.device_id
                 )));
             }
@@ -141,4 +169,9 @@ impl CameraHandle {
         let looked = tokio::task::spawn_blocking(move || look(&recordings)).await;
         looked.map_err(|error| Error::internal(format!("looking at the recordings: {error}")))?
     }
+}
+
+/// Runs what may block on a thread that may wait.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Error::internal(error.to_string()))?
 }

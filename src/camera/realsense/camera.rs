@@ -116,14 +116,15 @@ impl RsCamera {
         self.sensors.iter().any(|sensor| !sensor.running.is_empty())
     }
 
-    /// Starts the running sensors of a recording again from `position`: at its end the SDK has stopped them.
+    /// Starts the running sensors of a recording again: at its end the SDK has stopped them. Seeking comes last: before the
+    /// start it makes the SDK read twice, so that every frame comes double (2.56.5); without it, playing begins at the first
+    /// frame of whichever sensor starts first.
     fn rewind(&self, position: Duration) -> crate::librealsense::Result<()> {
         self.sensors.iter().for_each(|sensor| sensor.sensor.stop());
-        self.device.playback_seek(position)?;
         for sensor in self.sensors.iter().filter(|sensor| !sensor.running.is_empty()) {
             sensor.start(&sensor.running, &self.sink)?;
         }
-        Ok(())
+        self.device.playback_seek(position)
     }
 }
 
@@ -170,7 +171,7 @@ impl Camera for RsCamera {
         };
         let profiles: Vec<_> = streams.iter().map(find).collect::<Result<_>>()?;
         if let Kind::Recording(player) = &self.kind {
-            player.prepare(&self.device).map_err(|error| unavailable(&self.id, "start playing", &error))?;
+            player.prepare();
         }
         open.start(&profiles, &self.sink)
             .map_err(|error| unavailable(&self.id, &format!("start {}", open.name), &error))?;

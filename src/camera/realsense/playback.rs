@@ -80,10 +80,9 @@ impl Player {
         self.wish().ended = true;
     }
 
-    /// Before a sensor is started: one that had ended begins again.
-    pub(super) fn prepare(&self, device: &Device) -> Result<()> {
-        let ended = std::mem::take(&mut self.wish().ended);
-        if ended { device.playback_seek(Duration::ZERO) } else { Ok(()) }
+    /// Before a sensor is started: one that had ended begins again, as the SDK does by itself.
+    pub(super) fn prepare(&self) {
+        self.wish().ended = false;
     }
 
     /// After a sensor was started: the SDK plays then, whatever was wished before.

@@ -1,6 +1,9 @@
 //! The edge-preserving spatial filter: a moving average that runs along rows and columns, there and back, and begins anew at
 //! each edge (the domain transform of Gastal and Oliveira, 2011, as the SDK has it).
 
+/// Rows that are smoothed side by side.
+const ROWS: usize = 4;
+
 /// Smooths surfaces and keeps edges.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spatial {
@@ -30,10 +33,7 @@ impl Spatial {
             return;
         }
         for _ in 0..self.magnitude {
-            for row in image.chunks_exact_mut(width) {
-                self.run(row.len(), |at| at, row);
-                self.run(row.len(), |at| row_end(width, at), row);
-            }
+            self.rows(image, width);
             self.columns(image, width);
         }
         if self.fill_radius > 0 {
@@ -44,29 +44,45 @@ impl Spatial {
         }
     }
 
-    /// One run along a row, in the order that `place` gives.
-    fn run(&self, length: usize, place: impl Fn(usize) -> usize, row: &mut [f32]) {
-        let mut last = row[place(0)];
+    /// Along all rows, there and back. Each step waits for the one before it, so several rows are taken side by side.
+    fn rows(&self, image: &mut [f32], width: usize) {
+        let mut groups = image.chunks_exact_mut(width * ROWS);
+        for group in &mut groups {
+            let mut rows = group.chunks_exact_mut(width);
+            self.there_and_back::<ROWS>(std::array::from_fn(|_| rows.next().expect("a group has that many")));
+        }
+        for row in groups.into_remainder().chunks_exact_mut(width) {
+            self.there_and_back([row]);
+        }
+    }
+
+    fn there_and_back<const N: usize>(&self, mut rows: [&mut [f32]; N]) {
+        let width = rows[0].len();
+        self.run(&mut rows, 0, 1..width);
+        self.run(&mut rows, width - 1, (0..width - 1).rev());
+    }
+
+    #[inline(always)]
+    fn run<const N: usize>(&self, rows: &mut [&mut [f32]; N], first: usize, order: impl Iterator<Item = usize>) {
+        let mut last: [f32; N] = std::array::from_fn(|row| rows[row][first]);
         let mut average = last;
-        for at in 1..length {
-            let pixel = &mut row[place(at)];
-            let value = *pixel;
-            if value > 0.0 {
-                average = self.step(value, last, average);
-                *pixel = average;
+        for at in order {
+            for row in 0..N {
+                let value = rows[row][at];
+                let next = self.step(value, last[row], average[row]);
+                average[row] = if value > 0.0 { next } else { average[row] };
+                rows[row][at] = if value > 0.0 { next } else { value };
+                last[row] = value;
             }
-            last = value;
         }
     }
 
     /// The moving average after a valid value; `last` is the value before it as it was measured.
     #[inline(always)]
     fn step(&self, value: f32, last: f32, average: f32) -> f32 {
-        if last > 0.0 && (last - value).abs() < self.delta {
-            value * self.alpha + average * (1.0 - self.alpha)
-        } else {
-            value
-        }
+        let smooth = value * self.alpha + average * (1.0 - self.alpha);
+        // Not a short cut: both are known at once, and nothing has to be guessed.
+        if (last > 0.0) & ((last - value).abs() < self.delta) { smooth } else { value }
     }
 
     /// Down all columns side by side, and up again: row by row the memory is walked in order and columns go in parallel.

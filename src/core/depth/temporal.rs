@@ -38,7 +38,7 @@ pub struct Parameters {
     pub alpha: f32,
     /// A change of this many units (of depth or disparity) or more begins anew: 1 to 100.
     pub delta: f32,
-    /// When a hole is bridged: 0 never, 1 to 7 as [`Parameters::enough`] says, 8 always.
+    /// When a hole is bridged: 0 never, 1 to 7 with enough valid frames of the last eight, 8 always.
     pub persistency: u32,
 }
 

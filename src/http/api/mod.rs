@@ -48,6 +48,7 @@ pub(super) fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(recordings::stop))
         .routes(routes!(recordings::status))
         .routes(routes!(recordings::list))
+        .routes(routes!(recordings::open))
         .routes(routes!(recordings::get, recordings::delete))
         .routes(routes!(playback::status))
         .routes(routes!(playback::pause))
@@ -55,6 +56,7 @@ pub(super) fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(playback::seek))
         .routes(routes!(playback::speed))
         .routes(routes!(playback::repeat))
+        .routes(routes!(playback::close))
         .routes(routes!(playback::preset, playback::load_preset))
         .routes(routes!(system::inject_fault));
     OpenApiRouter::with_openapi(docs::description()).nest("/api", api)

@@ -145,6 +145,20 @@ pub(in super::super) async fn repeat(
     control(&handle, device, Some(PlaybackCommand::Repeat(body.enabled))).await
 }
 
+/// End playing a recording
+///
+/// Its device goes, as if it were unplugged. Answers 400 for a camera.
+#[utoipa::path(post, path = "/devices/{device_id}/playback/close", tag = "recordings", operation_id = "close_playback",
+    params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
+    responses((status = 200, description = "It is closed.", body = Success), AnyRoute, Named, Checked))]
+pub(in super::super) async fn close(
+    State(handle): State<Handle>,
+    Path(device): Path<String>,
+) -> ApiResult<Json<Success>> {
+    handle.close_playback(&DeviceId::new(device)).await?;
+    Ok(Json(Success { success: true }))
+}
+
 /// A device's settings as a preset
 ///
 /// The JSON that the RealSense Viewer saves. 400 for a device without advanced mode; `presets` of the device tells

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     camera::recording::{RecordingFile, RecordingStatus},
     error::{Error, Result},
-    model::{DeviceId, StreamType},
+    model::{DeviceId, DeviceInfo, StreamType},
     session::{Handle, RecordRequest},
 };
 
@@ -182,6 +182,20 @@ pub(in super::super) async fn get(
     let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));
     headers.insert(header::CONTENT_DISPOSITION, disposition.unwrap_or_else(|_| HeaderValue::from_static("attachment")));
     Ok(response)
+}
+
+/// Play a recording
+///
+/// It becomes a device like any other, until `POST /devices/{device_id}/playback/close`.
+#[utoipa::path(post, path = "/recordings/{name}/open", tag = "recordings", operation_id = "open_recording",
+    params(("name" = String, Path, description = "File name", example = "844212070924-20260131-235959.bag")),
+    responses((status = 200, description = "The new device.", body = DeviceInfo),
+        AnyRoute, Named, Checked, Conflicting))]
+pub(in super::super) async fn open(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+) -> ApiResult<Json<DeviceInfo>> {
+    Ok(Json(handle.open_recording(name).await?))
 }
 
 /// Delete a recording
