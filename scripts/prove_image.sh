@@ -197,6 +197,7 @@ start_engine() {
 }
 
 stop_engine() {
+  if [ -z "${engine:-}" ]; then return; fi
   docker ps -q | xargs -r docker rm -f >/dev/null
   kill "$engine"
   wait "$engine" || true
@@ -301,7 +302,7 @@ udev_rules() {
     echo "--- $path"
     echo "$judged"
     if [ "$group" = none ]; then
-      if [[ $judged == *realsense-webrtc.rules* || $judged == *uaccess* ]]; then return 1; fi
+      if [[ $judged == *realsense-webrtc.rules:* || $judged == *'RUN{builtin} : uaccess'* ]]; then return 1; fi
     else
       grep -A1 'Device node group' <<<"$judged" | grep -qw "$group"
       grep -A1 'Device node permission' <<<"$judged" | grep -qw 0660
