@@ -467,3 +467,20 @@ async fn a_recording_that_is_played_is_neither_recorded_nor_deleted() {
     assert_eq!(server.get("/api/recordings/walk.bag").await.status, 200);
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn what_cannot_be_played_or_closed_is_refused() {
+    let bench = Bench::new(|_| {}).await;
+    std::fs::create_dir_all(bench.dir.path()).unwrap();
+    std::fs::create_dir_all(bench.file("x").parent().unwrap()).unwrap();
+    std::fs::write(bench.file("walk.bag"), "x").unwrap();
+    // The test's cameras are simulated: nothing there plays recordings.
+    let detail = bench.server.post_nothing("/api/recordings/walk.bag/open").await.expect_error(503);
+    assert!(detail.contains("get_librealsense.sh"), "{detail}");
+    bench.server.post_nothing("/api/recordings/nobody.bag/open").await.expect_error(404);
+    bench.server.post_nothing("/api/recordings/..%2Fsecret.bag/open").await.expect_error(400);
+    bench.server.post_nothing(&format!("/api/devices/{CAMERA}/playback/close")).await.expect_error(400);
+    bench.server.post_nothing("/api/devices/1/playback/close").await.expect_error(404);
+    assert_eq!(bench.server.get("/api/devices").await.json().as_array().unwrap().len(), 1);
+    bench.server.shutdown().await;
+}
