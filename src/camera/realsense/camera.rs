@@ -194,7 +194,16 @@ impl Camera for RsCamera {
         if let Kind::Software(feeder) = &self.kind {
             feeder.stop(sensor);
         }
-        open.sensor.stop();
+        if open.running.is_empty() {
+            return;
+        }
+        if let Kind::Recording(player) = &self.kind {
+            player.hold(&self.device);
+            open.sensor.stop();
+            player.go_on(&self.device);
+        } else {
+            open.sensor.stop();
+        }
         if let Some(shown) = &self.shown {
             shown.forget(&open.running);
         }

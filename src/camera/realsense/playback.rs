@@ -94,6 +94,30 @@ impl Player {
         }
     }
 
+    /// Before a sensor is stopped. The SDK reads the file on a thread of its own, which does not expect a sensor to be closed
+    /// under it: about one in a thousand sensors that were stopped while it read, and started again, stayed silent, and the
+    /// next starts with it (2.56.5).
+    pub(super) fn hold(&self, device: &Device) {
+        if self.wish().paused || device.playback_state() != Ok(PlaybackState::Playing) {
+            return;
+        }
+        // The first ends the reading; the second waits for what was being read when the first came.
+        for _ in 0..2 {
+            if let Err(error) = device.playback_pause() {
+                tracing::debug!(%error, "the recording is not held while a sensor stops");
+            }
+        }
+    }
+
+    /// After a sensor was stopped: the others go on. Returns once the SDK has carried the stop out.
+    pub(super) fn go_on(&self, device: &Device) {
+        if !self.wish().paused
+            && let Err(error) = device.playback_resume()
+        {
+            tracing::warn!(%error, "the recording does not go on after a sensor was stopped");
+        }
+    }
+
     /// Whether the SDK stopped at the end. Right after a start it says stopped, too: a frame must have come.
     pub(super) fn is_at_end(&self, device: &Device, delivered: u64) -> bool {
         !self.is_held() && delivered > 0 && device.playback_state() == Ok(PlaybackState::Stopped)
