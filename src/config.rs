@@ -234,7 +234,8 @@ pub struct Recording {
     pub max_mb: u64,
     /// Longest recording in seconds; 0 for no limit.
     pub max_seconds: u64,
-    /// Megabytes that stay free on the disk: a recording ends, or does not begin, when there is less; 0 for no limit.
+    /// Megabytes that stay free on the disk: a recording ends, or does not begin, when there is less; 0 for no limit
+    /// but what the recorder needs to complete a file.
     pub min_free_mb: u64,
 }
 

@@ -59,6 +59,20 @@ pub fn free_bytes(path: &std::path::Path) -> std::io::Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
+/// Takes disk space for a part of a file without changing its size, so that writing there cannot fail for lack of space.
+///
+/// # Errors
+/// `StorageFull` or `QuotaExceeded` when there is not enough; anything else means that the file system cannot do this.
+pub fn allocate(file: &std::fs::File, from: u64, bytes: u64) -> std::io::Result<()> {
+    use std::{io, os::fd::AsRawFd};
+
+    let part = libc::off_t::try_from(from).and_then(|from| Ok((from, libc::off_t::try_from(bytes)?)));
+    let (from, bytes) = part.map_err(io::Error::other)?;
+    // SAFETY: the descriptor is open as long as `file` lives, and the call touches no memory of ours.
+    let result = unsafe { libc::fallocate(file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, from, bytes) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -69,5 +83,19 @@ mod tests {
         assert!(free < 1 << 60, "{free}");
         assert_eq!(super::free_bytes(Path::new("/proc")).expect("procfs is mounted"), 0);
         assert!(super::free_bytes(Path::new("/nowhere/at/all")).is_err());
+    }
+
+    #[test]
+    fn space_is_taken_without_changing_the_size() {
+        use std::os::unix::fs::MetadataExt;
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        std::io::Write::write_all(&mut file, b"x").expect("a byte");
+        // A file system that cannot do it says so.
+        if super::allocate(&file, 1, 1 << 20).is_ok() {
+            let metadata = file.metadata().expect("its metadata");
+            assert_eq!(metadata.len(), 1);
+            assert!(metadata.blocks() * 512 >= 1 << 20, "{}", metadata.blocks());
+        }
+        assert!(super::allocate(&file, u64::MAX, 1).is_err());
     }
 }

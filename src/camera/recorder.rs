@@ -47,6 +47,12 @@ pub trait RecorderFactory: Send + Sync {
     /// The extension of the files it writes, "bag" or "db3".
     fn extension(&self) -> &'static str;
 
+    /// Bytes that a recorder may still write after its last frame was given to it. They are kept free for each recording,
+    /// because a full disk then must not end the program.
+    fn reserve_bytes(&self) -> u64 {
+        0
+    }
+
     /// Opens a new file. Blocks on the disk: call it from a thread that may wait.
     ///
     /// # Errors

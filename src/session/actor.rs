@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, info, warn};
 
 use super::{
-    devices::PendingStart,
+    devices::{Device, PendingStart},
     handle::{Command, Handle, Reply, SessionState, SessionStatus, Snapshot},
     offers::PendingOffer,
     recordings::ActiveRecording,
@@ -30,7 +30,7 @@ use crate::{
     },
     error::{Error, Result},
     media::{EndReason, Media, MediaEvent, SessionStats},
-    model::{DeviceId, DeviceInfo, IceCandidate, SensorInfo, SessionId, StreamKey},
+    model::{DeviceId, IceCandidate, SessionId, StreamKey},
 };
 
 /// Commands that may wait for the actor. It answers in microseconds, so more than this means a flood; senders then wait.
@@ -64,29 +64,6 @@ pub struct Parts {
     pub media: Arc<dyn Media>,
     /// Events of both.
     pub events: mpsc::UnboundedReceiver<Event>,
-}
-
-/// A device as the actor knows it.
-#[derive(Default)]
-pub(super) struct Device {
-    pub(super) info: Option<Box<DeviceInfo>>,
-    pub(super) sensors: Vec<SensorInfo>,
-    /// Why it cannot be used now; `None` when it can.
-    pub(super) trouble: Option<Error>,
-    /// Until when its motion module is left alone after it failed to start.
-    pub(super) no_motion_until: Option<Instant>,
-}
-
-impl Device {
-    /// Whether it is a recording that is played back.
-    pub(super) fn is_playback(&self) -> bool {
-        self.info.as_ref().is_some_and(|info| info.playback)
-    }
-
-    /// How it is connected: "3.2", "2.1" and so on.
-    pub(super) fn usb_type(&self) -> Option<&str> {
-        self.info.as_ref()?.usb_type.as_deref()
-    }
 }
 
 pub(super) struct Actor {

@@ -15,7 +15,7 @@ use crate::{
     camera::manager::CameraEvent,
     core::{profile, streams::Holder},
     error::{Error, Result},
-    model::{DeviceId, Profile, SensorInfo, StreamKey, StreamType},
+    model::{DeviceId, DeviceInfo, Profile, SensorInfo, StreamKey, StreamType},
 };
 
 /// The farthest a Z16 frame in millimetres can tell.
@@ -26,6 +26,29 @@ pub(super) const MOTION: Profile = Profile { width: 0, height: 0, framerate: 100
 
 /// How long a motion module that failed to start is left alone.
 const MOTION_RETRY: Duration = Duration::from_secs(60);
+
+/// A device as the actor knows it.
+#[derive(Default)]
+pub(super) struct Device {
+    pub(super) info: Option<Box<DeviceInfo>>,
+    pub(super) sensors: Vec<SensorInfo>,
+    /// Why it cannot be used now; `None` when it can.
+    pub(super) trouble: Option<Error>,
+    /// Until when its motion module is left alone after it failed to start.
+    pub(super) no_motion_until: Option<Instant>,
+}
+
+impl Device {
+    /// Whether it is a recording that is played back.
+    pub(super) fn is_playback(&self) -> bool {
+        self.info.as_ref().is_some_and(|info| info.playback)
+    }
+
+    /// How it is connected: "3.2", "2.1" and so on.
+    pub(super) fn usb_type(&self) -> Option<&str> {
+        self.info.as_ref()?.usb_type.as_deref()
+    }
+}
 
 /// An explicit start that somebody waits for.
 pub(super) struct PendingStart {

@@ -45,13 +45,18 @@ export async function until(what, look, patienceMs = PATIENCE_MS) {
 /** A running server. */
 export class Server {
   log = '';
-  /** @param {string} [listen] @param {string} [config] TOML */
-  static async start(listen = '127.0.0.1:0', config = CONFIG) {
+  /** The serial number of the camera that the tests are about. */
+  camera = CAMERA;
+  /**
+   * Without a section [realsense] it has simulated cameras only, whatever is plugged into this machine.
+   * @param {string} [listen] @param {string} [config] TOML @param {string[]} [args] further arguments
+   */
+  static async start(listen = '127.0.0.1:0', config = CONFIG, args = []) {
     const server = new Server();
     server.folder = mkdtempSync(path.join(tmpdir(), 'realsense-webrtc-'));
     const file = path.join(server.folder, 'config.toml');
-    writeFileSync(file, config);
-    const child = spawn(program, ['--config', file, '--listen', listen], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    writeFileSync(file, config.includes('[realsense]') ? config : `${config}\n[realsense]\nenabled = false\n`);
+    const child = spawn(program, ['--config', file, '--listen', listen, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
     server.child = child;
     server.exited = new Promise((resolve) => { child.on('exit', (code, signal) => resolve(signal ?? code)); });
     server.exited.then((how) => { server.how = how; });
@@ -83,7 +88,7 @@ export class Server {
   }
 
   async fault(fault) {
-    const { status, body } = await this.request('POST', `sim/devices/${CAMERA}/fault`, { fault });
+    const { status, body } = await this.request('POST', `sim/devices/${this.camera}/fault`, { fault });
     if (status !== 200) throw new Error(`fault ${fault}: ${status} ${JSON.stringify(body)}`);
   }
 
@@ -147,14 +152,14 @@ export async function open(browser, url, viewport = { width: 1280, height: 900 }
 
 /** The demo page as a person uses it: Start is pressed once these streams are ticked. */
 export async function start(browser, server, streams) {
-  const page = await open(browser, `${server.url}/webrtc_demo.html?device=${CAMERA}&streams=${streams}`);
+  const page = await open(browser, `${server.url}/webrtc_demo.html?device=${server.camera}&streams=${streams}`);
   await (await page.waitForSelector('#start:not(:disabled)')).click();
   return page;
 }
 
 /** The demo page as a display without a person uses it: it begins by itself. @param {Server} server @param {string} streams "color,depth" */
 export function watch(browser, server, streams, viewport) {
-  return open(browser, `${server.url}/webrtc_demo.html?device=${CAMERA}&streams=${streams}&autostart=1`, viewport);
+  return open(browser, `${server.url}/webrtc_demo.html?device=${server.camera}&streams=${streams}&autostart=1`, viewport);
 }
 
 /**

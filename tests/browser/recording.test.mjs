@@ -8,6 +8,8 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { CAMERA, Server, advancing, chromium, open, text, until, watch } from './helper.mjs';
 
 const BOUND = { timeout: 60000 };
+/** Without the SDK, even where there is one: it would make a simulated camera's pictures recordable. */
+const CONFIG = '[camera]\nlinger_s = 0.5\n[realsense]\nenabled = false\n';
 /** Where the pictures of the page go, if anywhere. */
 const shots = process.env.SCREENSHOTS;
 
@@ -18,7 +20,7 @@ describe('recording and playback on the demo page', () => {
 
   before(async () => {
     folder = mkdtempSync(path.join(tmpdir(), 'realsense-webrtc-'));
-    [server, browser] = await Promise.all([Server.start(), chromium()]);
+    [server, browser] = await Promise.all([Server.start('127.0.0.1:0', CONFIG), chromium()]);
   }, BOUND);
 
   afterEach(async () => {

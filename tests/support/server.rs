@@ -28,8 +28,11 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts the program on a free port with this configuration and further arguments.
+    /// Starts the program on a free port with this configuration and further arguments. Without a section `[realsense]` it
+    /// has simulated cameras only, whatever is plugged into this machine.
     pub(crate) fn start(config: &str, args: &[&str]) -> Self {
+        let simulated = if config.contains("[realsense]") { "" } else { "\n[realsense]\nenabled = false\n" };
+        let config = format!("{config}{simulated}");
         let mut file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a temporary file");
         file.write_all(config.as_bytes()).expect("a written configuration");
         let mut child = Command::new(env!("CARGO_BIN_EXE_realsense-webrtc"))

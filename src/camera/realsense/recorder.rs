@@ -30,6 +30,11 @@ impl SdkRecorderFactory {
     }
 }
 
+/// What the SDK may write after its last frame was given to it: frames that wait for its own writer, of which it keeps up to
+/// a second at 1920x1080x4x30 (`MAX_CACHED_DATA_SIZE` in record_device.cpp, 249 MB), and the index. With the disk full at
+/// the end of a `.bag`, 2.56 throws in a destructor, which ends the process ("Problem writing data to disk").
+const RESERVE: u64 = 384_000_000;
+
 /// One recording being written. Fields are dropped in this order: first what streams, then the recorder, whose end completes
 /// the file, then what it recorded.
 struct SdkRecorder {
@@ -49,6 +54,10 @@ struct Written {
 impl RecorderFactory for SdkRecorderFactory {
     fn extension(&self) -> &'static str {
         self.sdk.recording_extension()
+    }
+
+    fn reserve_bytes(&self) -> u64 {
+        RESERVE
     }
 
     fn create(&self, file: &Path, device: &RecordedDevice) -> Result<Box<dyn Recorder>> {

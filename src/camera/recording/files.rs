@@ -62,11 +62,12 @@ impl Folder {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the folder when it is not there and checks the space on its disk.
+    /// Makes the folder when it is not there and checks the space on its disk: for what is to stay free, and for the recorder's
+    /// reserve.
     ///
     /// # Errors
     /// Unavailable, saying what to do.
-    pub(super) fn prepare(&self, min_free_bytes: u64) -> Result<()> {
+    pub(super) fn prepare(&self, min_free_bytes: u64, reserve: u64) -> Result<()> {
         fs::create_dir_all(&self.dir).map_err(|error| {
             Error::unavailable(format!(
                 "Cannot make the folder for recordings, {}: {error}. Make it so that this server's user may write there, \
@@ -74,13 +75,15 @@ impl Folder {
                 self.dir.display()
             ))
         })?;
+        // Something must be left to record into.
+        let least = min_free_bytes.max(reserve.saturating_add(reserve / 4));
         match self.free_bytes() {
-            Some(free) if free < min_free_bytes => Err(Error::unavailable(format!(
-                "Only {} MB are free for recordings in {}, and recording.min_free_mb keeps {} MB free. Delete recordings, \
-                 or set recording.dir to a folder on another disk.",
+            Some(free) if free < least => Err(Error::unavailable(format!(
+                "Only {} MB are free for recordings in {}, and {} MB are needed to begin (recording.min_free_mb, but not less \
+                 than the recorder needs). Delete recordings, or set recording.dir to a folder on another disk.",
                 free / 1_000_000,
                 self.dir.display(),
-                min_free_bytes / 1_000_000
+                least / 1_000_000
             ))),
             _ => Ok(()),
         }
@@ -170,6 +173,55 @@ impl Folder {
             ErrorKind::NotFound => Error::not_found(format!("{name} is gone already.")),
             _ => Error::unavailable(format!("Cannot delete {name}: {error}. Allow this server's user to write there.")),
         })
+    }
+}
+
+/// Disk space that is taken for a file beyond its present end, and given back at last.
+pub(super) struct Reserve {
+    /// `None` where nothing is to be reserved, or nothing can be.
+    file: Option<fs::File>,
+    bytes: u64,
+    until: u64,
+}
+
+impl Reserve {
+    pub(super) fn new(path: &Path, bytes: u64) -> Self {
+        let file = fs::OpenOptions::new().write(true).open(path).ok().filter(|_| bytes > 0);
+        Self { file, bytes, until: 0 }
+    }
+
+    /// Keeps at least half of the reserve beyond the file's end. False when the disk has too little left.
+    pub(super) fn follow(&mut self, size: u64) -> bool {
+        let Some(file) = &self.file else { return true };
+        if self.until >= size.saturating_add(self.bytes / 2) {
+            return true;
+        }
+        match process::allocate(file, size, self.bytes) {
+            Ok(()) => {
+                self.until = size.saturating_add(self.bytes);
+                true
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => false,
+            Err(error) => {
+                // FAT and NFS, for example: there only the look at the free space guards against a full disk.
+                tracing::debug!(%error, "no space can be reserved on this disk");
+                self.file = None;
+                true
+            }
+        }
+    }
+
+    /// What is taken and not written yet.
+    pub(super) fn unused(&self, size: u64) -> u64 {
+        if self.file.is_some() { self.until.saturating_sub(size) } else { 0 }
+    }
+
+    /// Gives back what was not used. To be called when the file is closed.
+    pub(super) fn give_back(self) {
+        if let Some(file) = self.file {
+            // At worst the space stays taken until the file is deleted.
+            let _ = file.metadata().and_then(|metadata| file.set_len(metadata.len()));
+        }
     }
 }
 

@@ -219,3 +219,33 @@ async fn a_second_recording_of_a_device_is_refused() {
     drop(bench.permits.take());
     bench.finished().await;
 }
+
+#[test]
+fn space_is_reserved_beyond_the_end_and_given_back() {
+    use std::os::unix::fs::MetadataExt;
+    const MB: u64 = 1 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.partial.bag");
+    std::fs::write(&path, "begin").unwrap();
+    let taken = || std::fs::metadata(&path).map(|metadata| (metadata.len(), metadata.blocks() * 512)).unwrap();
+    let mut reserve = files::Reserve::new(&path, 4 * MB);
+    assert!(reserve.follow(5), "there is room for it");
+    if reserve.unused(5) > 0 {
+        assert!(taken().0 == 5 && taken().1 >= 4 * MB, "{:?}", taken());
+        assert_eq!((reserve.unused(5), reserve.unused(MB), reserve.unused(5 * MB)), (4 * MB, 3 * MB + 5, 0));
+        assert!(reserve.follow(3 * MB) && reserve.unused(3 * MB) == 4 * MB, "it keeps ahead");
+    }
+    reserve.give_back();
+    assert!(taken().0 == 5 && taken().1 < MB, "{:?}", taken());
+    let mut nothing = files::Reserve::new(&path, 0);
+    assert!(nothing.follow(0) && nothing.unused(0) == 0);
+}
+
+#[test]
+fn a_recording_is_not_begun_without_room_for_the_recorder() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::new(dir.path().to_owned());
+    folder.prepare(0, 0).unwrap();
+    let error = folder.prepare(0, 1 << 60).unwrap_err();
+    assert!(error.public().contains("recording.dir"), "{error}");
+}

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Next, Recording, RecordingOrder, Tap,
-    files::{self, Claim, Folder},
+    files::{self, Claim, Folder, Reserve},
 };
 use crate::{
     camera::recorder::{RecordedDevice, Recorder, RecorderFactory},
@@ -21,10 +21,12 @@ use crate::{
 
 /// How often the limits are looked at while no frame comes.
 const TICK: Duration = Duration::from_millis(250);
-/// How often the disk's free space is looked at.
-const LOOK_AT_DISK: Duration = Duration::from_secs(1);
+/// How often the disk's free space is looked at: the fastest camera fills 50 MB meanwhile.
+const LOOK_AT_DISK: Duration = Duration::from_millis(250);
 /// A write that fails with less than this free, in bytes, failed because the disk is full.
 const FULL: u64 = 1 << 20;
+
+const FULL_DISK: &str = "The disk is full. Delete recordings, or set recording.dir to a folder on another disk.";
 
 /// What the thread works with.
 pub(super) struct Job {
@@ -106,7 +108,7 @@ impl Job {
     }
 
     fn open(&self, name: &str, may_number: bool, limits: &Limits) -> Result<(Box<dyn Recorder>, Claim)> {
-        self.folder.prepare(limits.min_free_bytes)?;
+        self.folder.prepare(limits.min_free_bytes, self.factory.reserve_bytes())?;
         let claim = self.folder.claim(name, may_number)?;
         match self.factory.create(&claim.partial_path(), &self.device) {
             Ok(recorder) => Ok((recorder, claim)),
@@ -121,7 +123,8 @@ impl Job {
     fn write(&self, mut recorder: Box<dyn Recorder>, claim: &Claim, limits: &Limits) {
         let recording = &self.recording;
         let path = claim.partial_path();
-        let mut looked = Instant::now();
+        let mut reserve = Reserve::new(&path, self.factory.reserve_bytes());
+        let mut looked: Option<Instant> = None;
         loop {
             match recording.next(TICK) {
                 Next::End => break,
@@ -134,22 +137,29 @@ impl Job {
                     }
                 },
             }
-            let free_bytes = (looked.elapsed() >= LOOK_AT_DISK).then(|| {
-                looked = Instant::now();
-                self.folder.free_bytes()
-            });
             let bytes = files::size(&path);
+            let mut free_bytes = None;
+            if looked.is_none_or(|looked| looked.elapsed() >= LOOK_AT_DISK) {
+                looked = Some(Instant::now());
+                if !reserve.follow(bytes) {
+                    recording.end(EndReason::DiskFull, Some(FULL_DISK.into()));
+                    continue;
+                }
+                free_bytes = self.folder.free_bytes().map(|free| free.saturating_add(reserve.unused(bytes)));
+            }
             let mut state = recording.state();
             state.bytes = bytes;
             let elapsed = state.since.map_or(Duration::ZERO, |since| since.elapsed());
             drop(state);
-            let progress = Progress { bytes, elapsed, free_bytes: free_bytes.flatten() };
+            let progress = Progress { bytes, elapsed, free_bytes };
             if let Some(reason) = limits.reached(&progress) {
                 recording.end(reason, Some(sentence(reason, limits)));
             }
         }
         recording.state().until = Some(Instant::now());
-        let completed = recorder.finish().and_then(|()| claim.complete());
+        let finished = recorder.finish();
+        reserve.give_back();
+        let completed = finished.and_then(|()| claim.complete());
         let mut state = recording.state();
         match completed {
             Ok(path) => state.bytes = files::size(&path),
@@ -170,14 +180,8 @@ impl Job {
 
     fn failed(&self, error: &Error) {
         let full = self.folder.free_bytes().is_some_and(|free| free < FULL);
-        let (reason, advice) = if full {
-            (
-                EndReason::DiskFull,
-                "The disk is full. Delete recordings, or set recording.dir to a folder on another disk.",
-            )
-        } else {
-            (EndReason::WriteError, "Check the disk.")
-        };
+        let (reason, advice) =
+            if full { (EndReason::DiskFull, FULL_DISK) } else { (EndReason::WriteError, "Check the disk.") };
         warn!(device = %self.recording.device, error = error.for_log(), full, "cannot write the recording");
         self.recording.end(reason, Some(format!("{} {advice}", error.public())));
     }
