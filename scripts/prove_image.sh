@@ -226,6 +226,18 @@ ENV RUSTUP_HOME=/usr/local/rustup CARGO_HOME=/usr/local/cargo PATH=/usr/local/ca
 END
 }
 
+# As the guide says: another package on top, here for a clock in the picture.
+own_image() { # own_image NAME
+  docker build --network host -t "realsense-webrtc-own:$1" - <<END
+FROM realsense-webrtc:$1
+USER root
+RUN apt-get update && apt-get install -y --no-install-recommends gstreamer1.0-x && realsense-webrtc --version \\
+ && sed -i 's/^! videoconvert .*/& ! clockoverlay/' /etc/realsense-webrtc/pipelines/color.h264.gst \\
+ && grep clockoverlay /etc/realsense-webrtc/pipelines/color.h264.gst
+USER 10001
+END
+}
+
 phase_build() {
   start_engine --bridge=none --iptables=false --ip6tables=false
   note "Docker engine, as Debian 13 packages it" "$(docker version -f '{{.Server.Version}}')"
@@ -239,10 +251,12 @@ phase_build() {
   step "librealsense, from PyPI" build --target librealsense
   step "The program, release build" build --target build
   for name in "${debians[@]}"; do
-    step "$name: what running needs" build --target "runtime-$name"
+    step "$name: what running needs" build --target "runtime-$name" -t "realsense-webrtc-packages:$name"
     step "$name: the image" build --target "$name" -t "realsense-webrtc:$name"
     note "$name: base image" "$(image_size "debian:$name-slim")"
     note "$name: image" "$(image_size "realsense-webrtc:$name")"
+    note "$name: with whole packages it would have about" "$(image_size "realsense-webrtc-packages:$name")"
+    step "$name: an image of one's own with another plugin" own_image "$name"
     if [ -n "$suite" ]; then
       step "$name: the test suite's tools" build --target test --build-arg "DEBIAN=$name" -t "realsense-webrtc-test:$name"
     fi
@@ -381,6 +395,13 @@ serve_sdk() { # serve_sdk NAME
   "${probe[@]}"
   docker rm -f -v sdk player
 }
+# The image with another plugin: a pipeline file with an element that is missing would end the server at once.
+serve_own() { # serve_own NAME
+  docker run -d --name own --network host "realsense-webrtc-own:$1"
+  until_healthy own
+  docker exec own realsense-webrtc probe
+  docker rm -f -v own
+}
 until_healthy() {
   for _ in $(seq 60); do
     [ "$(docker inspect -f '{{.State.Health.Status}}' "$1")" != healthy ] || return 0
@@ -398,6 +419,7 @@ phase_run() {
   for name in "${debians[@]}"; do
     serve "$name"
     step "$name: librealsense streams, records and plays" serve_sdk "$name"
+    step "$name: an image of one's own serves" serve_own "$name"
     note "$name: $(grep -ho '"sdk_version":"[^"]*"' "$work/log/$name"*librealsense*.log | head -n 1)" "answered by /api/health"
     if [ -n "$suite" ]; then
       step "$name: scripts/test.sh, all of it" \
