@@ -379,6 +379,7 @@ api() { # api METHOD PATH: the server's answer
 serve_sdk() { # serve_sdk NAME
   local options=(--network host --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges)
   local probe=(docker run --rm "${options[@]}" "realsense-webrtc:$1" probe --device 954212070924 --streams "color,depth")
+  local folder=/var/lib/realsense-webrtc/recordings file
   docker run -d --name sdk "${options[@]}" -e REALSENSE_WEBRTC__REALSENSE__SOFTWARE_DEVICE=true "realsense-webrtc:$1"
   until_healthy sdk
   api GET health
@@ -386,11 +387,13 @@ serve_sdk() { # serve_sdk NAME
   api POST devices/954212070924/recording/start
   sleep 3
   api POST devices/954212070924/recording/stop
-  api GET recordings
+  file=$(api GET recordings | sed -n 's/.*"name":"\([^"]*\)".*/\1/p')
+  docker cp "sdk:$folder/$file" /tmp/
   docker stop sdk
-  docker run -d --name player "${options[@]}" --volumes-from sdk "realsense-webrtc:$1" \
-    --recording "$(docker run --rm --entrypoint sh --volumes-from sdk "realsense-webrtc:$1" -c 'ls -d "$PWD"/recordings/*')"
+  docker run -d --name player "${options[@]}" "realsense-webrtc:$1"
   until_healthy player
+  docker cp "/tmp/$file" "player:$folder/"
+  api POST "recordings/$file/open"
   api GET devices
   "${probe[@]}"
   docker rm -f -v sdk player
