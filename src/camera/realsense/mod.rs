@@ -1,5 +1,5 @@
 //! Cameras of the SDK: live ones, recordings, and the SDK's software device fed by the simulator. Owns the SDK's context and
-//! the list of what is present; a device's streaming is its [`RsCamera`]'s.
+//! the list of what is present; a device's streaming is its `RsCamera`'s.
 //!
 //! The SDK tells of devices coming and going on a thread of its own, which must not be held up: looking at a new device talks
 //! to it over USB. A named thread does that and then tells the manager.
