@@ -9,7 +9,7 @@ const IDLE_LOOKS = 4;
 /** Seconds of difference below which the slider is left where it is. */
 const STILL_S = 0.05;
 
-/** Event `change`: it was paused or goes on. */
+/** Events: `change`, it was paused or goes on; `recording`, a recording of the camera has begun or ended. */
 export class Deck extends EventTarget {
   #api;
   #log;
@@ -58,6 +58,11 @@ export class Deck extends EventTarget {
   /** Whether the picture stands because somebody paused the recording. */
   get paused() {
     return Boolean(this.#device?.playback && this.#playback?.is_paused);
+  }
+
+  /** The file that the camera is recorded to, or "". */
+  get writing() {
+    return (this.#recording?.is_recording && this.#recording.file_name) || '';
   }
 
   /**
@@ -144,6 +149,7 @@ export class Deck extends EventTarget {
   #tellEnd(status) {
     const before = this.#recording;
     this.#recording = status;
+    if (Boolean(before?.is_recording) !== status.is_recording) this.dispatchEvent(new Event('recording'));
     if (!before?.is_recording || status.is_recording) return;
     const well = ['stopped', 'time_limit', 'size_limit'].includes(status.end_reason);
     this.#log(well ? 'info' : 'warn', `${status.file_name}: ${status.detail ?? 'the recording ended.'}`);
