@@ -26,6 +26,8 @@ export class Deck extends EventTarget {
   #held = false;
   /** Whether a recording is being started or stopped. */
   #busy = false;
+  /** Files that were deleted from this page: the server goes on telling how their recording ended. */
+  #deleted = new Set();
   #node = byId('deck');
   #transport = byId('transport');
   #recorder = byId('recorder');
@@ -63,6 +65,12 @@ export class Deck extends EventTarget {
   /** The file that the camera is recorded to, or "". */
   get writing() {
     return (this.#recording?.is_recording && this.#recording.file_name) || '';
+  }
+
+  /** Offers this file no more. @param {string} name */
+  forget(name) {
+    this.#deleted.add(name);
+    this.#render();
   }
 
   /**
@@ -149,6 +157,7 @@ export class Deck extends EventTarget {
   #tellEnd(status) {
     const before = this.#recording;
     this.#recording = status;
+    if (status.is_recording) this.#deleted.delete(status.file_name);
     if (Boolean(before?.is_recording) !== status.is_recording) this.dispatchEvent(new Event('recording'));
     if (!before?.is_recording || status.is_recording) return;
     const well = ['stopped', 'time_limit', 'size_limit'].includes(status.end_reason);
@@ -205,7 +214,7 @@ export class Deck extends EventTarget {
     setText(byId('record-state'), can ? recordingText(status) : 'Recording needs librealsense on the server.');
     const link = /** @type {HTMLAnchorElement} */ (byId('record-file'));
     // A file that is not complete has another name than its recording, and helps nobody here.
-    link.hidden = !status?.file_name || active || status.end_reason === 'write_error';
+    link.hidden = !status?.file_name || active || status.end_reason === 'write_error' || this.#deleted.has(status.file_name);
     if (!link.hidden) {
       link.href = this.#api.recordingUrl(status.file_name);
       link.download = status.file_name;

@@ -62,14 +62,12 @@ viewer.unattended = ['1', 'true', 'yes'].includes(query.get('autostart') ?? '');
 /** How the server is: unknown | up | degraded | down | refused. */
 let server = { state: 'unknown', text: '' };
 let autostart = viewer.unattended;
-/** Whether the server has librealsense: recordings can be played then, even with no camera. */
-let sdk = false;
+let sdk = false; // whether the server has librealsense: it plays recordings then, even with no camera
 let checkToken = true;
 let flowed = false;
 let wasLive = false;
 let sensorsOf = '';
-/** A recording that somebody has opened here, until it is known what it has. */
-let toPlay = '';
+let toPlay = ''; // a recording that was opened here, until it is known which streams it has
 let namedUnknown = false;
 let endedAt = 0;
 let deviceBackAt = 0;
@@ -375,12 +373,10 @@ deck.addEventListener('change', () => {
 deck.addEventListener('recording', showRecordings);
 devices.addEventListener('closing', (event) => {
   const { device } = /** @type {CustomEvent} */ (event).detail;
-  if (viewer.wanted && viewer.choice?.device === device) viewer.stop();
   viewer.unattended = false;
-  if (query.get('device') === device) {
-    query.delete('device'); // a reload would wait for it
-    writeAddress();
-  }
+  if (viewer.wanted && viewer.choice?.device === device) viewer.stop();
+  if (query.get('device') === device) query.delete('device'); // a reload would wait for it
+  writeAddress();
 });
 recordings.addEventListener('opened', (event) => {
   const { device } = /** @type {CustomEvent} */ (event).detail;
@@ -389,6 +385,7 @@ recordings.addEventListener('opened', (event) => {
   refreshDevices();
 });
 recordings.addEventListener('pick', (event) => playRecording(/** @type {CustomEvent} */ (event).detail.device));
+recordings.addEventListener('deleted', (event) => deck.forget(/** @type {CustomEvent} */ (event).detail.name));
 presets.addEventListener('loaded', () => options.refresh());
 panels.addEventListener('closing', (event) => {
   const { id } = /** @type {CustomEvent} */ (event).detail;

@@ -4,7 +4,10 @@ import { confirmInPage } from './confirm.js';
 import { byId, el, isOff, reconcile, setOff, setText, showText } from './dom.js';
 import { megabytes, recordingOf } from './words.js';
 
-/** Events: `opened` {device}, a file is played as this device now; `pick` {device}, the one that plays it already is wanted. */
+/**
+ * Events: `opened` {device}, a file is played as this device now; `pick` {device}, the one that plays it already is wanted;
+ * `deleted` {name}.
+ */
 export class Recordings extends EventTarget {
   #api;
   #log;
@@ -132,6 +135,7 @@ export class Recordings extends EventTarget {
     await this.#api.deleteRecording(name);
     this.#log('info', `${name} was deleted.`);
     this.#files = this.#files.filter((file) => file.name !== name);
+    this.dispatchEvent(new CustomEvent('deleted', { detail: { name } }));
   }
 
   async #act(name, work) {
