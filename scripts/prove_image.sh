@@ -226,6 +226,18 @@ ENV RUSTUP_HOME=/usr/local/rustup CARGO_HOME=/usr/local/cargo PATH=/usr/local/ca
 END
 }
 
+# As the guide says: another package on top, here for a clock in the picture.
+own_image() { # own_image NAME
+  docker build --network host -t "realsense-webrtc-own:$1" - <<END
+FROM realsense-webrtc:$1
+USER root
+RUN apt-get update && apt-get install -y --no-install-recommends gstreamer1.0-x && realsense-webrtc --version \\
+ && sed -i 's/^! videoconvert .*/& ! clockoverlay/' /etc/realsense-webrtc/pipelines/color.h264.gst \\
+ && grep clockoverlay /etc/realsense-webrtc/pipelines/color.h264.gst
+USER 10001
+END
+}
+
 phase_build() {
   start_engine --bridge=none --iptables=false --ip6tables=false
   note "Docker engine, as Debian 13 packages it" "$(docker version -f '{{.Server.Version}}')"
@@ -239,10 +251,12 @@ phase_build() {
   step "librealsense, from PyPI" build --target librealsense
   step "The program, release build" build --target build
   for name in "${debians[@]}"; do
-    step "$name: what running needs" build --target "runtime-$name"
+    step "$name: what running needs" build --target "runtime-$name" -t "realsense-webrtc-packages:$name"
     step "$name: the image" build --target "$name" -t "realsense-webrtc:$name"
     note "$name: base image" "$(image_size "debian:$name-slim")"
     note "$name: image" "$(image_size "realsense-webrtc:$name")"
+    note "$name: with whole packages it would have about" "$(image_size "realsense-webrtc-packages:$name")"
+    step "$name: an image of one's own with another plugin" own_image "$name"
     if [ -n "$suite" ]; then
       step "$name: the test suite's tools" build --target test --build-arg "DEBIAN=$name" -t "realsense-webrtc-test:$name"
     fi
@@ -365,6 +379,7 @@ api() { # api METHOD PATH: the server's answer
 serve_sdk() { # serve_sdk NAME
   local options=(--network host --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges)
   local probe=(docker run --rm "${options[@]}" "realsense-webrtc:$1" probe --device 954212070924 --streams "color,depth")
+  local folder=/var/lib/realsense-webrtc/recordings file
   docker run -d --name sdk "${options[@]}" -e REALSENSE_WEBRTC__REALSENSE__SOFTWARE_DEVICE=true "realsense-webrtc:$1"
   until_healthy sdk
   api GET health
@@ -372,14 +387,23 @@ serve_sdk() { # serve_sdk NAME
   api POST devices/954212070924/recording/start
   sleep 3
   api POST devices/954212070924/recording/stop
-  api GET recordings
+  file=$(api GET recordings | sed -n 's/.*"name":"\([^"]*\)".*/\1/p')
+  docker cp "sdk:$folder/$file" /tmp/
   docker stop sdk
-  docker run -d --name player "${options[@]}" --volumes-from sdk "realsense-webrtc:$1" \
-    --recording "$(docker run --rm --entrypoint sh --volumes-from sdk "realsense-webrtc:$1" -c 'ls -d "$PWD"/recordings/*')"
+  docker run -d --name player "${options[@]}" "realsense-webrtc:$1"
   until_healthy player
+  docker cp "/tmp/$file" "player:$folder/"
+  api POST "recordings/$file/open"
   api GET devices
   "${probe[@]}"
   docker rm -f -v sdk player
+}
+# The image with another plugin: a pipeline file with an element that is missing would end the server at once.
+serve_own() { # serve_own NAME
+  docker run -d --name own --network host "realsense-webrtc-own:$1"
+  until_healthy own
+  docker exec own realsense-webrtc probe
+  docker rm -f -v own
 }
 until_healthy() {
   for _ in $(seq 60); do
@@ -398,6 +422,7 @@ phase_run() {
   for name in "${debians[@]}"; do
     serve "$name"
     step "$name: librealsense streams, records and plays" serve_sdk "$name"
+    step "$name: an image of one's own serves" serve_own "$name"
     note "$name: $(grep -ho '"sdk_version":"[^"]*"' "$work/log/$name"*librealsense*.log | head -n 1)" "answered by /api/health"
     if [ -n "$suite" ]; then
       step "$name: scripts/test.sh, all of it" \

@@ -11,7 +11,8 @@ scripts/install_deps.sh
 [ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
 . scripts/env.sh
 # Real cameras and recordings need the vendor's library. One that the system's loader finds is used; else its wheel's.
-if [ -z "${REALSENSE_WEBRTC__REALSENSE__LIBRARY:-}" ] && ! /sbin/ldconfig -p | grep -q 'librealsense2\.so'; then
+known_libraries=$(/sbin/ldconfig -p)
+if [ -z "${REALSENSE_WEBRTC__REALSENSE__LIBRARY:-}" ] && [[ $known_libraries != *librealsense2.so* ]]; then
   if library=$(scripts/get_librealsense.sh); then
     export REALSENSE_WEBRTC__REALSENSE__LIBRARY=$library
   else

@@ -6,7 +6,7 @@ use std::{
     io::ErrorKind,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
@@ -31,7 +31,7 @@ use crate::{
 
 /// How long the whole shutdown may take.
 const SHUTDOWN: Duration = Duration::from_millis(4500);
-/// How long device threads may take to end.
+/// How long recordings and device threads may take to end at least, even when everything else took long.
 const CAMERA_SHUTDOWN: Duration = Duration::from_millis(1000);
 /// How long open HTTP connections may take to end once everything else is down.
 const HTTP_SHUTDOWN: Duration = Duration::from_millis(800);
@@ -75,7 +75,7 @@ impl App {
                 .map_err(|error| Error::internal(error.to_string()))??
         };
 
-        let Sources { backends, recorder, trouble } = {
+        let Sources { backends, recorder, trouble, .. } = {
             let config = config.clone();
             let started = tokio::task::spawn_blocking(move || sources::start(&config));
             started.await.map_err(|error| Error::internal(error.to_string()))?
@@ -123,10 +123,12 @@ impl App {
     pub async fn shutdown(self) {
         if tokio::time::timeout(SHUTDOWN, self.take_down()).await.is_err() {
             warn!("shutdown took longer than {SHUTDOWN:?}; leaving the rest to the end of the process");
+            process::note_left_behind();
         }
     }
 
     async fn take_down(self) {
+        let begun = Instant::now();
         // HTTP first, so that no request starts what is being stopped; its open connections end while the rest goes down.
         self.stop_http.cancel();
         self.handle.shutdown().await;
@@ -137,7 +139,8 @@ impl App {
         }
         // Cameras after the media side, so that no encoder waits for a frame that cannot come.
         let cameras = self.cameras;
-        let closed = tokio::task::spawn_blocking(move || cameras.shutdown(CAMERA_SHUTDOWN));
+        let left = SHUTDOWN.saturating_sub(begun.elapsed() + HTTP_SHUTDOWN).max(CAMERA_SHUTDOWN);
+        let closed = tokio::task::spawn_blocking(move || cameras.shutdown(left));
         if let Err(error) = closed.await {
             warn!(%error, "the cameras did not close well");
         }

@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code, reason = "libc calls without a safe wrapper; each states why it is sound")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 /// Sets the process up. To be called first in `main`, while there is one thread.
 pub fn set_up() {
     // GStreamer allocates and frees buffers from many threads. With glibc's default of 8 arenas per core, freed memory
@@ -14,6 +16,10 @@ pub fn set_up() {
     // SAFETY: no other thread runs yet, so nobody reads the environment meanwhile.
     unsafe {
         std::env::set_var("G_SLICE", "always-malloc");
+        // librealsense 2.59 collects usage reports and can send them to its vendor. Not from here, unless the owner said so.
+        if std::env::var_os("RS2_RUM_CLOUD_ENABLED").is_none() {
+            std::env::set_var("RS2_RUM_CLOUD_ENABLED", "0");
+        }
     }
     raise_fd_limit();
 }
@@ -29,6 +35,26 @@ fn raise_fd_limit() {
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
         }
     }
+}
+
+static LEFT_BEHIND: AtomicBool = AtomicBool::new(false);
+
+/// Notes that a thread is left behind in a library that hangs.
+pub fn note_left_behind() {
+    LEFT_BEHIND.store(true, Ordering::Relaxed);
+}
+
+/// Whether a thread was left behind, so that the process must end by [`leave`].
+pub fn is_anything_left_behind() -> bool {
+    LEFT_BEHIND.load(Ordering::Relaxed)
+}
+
+/// Ends the process at once, without the exit handlers of C++ libraries: threads that hang in librealsense would meet its
+/// destroyed statics. Everything that must end in order has ended before.
+pub fn leave(code: u8) -> ! {
+    // What was printed is flushed by its printer; nothing else is buffered.
+    // SAFETY: ends the process; no memory is touched.
+    unsafe { libc::_exit(code.into()) }
 }
 
 /// Gives freed memory back to the system.

@@ -30,10 +30,12 @@ use realsense_webrtc::{
     model::StreamType,
 };
 use serde_json::{Value, json};
-use server::{DEVICE, LIMIT, Program, Server};
+use server::{LIMIT, Program, Server};
 
 /// The serial number of the SDK's software device.
 const SOFTWARE: &str = "954212070924";
+/// The recorded simulated camera, played.
+const PLAYED: &str = "844212070924-rec";
 /// How long the end may take: what `systemctl stop` and `docker stop` wait is twice that.
 const END_LIMIT: Duration = Duration::from_secs(5);
 /// How many times.
@@ -120,8 +122,8 @@ async fn once(number: usize, file: &Path, folder: &Path) {
     let file = file.to_str().unwrap();
     let (args, devices): (&[&str], &[&str]) = match number % 3 {
         0 => (&["--software-device"], &[SOFTWARE]),
-        1 => (&["--recording", file], &[DEVICE]),
-        _ => (&["--software-device", "--recording", file], &[SOFTWARE, DEVICE]),
+        1 => (&["--recording", file], &[PLAYED]),
+        _ => (&["--software-device", "--recording", file], &[SOFTWARE, PLAYED]),
     };
     let mut server = Server::start(&config(folder), args);
     for device in devices {

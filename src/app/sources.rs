@@ -24,6 +24,8 @@ pub(super) struct Sources {
     pub(super) recorder: Option<Arc<dyn RecorderFactory>>,
     /// Why something that was asked for is not there.
     pub(super) trouble: Option<String>,
+    /// Cameras that are connected but cannot be read yet.
+    unreadable: usize,
 }
 
 /// Starts them. Blocks for as long as the SDK takes to look at the cameras.
@@ -34,10 +36,11 @@ pub(super) fn start(config: &Config) -> Sources {
         sources.start_realsense(config, asked || !config.realsense.library.is_empty());
     }
     let present: usize = sources.backends.iter().map(|backend| backend.devices().len()).sum();
+    let unreadable = sources.unreadable;
     let simulated = match config.camera.sim_cameras {
         SimCameras::Count(count) => count,
         // Whoever asked for something that is not there must not get something else.
-        SimCameras::Auto if present > 0 || asked || sources.trouble.is_some() => 0,
+        SimCameras::Auto if present > 0 || asked || sources.trouble.is_some() || unreadable > 0 => 0,
         SimCameras::Auto => {
             warn!("NO CAMERA WAS FOUND: a simulated D435I delivers the pictures. Without it: --sim-cameras 0");
             1
@@ -69,6 +72,14 @@ impl Sources {
         };
         match RealsenseBackend::start(sdk, settings) {
             Ok(backend) => {
+                self.unreadable = backend.unreadable();
+                if self.unreadable > 0 {
+                    self.trouble = Some("a camera is connected but cannot be read; see the log".into());
+                }
+                // Told by health while there is nothing else to see.
+                if let [first, ..] = backend.failed_recordings().as_slice() {
+                    self.trouble = Some(first.trim_end_matches('.').to_owned());
+                }
                 self.backends.push(Arc::new(backend));
                 self.recorder = Some(Arc::new(SdkRecorderFactory::new(sdk)));
             }

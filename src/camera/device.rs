@@ -133,6 +133,7 @@ pub(super) fn join_until(thread: JoinHandle<()>, deadline: Instant) {
     while !thread.is_finished() {
         if Instant::now() >= deadline {
             warn!(thread = thread.thread().name(), "still busy in the SDK; left behind");
+            crate::process::note_left_behind();
             return;
         }
         std::thread::sleep(Duration::from_millis(2));
@@ -145,8 +146,8 @@ impl DeviceThread {
     /// Runs until the queue's sender is dropped.
     pub(super) fn run(self, inbox: &Receiver<DeviceCommand>) {
         debug!(device = %self.device, "camera thread starts");
-        loop {
-            let ended = catch_unwind(AssertUnwindSafe(|| self.live(inbox)));
+        for attempt in 1_u32.. {
+            let ended = catch_unwind(AssertUnwindSafe(|| self.live(inbox, attempt)));
             self.streaming.store(false, Ordering::Relaxed);
             match ended {
                 Ok(Ended::Closed) => break,
@@ -170,7 +171,7 @@ impl DeviceThread {
         debug!(device = %self.device, "camera thread ends");
     }
 
-    fn live(&self, inbox: &Receiver<DeviceCommand>) -> Ended {
+    fn live(&self, inbox: &Receiver<DeviceCommand>, attempt: u32) -> Ended {
         let clock = Arc::new(FrameClock::new());
         let mut processing = Processing::new(self.device.clone(), self.depth_settings.clone(), self.publisher());
         let opened = self.backend.open(&self.device, self.sink(&clock, processing.input())).and_then(|mut camera| {
@@ -182,7 +183,11 @@ impl DeviceThread {
         let (camera, sensors) = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                warn!(device = %self.device, error = error.for_log(), "cannot open the camera; trying again in {REOPEN:?}");
+                // At powers of two only: a camera that stays busy must not fill the log.
+                if attempt.is_power_of_two() {
+                    let error = error.for_log();
+                    warn!(device = %self.device, error, attempt, "cannot open the camera; trying every {REOPEN:?}");
+                }
                 self.report(CameraEvent::OpenFailed { device: self.device.clone(), error: error.clone() });
                 return Ended::Retry(error);
             }

@@ -118,7 +118,7 @@ struct Shared {
     plugs: mpsc::SyncSender<Plug>,
     devices: Mutex<BTreeMap<DeviceId, Entry>>,
     watcher: Mutex<Option<JoinHandle<()>>>,
-    refreshing: tokio::sync::Mutex<()>,
+    refreshing: Arc<tokio::sync::Mutex<()>>,
     recordings: Arc<Recordings>,
 }
 
@@ -163,7 +163,7 @@ pub fn start(
         plugs,
         devices: Mutex::default(),
         watcher: Mutex::default(),
-        refreshing: tokio::sync::Mutex::default(),
+        refreshing: Arc::default(),
         recordings,
     });
     for (index, backend) in shared.backends.iter().enumerate() {
@@ -203,6 +203,13 @@ impl Shared {
         let mut devices = lock(&self.devices);
         if devices.get(device).is_some_and(|entry| entry.commands.is_some()) {
             return;
+        }
+        // Recordings that were closed are forgotten when there is need of room.
+        if devices.len() >= MAX_DEVICES {
+            devices.retain(|_, entry| {
+                let ended = entry.threads.iter().all(JoinHandle::is_finished);
+                !(entry.info.playback && entry.commands.is_none() && ended)
+            });
         }
         if devices.len() >= MAX_DEVICES && !devices.contains_key(device) {
             warn!(%device, "ignored: {MAX_DEVICES} devices are known already");
@@ -305,11 +312,18 @@ impl CameraHandle {
 
     pub(crate) async fn devices(&self, force_refresh: bool) -> Result<Vec<DeviceInfo>> {
         if force_refresh {
+            let hangs = |_| Error::unavailable("The cameras are not listed in time: librealsense is busy. Try again.");
+            let patience = self.shared.timing.reply;
             // One look at a time: a hanging SDK must not collect a thread per request.
-            let _one = self.shared.refreshing.lock().await;
+            let one =
+                tokio::time::timeout(patience, self.shared.refreshing.clone().lock_owned()).await.map_err(hangs)?;
             let shared = self.shared.clone();
-            let looked = tokio::task::spawn_blocking(move || shared.refresh());
-            looked.await.map_err(|error| Error::internal(error.to_string()))?;
+            let looked = tokio::task::spawn_blocking(move || {
+                shared.refresh();
+                drop(one);
+            });
+            let looked = tokio::time::timeout(patience, looked).await.map_err(hangs)?;
+            looked.map_err(|error| Error::internal(error.to_string()))?;
         }
         let devices = lock(&self.shared.devices);
         Ok(devices.values().filter(|entry| entry.commands.is_some()).map(|entry| self.describe(entry)).collect())
@@ -348,8 +362,10 @@ impl CameraHandle {
 
     pub(crate) fn health(&self) -> Health {
         let sdk_version = self.shared.backends.iter().find_map(|backend| backend.sdk_version());
-        let degraded = self.shared.backends.is_empty().then(|| match &self.trouble {
-            Some(trouble) => format!("No camera backend works: {trouble}."),
+        let nothing = self.shared.backends.is_empty()
+            || (self.trouble.is_some() && lock(&self.shared.devices).values().all(|entry| entry.commands.is_none()));
+        let degraded = nothing.then(|| match &self.trouble {
+            Some(trouble) => format!("No camera works: {trouble}."),
             None => {
                 "No camera backend works. Start with simulated cameras (--sim-cameras 1), or install librealsense2 and \
                      let it be used (realsense.enabled)."

@@ -1,9 +1,10 @@
 //! A context: the SDK's list of devices, and word of its changes.
 
 use std::{
+    cell::Cell,
     ffi::CString,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use realsense_sys as sys;
@@ -18,6 +19,15 @@ use super::{
 pub struct Context {
     raw: Owned<sys::rs2_context>,
     changes: Mutex<Option<Registration>>,
+    /// Held for calls that read or change the context's own list of recordings and software devices: the SDK keeps it in a
+    /// map without a lock (2.56 and 2.59). Its callback runs inside of them and must not come back here.
+    listing: Mutex<()>,
+}
+
+thread_local! {
+    /// Set while this thread opens a recording: the SDK reports it as an added device, from within the call and before it
+    /// was read. Who opens it knows.
+    static OPENING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// What came and what went, as the SDK told it.
@@ -47,20 +57,29 @@ impl Context {
             (api.rs2_create_context_ex)(version, settings.as_ptr(), error)
         })?;
         let raw = Owned::new(api, raw, api.rs2_delete_context, "rs2_create_context_ex")?;
-        Ok(Self { raw, changes: Mutex::default() })
+        Ok(Self { raw, changes: Mutex::default(), listing: Mutex::default() })
     }
 
     fn api(&self) -> &'static Api {
         self.raw.api
     }
 
-    /// Sets who is told of devices coming and going, on a thread of the SDK's. The last one set counts.
+    fn listing(&self) -> MutexGuard<'_, ()> {
+        self.listing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets who is told of devices coming and going, on a thread of the SDK's. The last one set counts. Opening a recording
+    /// is not told. The callback must not call the context.
     ///
     /// # Errors
     /// What the SDK says.
     pub fn on_changes(&self, callback: impl Fn(Changes) + Send + Sync + 'static) -> Result<()> {
         let api = self.api();
-        let callback = Arc::new(move |removed, added| callback(Changes { removed, added }));
+        let callback = Arc::new(move |removed, added| {
+            if !OPENING.get() {
+                callback(Changes { removed, added });
+            }
+        });
         let registration = Registration::changes(callback);
         let user = registration.user();
         // SAFETY: the callback is a function of this program; `user` is a number that is never followed.
@@ -77,6 +96,7 @@ impl Context {
     /// What the SDK says.
     pub fn devices(&self) -> Result<DeviceList> {
         let api = self.api();
+        let _one = self.listing();
         // SAFETY: the context is alive.
         let raw = api.call(|error| unsafe { (api.rs2_query_devices)(self.raw.raw(), error) })?;
         Owned::new(api, raw, api.rs2_delete_device_list, "rs2_query_devices").map(DeviceList::from_owned)
@@ -89,8 +109,12 @@ impl Context {
     pub fn add_recording(&self, file: &Path) -> Result<Device> {
         let api = self.api();
         let file = c_string(&file.to_string_lossy())?;
+        let _one = self.listing();
+        OPENING.set(true);
         // SAFETY: the context is alive and the file's name lives during the call.
-        let raw = api.call(|error| unsafe { (api.rs2_context_add_device)(self.raw.raw(), file.as_ptr(), error) })?;
+        let raw = api.call(|error| unsafe { (api.rs2_context_add_device)(self.raw.raw(), file.as_ptr(), error) });
+        OPENING.set(false);
+        let raw = raw?;
         Device::from_raw(api, raw, "rs2_context_add_device")
     }
 
@@ -101,6 +125,7 @@ impl Context {
     pub fn remove_recording(&self, file: &Path) -> Result<()> {
         let api = self.api();
         let file = c_string(&file.to_string_lossy())?;
+        let _one = self.listing();
         // SAFETY: as above.
         api.call(|error| unsafe { (api.rs2_context_remove_device)(self.raw.raw(), file.as_ptr(), error) })
     }
@@ -111,6 +136,7 @@ impl Context {
     /// What the SDK says: it is in the context already.
     pub fn add_software_device(&self, device: &SoftwareDevice) -> Result<()> {
         let api = self.api();
+        let _one = self.listing();
         // SAFETY: both are alive.
         api.call(|error| unsafe {
             (api.rs2_context_add_software_device)(self.raw.raw(), device.as_device().raw(), error);

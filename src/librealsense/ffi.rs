@@ -177,6 +177,7 @@ api! {
         fn rs2_release_frame(*mut rs2_frame);
         fn rs2_keep_frame(*mut rs2_frame);
         fn rs2_get_frame_data(*const rs2_frame, Error) -> *const c_void;
+        fn rs2_get_frame_data_size(*const rs2_frame, Error) -> c_int;
         fn rs2_get_frame_width(*const rs2_frame, Error) -> c_int;
         fn rs2_get_frame_height(*const rs2_frame, Error) -> c_int;
         fn rs2_get_frame_stride_in_bytes(*const rs2_frame, Error) -> c_int;
@@ -226,8 +227,6 @@ api! {
         fn rs2_software_sensor_update_read_only_option(*mut rs2_sensor, rs2_option, f32, Error);
     }
     optional {
-        // 2.58 and newer collect usage reports; see `Sdk::load`.
-        fn rs2_rum_set_cloud_enabled(c_int, Error);
         // Never called; that it is there tells which kind of recording the library writes.
         fn rs2_convert_bag_to_db3();
     }

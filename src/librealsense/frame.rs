@@ -38,8 +38,8 @@ impl SdkFrame {
     /// `raw` is a frame that the caller owns, and that nobody else will release.
     pub(super) unsafe fn from_raw(api: &'static Api, raw: *mut sys::rs2_frame) -> Result<Self> {
         let owned = Owned::new(api, raw, api.rs2_release_frame, "frame callback")?;
-        // SAFETY: the frame is alive. Kept frames do not count against the SDK's pool, so a slow reader (an encoder, a
-        // recording) cannot make the sensor drop frames for the others.
+        // SAFETY: the frame is alive. Kept frames do not count against the SDK's queue of 16, so a few slow readers do not make
+        // the sensor drop frames. Its pool has room for 128: whoever wants to hold more must copy.
         unsafe { (api.rs2_keep_frame)(raw) };
         // SAFETY: the frame is alive; its profile lives as long as its sensor's.
         let stream = api.call(|error| unsafe { (api.rs2_get_frame_stream_profile)(raw, error) })?;
@@ -51,27 +51,34 @@ impl SdkFrame {
         Ok(frame)
     }
 
-    /// Bytes of pixels. The SDK says 0 for a software device's frames, so rows are counted.
+    /// Bytes of pixels that are really there. Rows are counted, and no more than the SDK says it holds: a damaged recording can
+    /// tell of more rows than it has. For a software device's frames the SDK says 0; those are as long as their giver said.
     fn size(&self) -> Result<usize> {
         if self.data.is_null() {
             return Ok(0);
         }
         let (api, raw) = (self.raw.api, self.raw.raw());
-        let extension = sys::rs2_extension_RS2_EXTENSION_VIDEO_FRAME;
         // SAFETY: the frame is alive.
+        let held = api.call(|error| unsafe { (api.rs2_get_frame_data_size)(raw, error) })?;
+        let extension = sys::rs2_extension_RS2_EXTENSION_VIDEO_FRAME;
+        // SAFETY: as above.
         let is_video = api.call(|error| unsafe { (api.rs2_is_frame_extendable_to)(raw, extension, error) })? != 0;
-        let bytes = if is_video {
+        let counted = if is_video {
             // SAFETY: as above, and it is a video frame.
-            api.call(|error| unsafe {
-                let stride = (api.rs2_get_frame_stride_in_bytes)(raw, error);
-                i64::from(stride) * i64::from((api.rs2_get_frame_height)(raw, error))
-            })?
+            let (stride, height) = api.call(|error| unsafe {
+                ((api.rs2_get_frame_stride_in_bytes)(raw, error), (api.rs2_get_frame_height)(raw, error))
+            })?;
+            let positive = |value: i32| usize::try_from(value).unwrap_or(0);
+            positive(stride).saturating_mul(positive(height))
         } else if self.what.is_some_and(|what| what.format == PixelFormat::MotionXyz32f) {
             12
         } else {
             0
         };
-        Ok(usize::try_from(bytes).unwrap_or(0))
+        Ok(match usize::try_from(held) {
+            Ok(held) if held > 0 => counted.min(held),
+            _ => counted,
+        })
     }
 
     /// Stream, format, size and rate of its profile; `None` for a stream that the server does not know.

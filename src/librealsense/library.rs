@@ -2,7 +2,8 @@
 
 use std::{
     fmt,
-    path::{Path, PathBuf},
+    panic::catch_unwind,
+    path::Path,
     sync::{
         Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -74,6 +75,19 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// Whether the file itself is not there. The loader's words begin with the file that is missing, which is another one when
+    /// the library is there but something that it needs is not.
+    fn is_absence(&self) -> bool {
+        match self {
+            Self::Unloadable { file, reason } => {
+                reason.starts_with(&format!("{file}:")) && reason.contains("No such file")
+            }
+            _ => false,
+        }
+    }
+}
+
 /// The loaded SDK. A process loads one and keeps it; cheap to copy.
 #[derive(Clone, Copy)]
 pub struct Sdk {
@@ -107,16 +121,35 @@ impl Sdk {
         if let Some(sdk) = LOADED.get() {
             return Ok(*sdk);
         }
-        let (name, library) = match file {
+        let sdk = match file {
             Some(path) => {
                 let path = if path.is_dir() { path.join("librealsense2.so") } else { path.to_owned() };
-                let library = open(&path).map_err(|reason| LoadError::Unloadable { file: shown(&path), reason })?;
-                (shown(&path), library)
+                Self::open_and_check(&path)?
             }
-            None => search()?,
+            None => Self::search()?,
         };
-        let sdk = Self::check(&name, library)?;
         Ok(*LOADED.get_or_init(|| sdk))
+    }
+
+    fn open_and_check(path: &Path) -> Result<Self, LoadError> {
+        let file = path.display().to_string();
+        let library = open(path).map_err(|reason| LoadError::Unloadable { file: file.clone(), reason })?;
+        Self::check(&file, library)
+    }
+
+    /// Tries the names under which it is usually installed. One that does not fit does not hide one that does.
+    fn search() -> Result<Self, LoadError> {
+        let versioned = (OLDEST.minor..=NEWEST_MINOR).rev().map(|minor| format!("librealsense2.so.2.{minor}"));
+        let mut first_problem = LoadError::NotFound;
+        for name in std::iter::once("librealsense2.so".to_owned()).chain(versioned) {
+            match Self::open_and_check(Path::new(&name)) {
+                Ok(sdk) => return Ok(sdk),
+                Err(problem) if problem.is_absence() => {}
+                Err(problem) if first_problem == LoadError::NotFound => first_problem = problem,
+                Err(_) => {}
+            }
+        }
+        Err(first_problem)
     }
 
     fn check(file: &str, library: Library) -> Result<Self, LoadError> {
@@ -138,11 +171,6 @@ impl Sdk {
         std::mem::forget(library);
         let api: &'static Api = Box::leak(Box::new(api));
         api.forward_log();
-        if let Some(set_cloud) = api.rs2_rum_set_cloud_enabled {
-            // A robot does not report to anybody unless its owner wants it to.
-            // SAFETY: takes a flag and a place for an error.
-            api.attempt(|error| unsafe { set_cloud(0, error) });
-        }
         Ok(Self { api, version })
     }
 
@@ -158,28 +186,10 @@ impl Sdk {
     }
 }
 
-fn shown(path: &Path) -> String {
-    path.display().to_string()
-}
-
 fn open(path: &Path) -> Result<Library, String> {
     // SAFETY: librealsense's initialisers set up its own state only. LOCAL keeps the compression libraries that it
     // re-exports from replacing the system's; LAZY lets a wheel's library load, whose Python functions are never called.
     unsafe { Library::open(Some(path), RTLD_LAZY | RTLD_LOCAL) }.map_err(|error| error.to_string())
-}
-
-fn search() -> Result<(String, Library), LoadError> {
-    let versioned = (OLDEST.minor..=NEWEST_MINOR).rev().map(|minor| format!("librealsense2.so.2.{minor}"));
-    let mut last = LoadError::NotFound;
-    for name in std::iter::once("librealsense2.so".to_owned()).chain(versioned) {
-        match open(&PathBuf::from(&name)) {
-            Ok(library) => return Ok((name, library)),
-            // The loader says this of a file that is not there; anything else is worth telling.
-            Err(reason) if reason.contains("No such file") => {}
-            Err(reason) => last = LoadError::Unloadable { file: name, reason },
-        }
-    }
-    Err(last)
 }
 
 impl Api {
@@ -200,14 +210,19 @@ unsafe extern "C" fn on_log(
     message: *const sys::rs2_log_message,
     _user: *mut std::ffi::c_void,
 ) {
-    let Some(api) = loaded() else { return };
-    // SAFETY: the message lives during the callback.
-    let Ok(words) = api.call(|error| unsafe { text((api.rs2_get_raw_log_message)(message, error)) }) else { return };
-    if severity >= sys::rs2_log_severity_RS2_LOG_SEVERITY_ERROR {
-        tracing::warn!(target: "librealsense", "{words}");
-    } else {
-        tracing::debug!(target: "librealsense", "{words}");
-    }
+    // A panic must not unwind into C++; a line of the log may be lost.
+    let _ = catch_unwind(|| {
+        let Some(api) = loaded() else { return };
+        // SAFETY: the message lives during the callback.
+        let Ok(words) = api.call(|error| unsafe { text((api.rs2_get_raw_log_message)(message, error)) }) else {
+            return;
+        };
+        if severity >= sys::rs2_log_severity_RS2_LOG_SEVERITY_ERROR {
+            tracing::warn!(target: "librealsense", "{words}");
+        } else {
+            tracing::debug!(target: "librealsense", "{words}");
+        }
+    });
 }
 
 #[cfg(test)]
@@ -229,6 +244,15 @@ mod tests {
         let file = tempfile::Builder::new().suffix(".so").tempfile().expect("a file");
         let text = Sdk::load(Some(file.path())).unwrap_err().to_string();
         assert!(text.contains("cannot load"), "{text}");
+        let absent = LoadError::Unloadable {
+            file: "librealsense2.so".into(),
+            reason: "librealsense2.so: cannot open shared object file: No such file or directory".into(),
+        };
+        let dependency = LoadError::Unloadable {
+            file: "librealsense2.so".into(),
+            reason: "libusb-1.0.so.0: cannot open shared object file: No such file or directory".into(),
+        };
+        assert!(absent.is_absence() && !dependency.is_absence());
         let libm = open(Path::new("libm.so.6")).expect("every system has it");
         let text = Sdk::check("libm.so.6", libm).unwrap_err().to_string();
         assert!(text.contains("not librealsense2"), "{text}");

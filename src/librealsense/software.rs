@@ -3,6 +3,7 @@
 
 use std::{
     ffi::c_void,
+    panic::catch_unwind,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -116,9 +117,12 @@ type Data = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
 /// Called by the SDK when the last reader let go of a frame that was given to a software sensor.
 unsafe extern "C" fn release(pixels: *mut c_void) {
-    let entry = GIVEN.lock().unwrap_or_else(PoisonError::into_inner).remove(pixels.addr());
-    // Freed outside the lock.
-    drop(entry);
+    // A panic must not unwind into C++.
+    let _ = catch_unwind(|| {
+        let entry = GIVEN.lock().unwrap_or_else(PoisonError::into_inner).remove(pixels.addr());
+        // Freed outside the lock.
+        drop(entry);
+    });
 }
 
 /// The data of frames that the SDK holds, by the address of their pixels: the SDK's deleter is told nothing else.

@@ -44,7 +44,8 @@ describe('recording and playback on the demo page', () => {
   /**
    * The page over a camera that is described otherwise, and answers to some routes that are scripted.
    * @param {object} traits of the camera
-   * @param {(method: string, what: string, body: any) => {status?: number, body: object}|null} answer what: below the device
+   * @param {(method: string, what: string, body: any) => {status?: number, body: object}|null} answer what: below the device, or
+   *   from "recordings" on
    */
   async function scripted(traits, answer, query = '') {
     const page = await open(browser, 'about:blank');
@@ -54,7 +55,7 @@ describe('recording and playback on the demo page', () => {
       const { pathname } = new URL(request.url());
       const json = (body, status = 200) => request.respond({ status, contentType: 'application/json', body: JSON.stringify(body) });
       if (pathname === '/api/devices/') return json((await server.get('devices/')).map((device) => ({ ...device, ...traits })));
-      const what = pathname.split(`/api/devices/${CAMERA}/`)[1];
+      const what = pathname.split(`/api/devices/${CAMERA}/`)[1] ?? (pathname.startsWith('/api/recordings') ? pathname.slice('/api/'.length) : undefined);
       const body = JSON.parse(request.postData() ?? 'null');
       const scriptedAnswer = what ? answer(request.method(), what, body) : null;
       if (!scriptedAnswer) return request.continue();
@@ -78,6 +79,9 @@ describe('recording and playback on the demo page', () => {
     assert.ok(await visible(page, '#recorder'));
     assert.equal(await visible(page, '#transport'), false);
     assert.equal(await visible(page, '#presets'), false);
+    assert.equal(await visible(page, '#recordings'), false);
+    assert.equal(await visible(page, '.device button'), false, 'a camera cannot be closed');
+    assert.match(await text(page, '.device'), /USB 3/);
     assert.equal(await page.$eval('#record', (node) => node.getAttribute('aria-disabled')), 'true');
     assert.equal(await text(page, '#record-state'), 'Recording needs librealsense on the server.');
     await page.click('#record');
@@ -186,6 +190,63 @@ describe('recording and playback on the demo page', () => {
     await until('the pill says live', async () => (await text(page, '#server-state')) === 'Live');
     assert.deepEqual((await server.get('webrtc/sessions')).map((s) => s.session_id), [session], 'it is the same session');
     assert.deepEqual(page.complaints, []);
+  });
+
+  it('lists the recordings, and what may be done with each', BOUND, async () => {
+    let files = [
+      { name: 'walk.bag', bytes: 62_955_865, modified: 1795368107.5, complete: true },
+      { name: 'room.bag', bytes: 1_250_000_000, modified: 1795368000, complete: true },
+      { name: 'lost.partial.bag', bytes: 400_000, modified: 1795360000, complete: false },
+    ];
+    let refusal = { detail: 'Cannot delete room.bag: it is needed.' };
+    const page = await scripted({ playback: true, physical_port: 'recording walk.bag' }, (method, what) => {
+      if (what === 'playback/status') return { body: { file: 'walk.bag', duration: 9, position: 5, is_paused: true, speed: 1, repeat: true } };
+      if (what === 'playback/close') return { status: 400, body: { detail: 'It stays.' } };
+      if (method === 'DELETE' && refusal) return { status: 409, body: refusal };
+      if (method === 'DELETE') files = files.filter(({ name }) => what !== `recordings/${name}`);
+      return what.startsWith('recordings') ? { body: method === 'DELETE' ? { success: true } : files } : null;
+    });
+    const names = () => page.$$eval('#recordings .recording-name', (nodes) => nodes.map((node) => node.textContent));
+    await until('the list is there', async () => (await names()).join() === 'walk.bag,room.bag,lost.partial.bag');
+    assert.equal(await text(page, '#recordings-count'), '3');
+    const off = (label) => page.$eval(`#recordings [aria-label="${label}"]`, (node) => node.getAttribute('aria-disabled') === 'true');
+    const badges = () => page.$$eval('#recordings .badge', (nodes) => nodes.map((node) => node.hidden ? '' : node.textContent));
+    assert.deepEqual(await badges(), ['playing', '', 'incomplete']);
+    assert.match(await text(page, '#recordings li:nth-child(2)'), /1\.25 GB · .*20\d\d/);
+    assert.deepEqual(await Promise.all(['Play lost.partial.bag', 'Delete lost.partial.bag', 'Delete walk.bag', 'Play room.bag'].map(off)), [true, false, true, false]);
+    assert.equal(await page.$eval('[aria-label="Download room.bag"]', (node) => node.href), `${server.url}/api/recordings/room.bag`);
+    assert.match(await text(page, '.device'), /Recording walk\.bag/);
+    assert.doesNotMatch(await text(page, '.device'), /USB/);
+    // A refusal is said; the file stays.
+    const remove = async (answer) => {
+      await page.focus('[aria-label="Delete room.bag"]');
+      await page.keyboard.press('Enter');
+      await page.waitForSelector('#confirm[open]');
+      await page.click(answer);
+      await page.waitForSelector('#confirm:not([open])');
+    };
+    await remove('#confirm button[value="no"]');
+    assert.deepEqual(page.asked.filter(([method]) => method === 'DELETE'), []);
+    await remove('#confirm-yes');
+    await until('the reason is there', async () => (await text(page, '#recordings-error')) === refusal.detail);
+    assert.equal((await names()).length, 3);
+    refusal = null;
+    await remove('#confirm-yes');
+    await until('it is gone', async () => (await names()).join() === 'walk.bag,lost.partial.bag');
+    await until('the refusal is gone, too', async () => !(await visible(page, '#recordings-error')));
+    assert.equal(await page.evaluate(() => document.activeElement.closest('#recordings') !== null), true, 'the keyboard stays in the list');
+    await page.click('[aria-label="Close walk.bag"]');
+    await until('the reason is there', async () => (await text(page, '#devices-error')) === 'It stays.');
+    // What others make shows, unless the list is folded.
+    files = [{ name: 'new.bag', bytes: 1e6, modified: 1795369000, complete: true }, ...files];
+    await until('the new one is there', async () => (await names())[0] === 'new.bag');
+    await page.setViewport({ width: 360, height: 800 });
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true);
+    await shoot(page, 'recordings');
+    await page.focus('#recordings summary');
+    await page.keyboard.press('Enter');
+    await until('it is folded', async () => !(await visible(page, '#recordings-list')));
+    assert.deepEqual(page.complaints.filter((line) => !/40[09]/.test(line)), []);
   });
 
   it('loads and saves presets', BOUND, async () => {

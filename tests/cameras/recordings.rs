@@ -122,6 +122,18 @@ impl Bench {
         }
     }
 
+    /// The next frame, looking after the camera meanwhile: at the end only that lets it begin again.
+    fn next(&mut self) -> Frame {
+        let end = Instant::now() + SOON;
+        while Instant::now() < end {
+            self.camera().tick();
+            if let Ok(frame) = self.frames.recv_timeout(Duration::from_millis(100)) {
+                return frame;
+            }
+        }
+        panic!("no frame in time");
+    }
+
     fn playback(&mut self, command: PlaybackCommand) -> realsense_webrtc::model::PlaybackStatus {
         self.camera().playback(Some(command)).expect("it is carried out")
     }
@@ -266,11 +278,55 @@ fn a_recording_begins_again_and_counts_on() {
 }
 
 #[test]
+fn a_recording_does_not_take_its_cameras_place() {
+    let mut bench = Bench::new(Kind::SoftwareDevice);
+    let recorded = record(&mut bench, &[(1, &[StreamType::Color])], Duration::from_millis(900));
+    bench.camera = None;
+    bench.inject(realsense_webrtc::camera::Fault::Unplug);
+    bench.event();
+    let played = bench.backend.open_recording(&recorded.file).expect("it opens");
+    assert_eq!(played.as_str(), format!("{}-rec", bench.id));
+    bench.event();
+    bench.inject(realsense_webrtc::camera::Fault::Replug);
+    assert_eq!(bench.event(), realsense_webrtc::camera::BackendEvent::Added(bench.id.clone()));
+    bench.open();
+    bench.start(1, &[StreamType::Color]);
+    bench.frame();
+    bench.backend.close_recording(&played).expect("it closes");
+    assert_eq!(bench.backend.devices().len(), 1);
+    bench.frame();
+}
+
+#[test]
+fn another_sensor_begins_where_the_first_one_ended() {
+    let which: [(usize, &[StreamType]); 2] = [(0, &[StreamType::Depth]), (1, &[StreamType::Color])];
+    let recorded = record(&mut Bench::new(Kind::SoftwareDevice), &which, Duration::from_millis(2500));
+    let mut played = play(&recorded.file, false);
+    // Colour for a moment: its frames must not make depth's start look like an end.
+    played.start(1, &[StreamType::Color]);
+    played.frame_of(StreamType::Color);
+    played.camera().stop(1);
+    played.start(0, &[StreamType::Depth]);
+    played.camera().tick();
+    assert!(!played.camera().is_paused(), "it has just begun");
+    played.frame_of(StreamType::Depth);
+    // At the end another sensor lets all begin again.
+    played.run_until(|played| {
+        while played.frames.try_recv().is_ok() {}
+        played.camera().is_paused()
+    });
+    played.start(1, &[StreamType::Color]);
+    assert!(!played.camera().is_paused());
+    played.frame_of(StreamType::Color);
+    played.frame_of(StreamType::Depth);
+}
+
+#[test]
 fn pause_seek_and_speed() {
     let recorded = record(&mut Bench::new(Kind::SoftwareDevice), &[(1, &[StreamType::Color])], Duration::from_secs(3));
     let mut played = play(&recorded.file, true);
     played.start_all();
-    let first = played.frame().number;
+    let first = played.next().number;
     let paused = played.playback(PlaybackCommand::Pause);
     assert!(paused.is_paused && played.camera().is_paused());
     played.wait_for_silence(Duration::from_millis(200));
@@ -280,15 +336,15 @@ fn pause_seek_and_speed() {
     played.playback(PlaybackCommand::Seek(Duration::from_millis(2000)));
     let resumed = played.playback(PlaybackCommand::Resume);
     assert!(!resumed.is_paused);
-    let there = (0..20).map(|_| played.frame().number).find(|number| *number > first + 40);
+    let there = (0..20).map(|_| played.next().number).find(|number| *number > first + 40);
     assert!(there.is_some(), "two seconds on, from {first}");
     played.playback(PlaybackCommand::Seek(Duration::ZERO));
     // What was delivered before the jump may still lie in the queue.
-    assert!((0..60).any(|_| played.frame().number < first + 20), "back at the beginning");
+    assert!((0..60).any(|_| played.next().number < first + 20), "back at the beginning");
     // Twice as fast: 30 frames take half a second.
     assert_eq!(played.playback(PlaybackCommand::Speed(2.0)).speed, 2.0);
-    let (begun, number) = (Instant::now(), played.frame().number);
-    played.run_until(|played| played.frame().number >= number + 30);
+    let (begun, number) = (Instant::now(), played.next().number);
+    played.run_until(|played| played.next().number >= number + 30);
     let took = begun.elapsed();
     assert!((0.35..0.85).contains(&took.as_secs_f64()), "{took:?}");
     for bad in
@@ -348,8 +404,15 @@ fn recordings_are_opened_and_closed_while_others_play() {
     assert_eq!(played.event(), realsense_webrtc::camera::BackendEvent::Removed(id.clone()));
     assert_eq!(played.backend.devices().len(), 1);
     assert!(played.backend.close_recording(&id).is_err());
-    // The same file can be opened again.
-    played.backend.open_recording(&second).expect("it opens again");
+    // The same file can be opened again, and stays; but not twice at once, by whatever path.
+    for _ in 0..20 {
+        let id = played.backend.open_recording(&second).expect("it opens again");
+        let sideways = second.parent().expect("a folder").join(".").join(second.file_name().expect("a name"));
+        let error = played.backend.open_recording(&sideways).expect_err("it is open");
+        assert!(error.kind() == ErrorKind::Conflict && error.public().contains(id.as_str()), "{error}");
+        played.backend.close_recording(&id).expect("it stayed");
+    }
+    assert_eq!(played.backend.devices().len(), 1);
 }
 
 #[test]

@@ -27,7 +27,7 @@ async fn all_four_streams_are_live() {
     viewer.receives(60, LIMIT).await.unwrap();
     for stream in viewer.summary() {
         assert!(stream.started_with_keyframe && stream.broken == 0, "{stream:?}");
-        assert!((25.0..35.0).contains(&stream.fps), "{stream:?}");
+        assert!((12.0..35.0).contains(&stream.fps), "{stream:?}");
     }
     // The middle of the simulated room, measured through the SDK.
     let at = get(&server, &format!("/devices/{SOFTWARE}/stream/depth-at-pixel?x=212&y=120")).await;

@@ -46,8 +46,9 @@ async fn what_is_no_recording_is_left_out() {
             log.lines().any(|line| line.contains("ERROR") && line.contains(name) && line.contains("cannot be played"));
         assert!(told, "{name} is told of:\n{log}");
     }
-    assert_eq!(server.client.devices().await.unwrap(), [DEVICE]);
-    let viewer = join(&server, DEVICE, &["color", "depth"]).await;
+    let played = format!("{DEVICE}-rec");
+    assert_eq!(server.client.devices().await.unwrap(), [played.as_str()]);
+    let viewer = join(&server, &played, &["color", "depth"]).await;
     viewer.receives(10, LIMIT).await.unwrap();
 }
 

@@ -11,8 +11,11 @@ use serde_json::{Value, json};
 use crate::{
     bench::{MAX_GAP, SOFTWARE, ask, config, get, join, post, receives_more, software_device, until},
     recording, sdk,
-    server::{DEVICE, LIMIT, Server},
+    server::{LIMIT, Server},
 };
+
+/// The recorded simulated camera, played.
+const PLAYED: &str = "844212070924-rec";
 
 /// Frames a second of the slowest stream of a viewer while `seconds` pass.
 async fn rate(viewer: &realsense_webrtc::probe::viewer::Viewer, seconds: f64) -> f64 {
@@ -34,7 +37,7 @@ async fn recorded_under_a_viewers_eyes_and_played() {
     let played = devices.as_array().unwrap().iter().find(|device| device["playback"] == true).unwrap();
     assert_eq!(played["serial_number"], SOFTWARE);
     let id = played["device_id"].as_str().unwrap();
-    assert_ne!(id, SOFTWARE);
+    assert_eq!(id, format!("{SOFTWARE}-rec"));
     let viewer = join(&server, id, &["color", "depth", "infrared-1"]).await;
     let live = join(&server, SOFTWARE, &["color"]).await;
     viewer.receives(60, LIMIT).await.unwrap();
@@ -95,19 +98,19 @@ async fn playback_is_controlled() {
         tokio::task::spawn_blocking(move || recording::record(sdk::sdk(), &folder, 90)).await.unwrap()
     };
     let server = Server::start(&config(folder.path()), &["--recording", file.to_str().unwrap()]);
-    let status = format!("/devices/{DEVICE}/playback/status");
+    let status = format!("/devices/{PLAYED}/playback/status");
     let control =
-        async |what: &str, body: Value| post(&server, &format!("/devices/{DEVICE}/playback/{what}"), body).await;
+        async |what: &str, body: Value| post(&server, &format!("/devices/{PLAYED}/playback/{what}"), body).await;
     let duration = get(&server, &status).await["duration"].as_f64().unwrap();
     assert!((2.0..10.0).contains(&duration), "{duration}");
-    let viewer = join(&server, DEVICE, &["color", "depth"]).await;
+    let viewer = join(&server, PLAYED, &["color", "depth"]).await;
     // More than it holds: it begins again by itself.
     viewer.receives(120, LIMIT).await.unwrap();
 
     assert_eq!(control("pause", Value::Null).await["is_paused"], true);
     let held = get(&server, &status).await["position"].clone();
     // Who joins now sees a picture, and a pause longer than the stall time stops nothing.
-    let late = join(&server, DEVICE, &["color"]).await;
+    let late = join(&server, PLAYED, &["color"]).await;
     late.receives(1, LIMIT).await.unwrap();
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let now = get(&server, &status).await;
@@ -119,7 +122,7 @@ async fn playback_is_controlled() {
     let refused = ask(
         &server,
         Method::POST,
-        &format!("/devices/{DEVICE}/playback/seek"),
+        &format!("/devices/{PLAYED}/playback/seek"),
         Some(&json!({ "position": duration + 1.0 })),
     )
     .await;

@@ -189,6 +189,25 @@ export class Api {
     return this.request('POST', `devices/${encodeURIComponent(device)}/recording/${command}`, undefined, { timeoutMs: OFFER_TIMEOUT_MS });
   }
 
+  /** @param {string} device a recording that plays and is to go */
+  closePlayback(device) {
+    return this.request('POST', `devices/${encodeURIComponent(device)}/playback/close`);
+  }
+
+  recordings() {
+    return this.request('GET', 'recordings');
+  }
+
+  /** @param {string} name is played from now on; a long recording takes its time to open */
+  openRecording(name) {
+    return this.request('POST', `recordings/${encodeURIComponent(name)}/open`, undefined, { timeoutMs: OFFER_TIMEOUT_MS });
+  }
+
+  /** @param {string} name */
+  deleteRecording(name) {
+    return this.request('DELETE', `recordings/${encodeURIComponent(name)}`);
+  }
+
   /** @param {string} name @returns {string} where a browser fetches a recording */
   recordingUrl(name) {
     const url = new URL(`recordings/${encodeURIComponent(name)}`, this.base);

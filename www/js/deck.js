@@ -9,7 +9,7 @@ const IDLE_LOOKS = 4;
 /** Seconds of difference below which the slider is left where it is. */
 const STILL_S = 0.05;
 
-/** Event `change`: it was paused or goes on. */
+/** Events: `change`, it was paused or goes on; `recording`, a recording of the camera has begun or ended. */
 export class Deck extends EventTarget {
   #api;
   #log;
@@ -26,6 +26,8 @@ export class Deck extends EventTarget {
   #held = false;
   /** Whether a recording is being started or stopped. */
   #busy = false;
+  /** Files that were deleted from this page: the server goes on telling how their recording ended. */
+  #deleted = new Set();
   #node = byId('deck');
   #transport = byId('transport');
   #recorder = byId('recorder');
@@ -58,6 +60,17 @@ export class Deck extends EventTarget {
   /** Whether the picture stands because somebody paused the recording. */
   get paused() {
     return Boolean(this.#device?.playback && this.#playback?.is_paused);
+  }
+
+  /** The file that the camera is recorded to, or "". */
+  get writing() {
+    return (this.#recording?.is_recording && this.#recording.file_name) || '';
+  }
+
+  /** Offers this file no more. @param {string} name */
+  forget(name) {
+    this.#deleted.add(name);
+    this.#render();
   }
 
   /**
@@ -144,6 +157,8 @@ export class Deck extends EventTarget {
   #tellEnd(status) {
     const before = this.#recording;
     this.#recording = status;
+    if (status.is_recording) this.#deleted.delete(status.file_name);
+    if (Boolean(before?.is_recording) !== status.is_recording) this.dispatchEvent(new Event('recording'));
     if (!before?.is_recording || status.is_recording) return;
     const well = ['stopped', 'time_limit', 'size_limit'].includes(status.end_reason);
     this.#log(well ? 'info' : 'warn', `${status.file_name}: ${status.detail ?? 'the recording ended.'}`);
@@ -199,7 +214,7 @@ export class Deck extends EventTarget {
     setText(byId('record-state'), can ? recordingText(status) : 'Recording needs librealsense on the server.');
     const link = /** @type {HTMLAnchorElement} */ (byId('record-file'));
     // A file that is not complete has another name than its recording, and helps nobody here.
-    link.hidden = !status?.file_name || active || status.end_reason === 'write_error';
+    link.hidden = !status?.file_name || active || status.end_reason === 'write_error' || this.#deleted.has(status.file_name);
     if (!link.hidden) {
       link.href = this.#api.recordingUrl(status.file_name);
       link.download = status.file_name;

@@ -1,9 +1,13 @@
-// The camera list. Owns which camera is picked; asks the server when told to.
+// The camera list, with the recordings that are played as cameras. Owns which of them is picked; asks the server when told to.
 
 import { byId, el, isOff, reconcile, setOff, setText, showText } from './dom.js';
 import { explain } from './explain.js';
+import { recordingOf } from './words.js';
 
-/** Event `pick` {device}: another camera was picked, or the first one was found. Event `change`: the list is new. */
+/**
+ * Events: `pick` {device}, another camera was picked, or the first one was found; `change`, the list is new; `closing`
+ * {device}, a recording that plays is about to be closed from here.
+ */
 export class Devices extends EventTarget {
   /** @type {any[]} */
   list = [];
@@ -13,14 +17,22 @@ export class Devices extends EventTarget {
   #last = null;
   /** Whether the list is true now. */
   #known = true;
+  /** Counts what came and went by this page's doing: a list that was read across it may be older than it. */
+  #epoch = 0;
   #api;
   #node = byId('device-list');
   #note = byId('devices-note');
+  #error = byId('devices-error');
+  #log;
 
-  /** @param {import('./api.js').Api} api @param {string} wanted serial number to pick even before it appears */
-  constructor(api, wanted) {
+  /**
+   * @param {import('./api.js').Api} api @param {string} wanted serial number to pick even before it appears
+   * @param {(level: string, text: string) => void} log
+   */
+  constructor(api, wanted, log) {
     super();
     this.#api = api;
+    this.#log = log;
     this.picked = wanted;
     const button = /** @type {HTMLButtonElement} */ (byId('devices-refresh'));
     button.addEventListener('click', async () => {
@@ -41,6 +53,26 @@ export class Devices extends EventTarget {
     return this.#last?.device_id === this.picked;
   }
 
+  /** Whether what is picked is a recording that plays, or was one when it was last there. */
+  get isRecording() {
+    return Boolean((this.device ?? (this.seen ? this.#last : null))?.playback);
+  }
+
+  /** Knows a device that this page has just opened before the next look at the list, and picks it. @param {any} device its description */
+  add(device) {
+    this.#epoch += 1;
+    this.list = [...this.list.filter((other) => other.device_id !== device.device_id), device];
+    this.pick(device.device_id);
+  }
+
+  /** @param {string} id */
+  pick(id) {
+    this.picked = id;
+    this.#render();
+    this.dispatchEvent(new Event('change'));
+    this.#tell();
+  }
+
   /** Says that nobody knows what is connected: the server is not there. */
   unknown() {
     this.#known = false;
@@ -49,8 +81,11 @@ export class Devices extends EventTarget {
 
   /** @param {boolean} [refresh] ask the backends anew @returns {Promise<boolean>} whether the server answered */
   async load(refresh = false) {
+    const epoch = this.#epoch;
     try {
-      this.list = await this.#api.devices(refresh);
+      const list = await this.#api.devices(refresh);
+      if (epoch !== this.#epoch) return true;
+      this.list = list;
     } catch (error) {
       showText(this.#note, explain(error, ''));
       return false;
@@ -68,6 +103,30 @@ export class Devices extends EventTarget {
     this.dispatchEvent(new CustomEvent('pick', { detail: { device: this.picked } }));
   }
 
+  async #close(device, button) {
+    if (isOff(button)) return;
+    setOff(button, true);
+    const { device_id: id } = device;
+    this.dispatchEvent(new CustomEvent('closing', { detail: { device: id } }));
+    try {
+      await this.#api.closePlayback(id);
+    } catch (error) {
+      showText(this.#error, error.message);
+      this.#log('error', error.message);
+      setOff(button, false);
+      await this.load(); // somebody else may have closed it
+      return;
+    }
+    showText(this.#error, '');
+    this.#log('info', `${recordingOf(device) || 'The recording'} was closed.`);
+    const focused = button === document.activeElement || document.activeElement === document.body;
+    this.#epoch += 1;
+    this.list = this.list.filter((other) => other.device_id !== id);
+    this.pick(this.picked === id ? this.list[0]?.device_id ?? '' : this.picked);
+    // Its card is gone: the keyboard goes on at what is picked now.
+    if (focused) /** @type {HTMLElement} */ (this.#node.querySelector('input:checked') ?? byId('devices-refresh')).focus();
+  }
+
   #render() {
     if (this.device) this.#last = this.device;
     const missing = this.picked !== '' && !this.device;
@@ -77,6 +136,9 @@ export class Devices extends EventTarget {
       input.checked = device.device_id === this.picked;
       setText(/** @type {Element} */ (node.querySelector('.device-name')), device.name);
       setText(/** @type {Element} */ (node.querySelector('.device-facts')), facts(device));
+      const close = /** @type {HTMLElement} */ (node.querySelector('button'));
+      close.hidden = !device.playback || !this.list.includes(device);
+      close.setAttribute('aria-label', `Close ${recordingOf(device) || `the recording ${device.device_id}`}`);
       node.title = device.firmware_version ? `Firmware ${device.firmware_version}` : '';
       const state = /** @type {HTMLElement} */ (node.querySelector('.badge'));
       const [text, look] = this.#badge(device);
@@ -91,30 +153,31 @@ export class Devices extends EventTarget {
 
   #badge(device) {
     if (!this.#known) return ['unknown', 'off'];
-    if (!this.list.includes(device)) return ['unplugged', 'warn'];
+    if (!this.list.includes(device)) return [device.playback ? 'closed' : 'unplugged', 'warn'];
     return device.is_streaming ? ['streaming', 'on'] : ['idle', 'off'];
   }
 
   #create(device) {
-    return el('label', { class: 'device' },
-      el('input', {
-        type: 'radio',
-        name: 'device',
-        value: device.device_id,
-        onchange: () => {
-          this.picked = device.device_id;
-          this.#render();
-          this.#tell();
-        },
-      }),
-      el('span', { class: 'device-name' }),
-      el('span', { class: 'device-facts' }),
-      el('span', { class: 'badge' }));
+    const id = device.device_id;
+    const close = el('button', {
+      type: 'button',
+      class: 'small',
+      hidden: true,
+      onclick: () => this.#close(this.list.find((d) => d.device_id === id) ?? device, close),
+    }, 'Close');
+    return el('div', { class: 'device' },
+      el('label', {},
+        el('input', { type: 'radio', name: 'device', value: id, onchange: () => this.pick(id) }),
+        el('span', { class: 'device-name' }),
+        el('span', { class: 'device-facts' }),
+        el('span', { class: 'badge' })),
+      close);
   }
 }
 
+/** A recording has its camera's name and serial number; its file tells the two apart. */
 function facts(device) {
-  const parts = [`Serial ${device.serial_number}`];
-  if (device.usb_type) parts.push(`USB ${device.usb_type}`);
-  return parts.join(' · ');
+  const serial = `Serial ${device.serial_number}`;
+  if (device.playback) return `${`Recording ${recordingOf(device)}`.trim()} · ${serial}`;
+  return device.usb_type ? `${serial} · USB ${device.usb_type}` : serial;
 }

@@ -14,9 +14,11 @@ export class Happenings {
     this.#say = say;
   }
 
-  /** @param {string} camera serial number of the picked camera @param {boolean} there */
-  presence(camera, there) {
-    if (camera === this.#camera && there !== this.#there) {
+  /** @param {string} camera serial number of the picked camera @param {boolean} there @param {boolean} isRecording */
+  presence(camera, there, isRecording = false) {
+    if (camera === this.#camera && there !== this.#there && isRecording) {
+      this.#say('info', `Recording ${camera} ${there ? 'is open again' : 'was closed'}.`);
+    } else if (camera === this.#camera && there !== this.#there) {
       this.#say(there ? 'info' : 'warn', there ? `Camera ${camera} is plugged in again.` : `Camera ${camera} was unplugged.`);
     } else if (camera !== this.#camera && there) {
       this.#say('info', `Camera ${camera} is connected.`);

@@ -13,6 +13,7 @@ import { Options } from './options.js';
 import { Panels } from './panels.js';
 import { poll } from './poll.js';
 import { Presets } from './presets.js';
+import { Recordings } from './recordings.js';
 import { banner, pill, stage, streamsHint } from './standing.js';
 import { ClockOffset } from './stats.js';
 import { Streams } from './streams.js';
@@ -28,6 +29,7 @@ const DEVICES_EVERY_MS = 4000;
 const FIGURES_EVERY_MS = 1000;
 const FRAMES_EVERY_MS = 250;
 const OPTIONS_EVERY_MS = 3000;
+const RECORDINGS_EVERY_MS = 5000;
 const DECK_EVERY_MS = 1000;
 /** Milliseconds without video, camera and server being there, after which a new session is tried. */
 const GIVE_UP_FROZEN_MS = 10000;
@@ -44,12 +46,13 @@ const api = new Api(location.href, knownToken(query));
 const clock = new ClockOffset();
 const sameMachine = ['localhost', '127.0.0.1', '[::1]'].includes(location.hostname);
 const tiles = new Tiles(api, () => (sameMachine ? 0 : clock.ms()), say);
-const devices = new Devices(api, query.get('device') ?? '');
+const devices = new Devices(api, query.get('device') ?? '', say);
 const streams = new Streams(wantedStreams);
 const options = new Options(api, say);
 const panels = new Panels(api, say);
 const deck = new Deck(api, say);
 const presets = new Presets(api, say);
+const recordings = new Recordings(api, say);
 const imu = new Imu();
 const events = new Events(api);
 const happenings = new Happenings(say);
@@ -59,10 +62,12 @@ viewer.unattended = ['1', 'true', 'yes'].includes(query.get('autostart') ?? '');
 /** How the server is: unknown | up | degraded | down | refused. */
 let server = { state: 'unknown', text: '' };
 let autostart = viewer.unattended;
+let sdk = false; // whether the server has librealsense: it plays recordings then, even with no camera
 let checkToken = true;
 let flowed = false;
 let wasLive = false;
 let sensorsOf = '';
+let toPlay = ''; // a recording that was opened here, until it is known which streams it has
 let namedUnknown = false;
 let endedAt = 0;
 let deviceBackAt = 0;
@@ -81,8 +86,8 @@ async function checkHealth() {
     if (before !== 'up' || checkToken) await api.iceServers().catch((error) => [401, 403].includes(error.status) && Promise.reject(error));
     checkToken = false;
     server = { state: 'up', text: '' };
-    const sdk = health.sdk_version && health.sdk_version !== 'none' ? `librealsense ${health.sdk_version}` : 'no camera SDK';
-    setText(byId('version'), `realsense-webrtc ${health.version ?? ''} · ${sdk}`);
+    sdk = Boolean(health.sdk_version) && health.sdk_version !== 'none';
+    setText(byId('version'), `realsense-webrtc ${health.version ?? ''} · ${sdk ? `librealsense ${health.sdk_version}` : 'no camera SDK'}`);
   } catch (error) {
     const state = error.status === 503 ? 'degraded' : error.status === 401 || error.status === 403 ? 'refused' : 'down';
     const text = state === 'refused' && api.token ? 'The server does not accept this token.' : explain(error, '');
@@ -132,7 +137,7 @@ async function loadDevices() {
   const wasThere = Boolean(devices.device);
   if (!(await devices.load())) return;
   panels.severalCameras = devices.list.length > 1;
-  happenings.presence(devices.picked, Boolean(devices.device));
+  happenings.presence(devices.picked, Boolean(devices.device), devices.isRecording);
   if (devices.device && !wasThere) {
     deviceBackAt = performance.now();
     viewer.nudge();
@@ -166,6 +171,11 @@ async function loadSensors() {
     const choice = streams.choice();
     if (choice.streams.length === 0) choice.streams = wantedStreams.length > 0 ? wantedStreams : ['color'];
     if (devices.picked) watch(choice);
+  }
+  if (toPlay !== '' && sensorsOf === toPlay) {
+    toPlay = '';
+    streams.tickOne();
+    if (streams.types.length > 0) watch(streams.choice());
   }
   render();
 }
@@ -227,7 +237,7 @@ async function checkFrames() {
 function whyFrozen() {
   if (!viewer.wanted) return viewer.message || 'Stopped.';
   if (server.state === 'down') return 'No server';
-  if (!devices.device) return devices.seen ? 'Unplugged' : 'Not connected';
+  if (!devices.device) return devices.isRecording ? 'Closed' : devices.seen ? 'Unplugged' : 'Not connected';
   if (deck.paused) return 'Paused.';
   if (viewer.state === 'live') return 'The camera delivers no new picture.';
   return wasLive ? 'Reconnecting…' : 'Connecting…';
@@ -243,10 +253,14 @@ function watch(choice) {
   tiles.say('Connecting…');
   query.set('device', wish.device);
   query.set('streams', wish.streams.join(','));
-  history.replaceState(null, '', `?${query.toString().replaceAll('%2C', ',')}`);
+  writeAddress();
   say('info', `Asking for ${wish.streams.map(streamName).join(', ')} of camera ${wish.device}.`);
   viewer.watch(wish);
   if (matchMedia('(max-width: 860px)').matches) tiles.scrollIntoView();
+}
+
+function writeAddress() {
+  history.replaceState(null, '', `?${query.toString().replaceAll('%2C', ',')}`);
 }
 
 /** Whether the choice in the form is what is being watched. */
@@ -268,7 +282,7 @@ function render() {
   const ready = reachable() && present;
   const same = chosenRuns();
   const facts = {
-    server, viewer, camera: devices.picked, present, seen: devices.seen, flowing: flowed, wasLive, cameras: devices.list.length,
+    server, viewer, camera: devices.picked, present, seen: devices.seen, isRecording: devices.isRecording, flowing: flowed, wasLive, cameras: devices.list.length,
     paused: deck.paused,
   };
   const mayStart = ready && chosen.length > 0 && !same;
@@ -300,6 +314,20 @@ function showDeck() {
   const another = deck.show(device);
   presets.show(device);
   if (another) refreshDeck();
+  showRecordings();
+}
+
+function showRecordings() {
+  if (recordings.show(reachable(), sdk, devices.list, deck.writing)) refreshRecordings();
+}
+
+/** Plays what somebody has just opened: that is what it was opened for. @param {string} device */
+function playRecording(device) {
+  viewer.unattended = false;
+  toPlay = device;
+  if (devices.picked !== device) devices.pick(device);
+  else loadSensors();
+  tiles.scrollIntoView();
 }
 
 /** The smallest viewer shows the same camera, and needs the same token. */
@@ -342,6 +370,22 @@ deck.addEventListener('change', () => {
   deckChangedAt = performance.now();
   render();
 });
+deck.addEventListener('recording', showRecordings);
+devices.addEventListener('closing', (event) => {
+  const { device } = /** @type {CustomEvent} */ (event).detail;
+  viewer.unattended = false;
+  if (viewer.wanted && viewer.choice?.device === device) viewer.stop();
+  if (query.get('device') === device) query.delete('device'); // a reload would wait for it
+  writeAddress();
+});
+recordings.addEventListener('opened', (event) => {
+  const { device } = /** @type {CustomEvent} */ (event).detail;
+  devices.add(device);
+  playRecording(device.device_id);
+  refreshDevices();
+});
+recordings.addEventListener('pick', (event) => playRecording(/** @type {CustomEvent} */ (event).detail.device));
+recordings.addEventListener('deleted', (event) => deck.forget(/** @type {CustomEvent} */ (event).detail.name));
 presets.addEventListener('loaded', () => options.refresh());
 panels.addEventListener('closing', (event) => {
   const { id } = /** @type {CustomEvent} */ (event).detail;
@@ -400,5 +444,6 @@ const refreshPanels = poll(loadPanels, PANELS_EVERY_MS);
 poll(showFigures, FIGURES_EVERY_MS);
 poll(checkFrames, FRAMES_EVERY_MS);
 poll(() => options.refresh(), OPTIONS_EVERY_MS);
+const refreshRecordings = poll(() => recordings.refresh(), RECORDINGS_EVERY_MS);
 const refreshDeck = poll(() => deck.refresh(), DECK_EVERY_MS);
 linkSmallest();

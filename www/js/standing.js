@@ -7,6 +7,7 @@
  * @property {string} camera serial number of the picked camera, "" for none
  * @property {boolean} present whether that camera is there
  * @property {boolean} [seen] whether it was there before
+ * @property {boolean} [isRecording] whether that camera is a recording that plays, or played
  * @property {boolean} [flowing] whether frames come
  * @property {boolean} [paused] whether a recording that plays is paused
  */
@@ -16,7 +17,7 @@
  * @param {Facts} facts
  * @returns {{text: string, level?: 'warn'|'error', action?: string}} no text: no banner
  */
-export function banner({ server, viewer, camera, present, seen = true, flowing = false }) {
+export function banner({ server, viewer, camera, present, seen = true, isRecording = false, flowing = false }) {
   if (server.state === 'down') {
     const more = viewer.wanted ? '; the video then returns by itself' : '';
     return { text: `${server.text} Trying again until it is back${more}.`, level: 'error' };
@@ -24,6 +25,7 @@ export function banner({ server, viewer, camera, present, seen = true, flowing =
   if (server.state === 'refused') return { text: server.text, level: 'error' };
   if (viewer.state === 'failed') return { text: viewer.message, level: 'error', action: 'Try again' };
   if (viewer.state === 'ended') return { text: viewer.message, level: 'warn', action: 'Watch again' };
+  if (viewer.wanted && isRecording && !present && !flowing) return { text: 'This recording was closed. Play it again, or pick a camera.', level: 'warn' };
   if (viewer.wanted && camera && !present && !flowing) {
     const what = seen ? 'is unplugged. The video returns' : 'is not connected. The video begins';
     return { text: `Camera ${camera} ${what} by itself when the camera is plugged in.`, level: 'warn' };
@@ -57,11 +59,12 @@ export function pill({ server, viewer, present, flowing, wasLive, paused = false
  * @param {Facts & {cameras: number}} facts
  * @returns {{title: string, hint: string}}
  */
-export function stage({ server, camera, present, cameras }) {
+export function stage({ server, camera, present, isRecording = false, cameras }) {
   if (server.state === 'down') return { title: 'No server', hint: 'The page goes on by itself when the server answers.' };
   if (server.state === 'refused') return { title: 'Locked', hint: 'Type the server\u2019s token above.' };
   if (server.state === 'unknown') return { title: 'Nothing is playing', hint: 'Looking for the server and its cameras…' };
   if (cameras === 0) return { title: 'No camera', hint: 'Plug one in: it appears here by itself.' };
+  if (isRecording && !present) return { title: 'This recording was closed', hint: 'Play it again, or pick a camera.' };
   if (camera && !present) return { title: 'This camera is not there', hint: 'Plug it in, or pick another one.' };
   return { title: 'Nothing is playing', hint: 'Tick the streams you want and press Start. Each tab may watch something different.' };
 }

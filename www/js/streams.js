@@ -25,7 +25,7 @@ export class Streams extends EventTarget {
   /** Shows what these sensors offer. @param {any[]} sensors */
   show(sensors) {
     this.#offers = videoStreams(sensors);
-    reconcile(this.#node, this.#offers, (offer) => offer.type, (offer) => this.#create(offer), () => {});
+    reconcile(this.#node, this.#offers, (offer) => JSON.stringify(offer), (offer) => this.#create(offer), () => {});
     this.away = false;
     this.hint(this.#offers.length === 0 ? 'This camera offers no video stream.' : '');
   }
@@ -83,9 +83,15 @@ export class Streams extends EventTarget {
     return { streams, profiles };
   }
 
+  /** Ticks the first stream if none is ticked: a recording need not have those of the camera before it. */
+  tickOne() {
+    const boxes = /** @type {HTMLInputElement[]} */ ([...this.#node.querySelectorAll('input')]);
+    if (boxes.length > 0 && !boxes.some((box) => box.checked)) boxes[0].click();
+  }
+
   /** @param {string} type @returns {HTMLElement} */
   #row(type) {
-    return /** @type {HTMLElement} */ (this.#node.querySelector(`[data-key="${CSS.escape(type)}"]`));
+    return /** @type {HTMLElement} */ (this.#node.querySelector(`.stream:has(input[value="${CSS.escape(type)}"])`));
   }
 
   /** @returns {HTMLSelectElement} */

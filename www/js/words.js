@@ -68,6 +68,11 @@ export function browserName(userAgent) {
   return userAgent.split(/[\s/]/)[0].slice(0, 30);
 }
 
+/** @param {any} device a description @returns {string} the file that it plays, "" if it is a camera or the name is not told */
+export function recordingOf(device) {
+  return device?.playback ? /^recording (.+)$/.exec(device.physical_port ?? '')?.[1] ?? '' : '';
+}
+
 /** @param {{width: number, height: number, framerate: number}} p @returns {string} */
 export function profileText(p) {
   return `${p.width}×${p.height} at ${p.framerate} fps`;

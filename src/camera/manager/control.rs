@@ -1,7 +1,7 @@
 //! The camera handle's part that is not about streams: playback, presets, calibration and recordings. What lies in the
 //! recordings' folder is looked at on blocking threads, never on the caller's.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
@@ -118,7 +118,8 @@ impl CameraHandle {
         let path = self.recording_path(name).await?;
         let shared = self.shared.clone();
         // Reading a long recording's index takes a while.
-        blocking(move || {
+        let patience = self.shared.timing.reply;
+        blocking(patience, move || {
             let backend = shared.backends.iter().find(|backend| backend.sdk_version().is_some()).ok_or_else(|| {
                 Error::unavailable(
                     "Playing recordings needs librealsense, which is not loaded: run scripts/get_librealsense.sh and set \
@@ -127,6 +128,11 @@ impl CameraHandle {
             })?;
             let device = backend.open_recording(&path)?;
             shared.added(backend, &device);
+            let served = lock(&shared.devices).contains_key(&device);
+            if !served {
+                backend.close_recording(&device)?;
+                return Err(Error::unavailable("Too many devices are known. Restart the server to forget old ones."));
+            }
             let info = backend.devices().into_iter().find(|info| info.device_id == device);
             info.ok_or_else(|| Error::unplugged(&device))
         })
@@ -138,7 +144,7 @@ impl CameraHandle {
         let backend = lock(&self.shared.devices).get(device).map(|entry| entry.backend.clone());
         let backend = backend.ok_or_else(|| Error::unknown_device(device))?;
         let device = device.clone();
-        blocking(move || backend.close_recording(&device)).await
+        blocking(self.shared.timing.reply, move || backend.close_recording(&device)).await
     }
 
     pub(crate) async fn delete_recording(&self, name: String) -> Result<()> {
@@ -171,7 +177,13 @@ impl CameraHandle {
     }
 }
 
-/// Runs what may block on a thread that may wait.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Error::internal(error.to_string()))?
+/// Runs what may block on a thread that may wait, and waits for it no longer than `patience`.
+async fn blocking<T: Send + 'static>(
+    patience: Duration,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::time::timeout(patience, tokio::task::spawn_blocking(work)).await {
+        Ok(done) => done.map_err(|error| Error::internal(error.to_string()))?,
+        Err(_) => Err(Error::unavailable("librealsense takes too long with this recording; it may still be opened.")),
+    }
 }

@@ -170,9 +170,8 @@ impl Camera for RsCamera {
             found.cloned().ok_or_else(|| not_offered(&open.name, &open.profiles, config))
         };
         let profiles: Vec<_> = streams.iter().map(find).collect::<Result<_>>()?;
-        if let Kind::Recording(player) = &self.kind {
-            player.prepare();
-        }
+        // One that had ended begins again: with all its sensors, which the SDK has stopped.
+        let again = matches!(&self.kind, Kind::Recording(player) if player.begin_again()) && self.is_running();
         open.start(&profiles, &self.sink)
             .map_err(|error| unavailable(&self.id, &format!("start {}", open.name), &error))?;
         if let Kind::Software(feeder) = &self.kind
@@ -185,6 +184,9 @@ impl Camera for RsCamera {
             player.started(&self.device);
         }
         self.sensors[sensor].running = profiles;
+        if again && let Err(error) = self.rewind(Duration::ZERO) {
+            warn!(device = %self.id, %error, "the recording does not begin again");
+        }
         Ok(())
     }
 
@@ -270,7 +272,8 @@ impl Camera for RsCamera {
         {
             shown.again();
         }
-        let delivered: u64 = self.sensors.iter().map(|sensor| sensor.frames.load(Ordering::Relaxed)).sum();
+        let running = self.sensors.iter().filter(|sensor| !sensor.running.is_empty());
+        let delivered: u64 = running.map(|sensor| sensor.frames.load(Ordering::Relaxed)).sum();
         if self.is_running() && player.is_at_end(&self.device, delivered) {
             if !player.repeats() {
                 player.hold_at_end();
@@ -304,7 +307,13 @@ impl Camera for RsCamera {
         if !self.device.has_advanced_mode() {
             return Err(crate::camera::no_advanced_mode());
         }
-        self.device.load_json(json).map_err(|error| Error::invalid(format!("The preset is refused: {}", error.message)))
+        self.device.load_json(json).map_err(|error| {
+            Error::invalid(format!(
+                "The preset is refused: {}. It must be one of this model, as the RealSense Viewer saves it; if the camera's \
+                 advanced mode is off, switch it on there.",
+                error.message.trim_end_matches('.')
+            ))
+        })
     }
 
     fn preset(&mut self) -> Result<String> {

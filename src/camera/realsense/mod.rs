@@ -1,5 +1,5 @@
 //! Cameras of the SDK: live ones, recordings, and the SDK's software device fed by the simulator. Owns the SDK's context and
-//! the list of what is present; a device's streaming is its [`RsCamera`]'s.
+//! the list of what is present; a device's streaming is its `RsCamera`'s.
 //!
 //! The SDK tells of devices coming and going on a thread of its own, which must not be held up: looking at a new device talks
 //! to it over USB. A named thread does that and then tells the manager.
@@ -8,29 +8,32 @@ mod camera;
 mod deliver;
 mod options;
 mod playback;
+mod presence;
 mod recorder;
 mod software;
-#[cfg(test)]
-mod tests;
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError},
+        Arc,
+        mpsc::{self, SyncSender, TrySendError},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use tracing::{info, warn};
+use tracing::warn;
 
-use self::{camera::RsCamera, playback::Player, software::Feeder};
-use super::{Backend, BackendEvent, BackendEvents, Camera, Fault, FrameSink};
+use self::{
+    camera::RsCamera,
+    presence::{Change, Kind, Known, Shared, lock},
+    software::Feeder,
+};
+use super::{Backend, BackendEvents, Camera, Fault, FrameSink, device::join_until};
 use crate::{
     error::{Error, Result},
-    librealsense::{CameraInfo, Changes, Context, Device, DeviceList, Sdk, SdkError},
+    librealsense::{CameraInfo, Context, Device, Sdk, SdkError},
     model::{DeviceId, DeviceInfo},
 };
 
@@ -38,12 +41,10 @@ pub use recorder::SdkRecorderFactory;
 
 /// Changes of the devices that may wait to be looked at. More are found by the next look.
 const CHANGES: usize = 64;
-/// Between attempts to read a device that is there but could not be read: no permission, still starting.
-const REREAD: Duration = Duration::from_secs(5);
-/// Most recordings open at once: each has threads and an open file.
-const MAX_RECORDINGS: usize = 16;
-/// When to ask again for a recording that is one too many.
-const RECORDINGS_RETRY: Duration = Duration::from_secs(10);
+/// How long the start waits for the first look at the cameras.
+const FIRST_LOOK: Duration = Duration::from_secs(8);
+/// How long the end waits for the watcher.
+const WATCHER_END: Duration = Duration::from_millis(500);
 
 /// The SDK's settings for live cameras: no DDS, whose discovery opens sockets.
 const LIVE: &str = r#"{"dds":{"enabled":false}}"#;
@@ -71,43 +72,6 @@ pub struct RealsenseBackend {
     watcher: Option<(SyncSender<Change>, JoinHandle<()>)>,
 }
 
-struct Shared {
-    sdk: Sdk,
-    settings: Settings,
-    context: Context,
-    state: Mutex<State>,
-    feeder: Option<Arc<Feeder>>,
-}
-
-enum Change {
-    Sdk(Changes),
-    Quit,
-}
-
-#[derive(Default)]
-struct State {
-    events: Option<BackendEvents>,
-    known: BTreeMap<DeviceId, Known>,
-}
-
-/// A device that is present.
-#[derive(Clone)]
-struct Known {
-    device: Arc<Device>,
-    info: DeviceInfo,
-    kind: Kind,
-    /// Keeps a software device in its context.
-    _list: Option<Arc<DeviceList>>,
-}
-
-/// Where a device's frames come from.
-#[derive(Clone)]
-enum Kind {
-    Live,
-    Recording(Arc<Player>),
-    Software(Arc<Feeder>),
-}
-
 /// An error of the SDK in words for whoever asked.
 fn unavailable(device: &DeviceId, doing: &str, error: &SdkError) -> Error {
     let message = error.message.trim_end_matches('.');
@@ -130,7 +94,7 @@ impl RealsenseBackend {
             .map_err(|error| Error::unavailable(format!("librealsense does not start: {error}")))?;
         let feeder = settings.software_device.then(|| Feeder::new(sdk)).transpose();
         let feeder = feeder.map_err(|error| Error::unavailable(format!("no software device: {error}")))?.map(Arc::new);
-        let shared = Arc::new(Shared { sdk, settings, context, state: Mutex::default(), feeder });
+        let shared = Arc::new(Shared::new(sdk, settings, context, feeder));
         let (changes, inbox) = mpsc::sync_channel(CHANGES);
         let to_watcher = changes.clone();
         let told = shared.context.on_changes(move |change| {
@@ -141,26 +105,31 @@ impl RealsenseBackend {
             }
         });
         told.map_err(|error| Error::unavailable(format!("librealsense does not tell of devices: {error}")))?;
-        let unread = shared.look();
-        if let Some(feeder) = &shared.feeder {
-            let added = shared.context.add_software_device(feeder.device());
-            added.map_err(|error| unavailable(feeder.id(), "be added", &error))?;
-            // Its coming is told like any other's, and is taken up here, so that it is there from the start.
-            if let Ok(Change::Sdk(Changes { removed, added })) = inbox.recv_timeout(REREAD) {
-                shared.apply(&removed, added);
-            }
-        }
-        for file in &shared.settings.recordings {
-            if let Err(error) = shared.open_recording(file) {
-                tracing::error!(error = error.for_log(), "a recording is left out");
-            }
-        }
+        let (ready, begun) = mpsc::sync_channel(1);
         let for_thread = shared.clone();
         let watcher = std::thread::Builder::new()
             .name("rs-watch".into())
-            .spawn(move || for_thread.watch(&inbox, unread))
+            .spawn(move || {
+                let unread = for_thread.begin(&inbox);
+                // Whoever started may have stopped waiting.
+                let _ = ready.try_send(());
+                for_thread.watch(&inbox, unread);
+            })
             .map_err(|error| Error::internal(format!("cannot start the device watcher: {error}")))?;
+        if begun.recv_timeout(FIRST_LOOK).is_err() {
+            warn!("librealsense takes longer than {FIRST_LOOK:?} to look at the cameras; they come when it is through");
+        }
         Ok(Self { shared, watcher: Some((changes, watcher)) })
+    }
+
+    /// Why recordings that were asked for are not there.
+    pub fn failed_recordings(&self) -> Vec<String> {
+        lock(&self.shared.state).failed_recordings.clone()
+    }
+
+    /// Cameras that are connected but cannot be read.
+    pub fn unreadable(&self) -> usize {
+        lock(&self.shared.state).unread
     }
 }
 
@@ -170,218 +139,10 @@ impl Drop for RealsenseBackend {
         if let Some((changes, watcher)) = self.watcher.take()
             && changes.try_send(Change::Quit).is_ok()
         {
-            // A panic was logged by the panic hook already.
-            let _ = watcher.join();
+            join_until(watcher, Instant::now() + WATCHER_END);
         }
         let known = std::mem::take(&mut lock(&self.shared.state).known);
         drop(known);
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Critical sections here only move values in and out, so a poisoned lock is still whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Shared {
-    fn tell(&self, event: BackendEvent) {
-        let events = lock(&self.state).events.clone();
-        if let Some(events) = events {
-            events(event);
-        }
-    }
-
-    /// Runs until the backend is dropped.
-    fn watch(&self, inbox: &Receiver<Change>, mut unread: usize) {
-        loop {
-            let change = if unread > 0 {
-                inbox.recv_timeout(REREAD)
-            } else {
-                inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            };
-            match change {
-                Ok(Change::Sdk(changes)) => unread = self.apply(&changes.removed, changes.added),
-                Err(RecvTimeoutError::Timeout) => unread = self.look(),
-                Ok(Change::Quit) | Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
-    }
-
-    /// Takes over what the SDK says changed. Gives the number of devices that could not be read.
-    fn apply(&self, removed: &DeviceList, added: DeviceList) -> usize {
-        let known: Vec<_> =
-            lock(&self.state).known.iter().map(|(id, known)| (id.clone(), known.device.clone())).collect();
-        for (id, device) in known {
-            if removed.contains(&device).unwrap_or(false) {
-                self.remove(&id);
-            }
-        }
-        self.add_all(added, true)
-    }
-
-    /// Compares what the SDK lists with what is known. Gives the number of devices that could not be read.
-    fn look(&self) -> usize {
-        let list = match self.context.devices() {
-            Ok(list) => list,
-            Err(error) => {
-                warn!(%error, "librealsense cannot list devices");
-                return 0;
-            }
-        };
-        let known: Vec<_> = lock(&self.state)
-            .known
-            .iter()
-            .filter(|(_, known)| matches!(known.kind, Kind::Live))
-            .map(|(id, known)| (id.clone(), known.device.clone()))
-            .collect();
-        let mut present = 0;
-        for (id, device) in known {
-            // What cannot be told is taken for present: its own errors will tell.
-            if list.contains(&device).unwrap_or(true) {
-                present += 1;
-            } else {
-                self.remove(&id);
-            }
-        }
-        // Making a device's object talks to it; not for those that are known.
-        let others = lock(&self.state).known.len() - present;
-        if list.len().unwrap_or(0) > present + others { self.add_all(list, false) } else { 0 }
-    }
-
-    /// Adds what is on a list; those that are known already only when they came `anew`.
-    fn add_all(&self, list: DeviceList, anew: bool) -> usize {
-        let list = Arc::new(list);
-        let mut unread = 0;
-        for index in 0..list.len().unwrap_or(0) {
-            match list.device(index) {
-                Ok(device) if device.is_playback() => {}
-                Ok(device) => self.add(device, &list, anew),
-                Err(error) => {
-                    unread += 1;
-                    warn!(
-                        error = error.message,
-                        "a RealSense camera is there but cannot be read; trying again. If this stays: another program uses \
-                         it, or permissions are missing (scripts/install_udev_rules.sh)"
-                    );
-                }
-            }
-        }
-        unread
-    }
-
-    fn add(&self, device: Device, list: &Arc<DeviceList>, anew: bool) {
-        let Some(serial) = device.info(CameraInfo::SerialNumber) else {
-            warn!("ignored a device without a serial number");
-            return;
-        };
-        let id = DeviceId::new(&serial);
-        let kind = match &self.feeder {
-            Some(feeder) if *feeder.id() == id => Kind::Software(feeder.clone()),
-            _ => Kind::Live,
-        };
-        let info = describe(&device, id.clone());
-        let known = Known { device: Arc::new(device), info, kind, _list: Some(list.clone()) };
-        let replaced = {
-            let mut state = lock(&self.state);
-            match state.known.get(&id).map(|known| &known.kind) {
-                Some(Kind::Recording(_)) => {
-                    warn!(device = %id, "ignored: a recording of this camera is being played; close it to use the camera");
-                    return;
-                }
-                Some(_) if !anew => return,
-                _ => state.known.insert(id.clone(), known),
-            }
-        };
-        // Came back before its going was told.
-        if replaced.is_some() {
-            self.tell(BackendEvent::Removed(id.clone()));
-        }
-        self.tell(BackendEvent::Added(id));
-    }
-
-    fn remove(&self, id: &DeviceId) {
-        // Dropped outside the lock: the SDK may take its time.
-        let gone = lock(&self.state).known.remove(id);
-        if gone.is_some() {
-            self.tell(BackendEvent::Removed(id.clone()));
-        }
-    }
-
-    fn open_recording(&self, file: &Path) -> Result<DeviceId> {
-        let shown = file.display();
-        if !file.is_file() {
-            return Err(Error::not_found(format!("There is no recording {shown}.")));
-        }
-        let device = self.context.add_recording(file).map_err(|error| {
-            Error::invalid(format!(
-                "{shown} cannot be played: {}. It must be a complete .bag or .db3 recording of librealsense.",
-                error.message
-            ))
-        })?;
-        let taken_back = |error| {
-            if let Err(error) = self.context.remove_recording(file) {
-                warn!(%error, "a recording stays open");
-            }
-            Err(error)
-        };
-        let player = match Player::new(file, self.settings.repeat, &device) {
-            Ok(player) => Arc::new(player),
-            Err(error) => return taken_back(Error::invalid(format!("{shown} cannot be played: {error}."))),
-        };
-        let serial = device.info(CameraInfo::SerialNumber).unwrap_or_else(|| "recording".into());
-        let mut state = lock(&self.state);
-        if state.known.values().filter(|known| matches!(known.kind, Kind::Recording(_))).count() >= MAX_RECORDINGS {
-            drop(state);
-            return taken_back(Error::limit(
-                format!("{MAX_RECORDINGS} recordings are open already; close one first."),
-                RECORDINGS_RETRY,
-            ));
-        }
-        // A recording of a camera that is present, or two of one camera, need ids of their own.
-        let ids = std::iter::once(serial.clone()).chain((2..).map(|n| format!("{serial}-{n}"))).map(DeviceId::new);
-        let id = ids.into_iter().find(|id| !state.known.contains_key(id)).expect("numbers do not run out");
-        let mut info = describe(&device, id.clone());
-        info.physical_port = Some(format!("recording {}", player.name()));
-        info!(device = %id, file = %shown, name = info.name, "recording opened");
-        let known = Known { device: Arc::new(device), info, kind: Kind::Recording(player), _list: None };
-        state.known.insert(id.clone(), known);
-        drop(state);
-        self.tell(BackendEvent::Added(id.clone()));
-        Ok(id)
-    }
-
-    fn close_recording(&self, id: &DeviceId) -> Result<()> {
-        let player = match lock(&self.state).known.get(id).map(|known| known.kind.clone()) {
-            Some(Kind::Recording(player)) => player,
-            Some(_) => return Err(Error::invalid(format!("Device {id} is no recording."))),
-            None => return Err(Error::unknown_device(id)),
-        };
-        self.remove(id);
-        if let Err(error) = self.context.remove_recording(player.file()) {
-            warn!(%error, "a recording stays in librealsense's list");
-        }
-        Ok(())
-    }
-
-    fn preset_of(&self, id: &DeviceId) -> Option<&Path> {
-        self.settings.presets.get(id.as_str()).map(PathBuf::as_path)
-    }
-
-    fn unplug(&self, feeder: &Feeder) {
-        feeder.inject(Fault::Unplug);
-        self.remove(feeder.id());
-    }
-
-    fn replug(&self, feeder: &Feeder) -> Result<()> {
-        feeder.inject(Fault::Replug);
-        let added = self.context.add_software_device(feeder.device());
-        // It is there already when it was not unplugged; the callback tells of it otherwise.
-        if let Err(error) = added
-            && !lock(&self.state).known.contains_key(feeder.id())
-        {
-            return Err(unavailable(feeder.id(), "be plugged in", &error));
-        }
-        Ok(())
     }
 }
 

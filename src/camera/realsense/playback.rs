@@ -80,9 +80,9 @@ impl Player {
         self.wish().ended = true;
     }
 
-    /// Before a sensor is started: one that had ended begins again, as the SDK does by itself.
-    pub(super) fn prepare(&self) {
-        self.wish().ended = false;
+    /// Before a sensor is started: whether it had ended, and so is to begin again.
+    pub(super) fn begin_again(&self) -> bool {
+        std::mem::take(&mut self.wish().ended)
     }
 
     /// After a sensor was started: the SDK plays then, whatever was wished before.

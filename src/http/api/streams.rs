@@ -48,12 +48,23 @@ pub(in super::super) async fn start(
     let sensors = handle.sensors(&device).await?;
     let options = body.depth_options(&sensors)?;
     let request = body.parse(&device, &sensors)?;
-    let status = handle.start(request).await?;
-    // Only now: a start that is refused changes nothing.
+    // Options first: setting them takes no reference that a failure would leave behind. A start that is refused changes
+    // nothing, so they are put back then.
+    let mut before = Vec::new();
     for (sensor, option) in options {
-        handle.set_option(&device, sensor, option, 1.0).await?;
+        before.push((sensor, option, handle.option(&device, sensor, option).await?.current_value));
     }
-    Ok(Json(status))
+    for (sensor, option, _) in &before {
+        handle.set_option(&device, *sensor, option, 1.0).await?;
+    }
+    let started = handle.start(request).await;
+    if started.is_err() {
+        for (sensor, option, value) in before {
+            // A device that is gone forgets nothing: its settings are kept, and there is nobody to tell.
+            let _ = handle.set_option(&device, sensor, option, value).await;
+        }
+    }
+    Ok(Json(started?))
 }
 
 /// Give the explicit start's reference back

@@ -10,7 +10,7 @@ import { ClockOffset, median, ratesOf, sampleOf } from '../../../www/js/stats.js
 import { ageMs, crc16, decodeStrip, framesBetween, stripSize } from '../../../www/js/strip.js';
 import { nearest, videoStreams } from '../../../www/js/profiles.js';
 import { afterLoss, worthRetrying } from '../../../www/js/verdict.js';
-import { bitrate, browserName, clockTime, duration, megabytes, streamName } from '../../../www/js/words.js';
+import { bitrate, browserName, clockTime, duration, megabytes, recordingOf, streamName } from '../../../www/js/words.js';
 
 /** Draws a strip as docs/reference/frame-strip.md says. */
 function drawStrip(bytes, cell, one = 255, zero = 0) {
@@ -163,6 +163,10 @@ describe('words', () => {
     assert.deepEqual([7.9, 754, 3723, -1].map(clockTime), ['0:07', '12:34', '1:02:03', '0:00']);
     assert.deepEqual([0, 430_000, 35_000_000, 1_250_000_000].map(megabytes), ['0.0 MB', '0.4 MB', '35 MB', '1.25 GB']);
     assert.equal(streamName('infrared-2'), 'Infrared right');
+    assert.equal(recordingOf({ playback: true, physical_port: 'recording a walk.bag' }), 'a walk.bag');
+    for (const camera of [{ playback: false, physical_port: 'recording a.bag' }, { playback: true, physical_port: null }, null]) {
+      assert.equal(recordingOf(camera), '');
+    }
     assert.equal(streamName('fisheye-1'), 'Fisheye 1');
   });
   it('pass on what the server says', () => {
@@ -175,6 +179,7 @@ describe('words', () => {
     assert.equal(banner(well).text, '');
     assert.match(banner({ ...well, present: false }).text, /Camera 1 is unplugged/);
     assert.match(banner({ ...well, present: false, seen: false }).text, /Camera 1 is not connected/);
+    assert.match(banner({ ...well, present: false, isRecording: true }).text, /recording was closed/);
     assert.equal(banner({ ...well, present: false, flowing: true }).text, '', 'frames say more than a list');
     const waiting = { ...well, viewer: { state: 'waiting', message: 'Busy.', wanted: true } };
     assert.deepEqual(banner(waiting), { text: 'Busy. Trying again by itself.', level: 'warn', action: 'Try now' });
