@@ -123,7 +123,6 @@ impl App {
     pub async fn shutdown(self) {
         if tokio::time::timeout(SHUTDOWN, self.take_down()).await.is_err() {
             warn!("shutdown took longer than {SHUTDOWN:?}; leaving the rest to the end of the process");
-            process::note_left_behind();
         }
     }
 

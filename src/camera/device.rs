@@ -133,7 +133,6 @@ pub(super) fn join_until(thread: JoinHandle<()>, deadline: Instant) {
     while !thread.is_finished() {
         if Instant::now() >= deadline {
             warn!(thread = thread.thread().name(), "still busy in the SDK; left behind");
-            crate::process::note_left_behind();
             return;
         }
         std::thread::sleep(Duration::from_millis(2));
