@@ -70,6 +70,8 @@ RUN /src/scripts/collect_runtime.sh /runtime /base-packages
 
 # --- scripts/test.sh's tools, on either Debian: docker build --target test --build-arg DEBIAN=bookworm . -----------------------
 FROM rust:${RUST_VERSION}-slim-${DEBIAN} AS test
+# Everything is compiled once; what incremental builds keep would only take gigabytes.
+ENV CARGO_INCREMENTAL=0
 WORKDIR /src
 COPY Cargo.toml ./
 COPY scripts/install_deps.sh scripts/env.sh scripts/

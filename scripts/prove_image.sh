@@ -13,7 +13,7 @@
 #     --no-suite         without the test suite
 #     --no-cache         build every layer anew, which gives the times of a first build
 #
-# Needs root, debootstrap and util-linux. Everything runs in mount, process and network namespaces of its own: nothing stays
+# Needs root, debootstrap and util-linux, and 25 GB of disk while the test suite runs. Everything runs in mount, process and network namespaces of its own: nothing stays
 # mounted, no process stays behind, no port of this machine is opened. Remove DIR to be rid of all of it.
 set -euo pipefail
 script=$(readlink -f "$0")
@@ -240,6 +240,8 @@ END
 
 phase_build() {
   start_engine --bridge=none --iptables=false --ip6tables=false
+  # What earlier runs left without a name.
+  { docker container prune -f; docker image prune -f; } >/dev/null
   note "Docker engine, as Debian 13 packages it" "$(docker version -f '{{.Server.Version}}')"
   local rust name
   rust=$(sed -n 's/^ARG RUST_VERSION=//p' "$repository/Dockerfile")
