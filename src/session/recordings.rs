@@ -28,6 +28,8 @@ use crate::{
     model::{Calibration, DeviceId, DeviceInfo, PlaybackStatus, SensorInfo, StreamType},
 };
 
+/// How long whoever opens a recording waits for its device to be usable, so that the next request does not come too early.
+const USABLE: Duration = Duration::from_secs(2);
 /// What is recorded of a device of which nothing runs.
 const DEFAULT: [StreamType; 2] = [StreamType::Color, StreamType::Depth];
 
@@ -255,7 +257,12 @@ impl Handle {
     /// Invalid for what is no name or no recording, NotFound, Conflict while it is being written, Unavailable without the
     /// SDK, Limit when too many are open.
     pub async fn open_recording(&self, name: String) -> Result<DeviceInfo> {
-        self.cameras.open_recording(name).await
+        let info = self.cameras.open_recording(name).await?;
+        let mut snapshot = self.snapshot();
+        let usable = snapshot.wait_for(|now| now.devices.get(&info.device_id) == Some(&true));
+        // One that takes longer is there all the same, and says 503 until it can be used.
+        let _ = tokio::time::timeout(USABLE, usable).await;
+        Ok(info)
     }
 
     /// Ends playing a recording; its device goes.

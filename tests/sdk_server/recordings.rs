@@ -85,6 +85,19 @@ async fn record(folder: PathBuf) -> PathBuf {
     let listed = get(&server, "/recordings").await;
     assert!(listed.as_array().unwrap().iter().all(|file| file["complete"] == true), "{listed}");
     assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
+
+    // Played by the server that recorded it, closed and played again at once, beside the camera.
+    let name = ended["file_name"].as_str().unwrap();
+    for _ in 0..2 {
+        let opened = post(&server, &format!("/recordings/{name}/open"), json!({})).await;
+        let id = opened["device_id"].as_str().unwrap();
+        let second = join(&server, id, &["color"]).await;
+        second.receives(10, LIMIT).await.unwrap();
+        second.leave(&server.client).await.unwrap();
+        post(&server, &format!("/devices/{id}/playback/close"), json!({})).await;
+        assert_eq!(server.client.devices().await.unwrap(), [SOFTWARE]);
+    }
+    receives_more(&viewer, 10).await;
     let file = folder.join(began["file_name"].as_str().unwrap());
     assert!(file.metadata().unwrap().len() > 100_000);
     file

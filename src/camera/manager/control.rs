@@ -1,7 +1,11 @@
 //! The camera handle's part that is not about streams: playback, presets, calibration and recordings. What lies in the
 //! recordings' folder is looked at on blocking threads, never on the caller's.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::oneshot;
 
@@ -15,6 +19,9 @@ use crate::{
     error::{Error, Result},
     model::{Calibration, DeviceId, DeviceInfo, PlaybackStatus},
 };
+
+/// How long the end of a recording that is played waits until its device is off the list.
+const GONE: Duration = Duration::from_secs(1);
 
 impl CameraHandle {
     pub(crate) async fn playback(&self, device: &DeviceId, command: Option<PlaybackCommand>) -> Result<PlaybackStatus> {
@@ -143,8 +150,19 @@ impl CameraHandle {
     pub(crate) async fn close_playback(&self, device: &DeviceId) -> Result<()> {
         let backend = lock(&self.shared.devices).get(device).map(|entry| entry.backend.clone());
         let backend = backend.ok_or_else(|| Error::unknown_device(device))?;
-        let device = device.clone();
-        blocking(self.shared.timing.reply, move || backend.close_recording(&device)).await
+        let (device, shared) = (device.clone(), self.shared.clone());
+        blocking(self.shared.timing.reply, move || {
+            backend.close_recording(&device)?;
+            // The backend tells of it on another thread. Whoever asks next must neither find it nor lose one opened anew.
+            let deadline = Instant::now() + GONE;
+            while lock(&shared.devices).get(&device).is_some_and(|entry| entry.commands.is_some())
+                && Instant::now() < deadline
+            {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            Ok(())
+        })
+        .await
     }
 
     pub(crate) async fn delete_recording(&self, name: String) -> Result<()> {
