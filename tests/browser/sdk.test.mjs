@@ -74,6 +74,7 @@ describe('the demo page over librealsense', () => {
       await page.close();
     });
     await serving(['--recording', file], async (server) => {
+      server.camera = `${SOFTWARE}-rec`;
       const page = await watch(browser, server, 'color,depth');
       for (const stream of ['color', 'depth']) {
         const seen = await advancing(page, stream);
