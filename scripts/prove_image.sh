@@ -380,24 +380,24 @@ api() { # api METHOD PATH: the server's answer
 # librealsense inside the image, with its software device in place of a camera: streams, records, and plays what it recorded.
 serve_sdk() { # serve_sdk NAME
   local options=(--network host --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges)
-  local probe=(docker run --rm "${options[@]}" "realsense-webrtc:$1" probe --device 954212070924 --streams "color,depth")
-  local folder=/var/lib/realsense-webrtc/recordings file
+  local probe=(docker run --rm "${options[@]}" "realsense-webrtc:$1" probe --streams "color,depth" --device)
+  local folder=/var/lib/realsense-webrtc/recordings file opened device=954212070924
   docker run -d --name sdk "${options[@]}" -e REALSENSE_WEBRTC__REALSENSE__SOFTWARE_DEVICE=true "realsense-webrtc:$1"
   until_healthy sdk
   api GET health
-  "${probe[@]}"
-  api POST devices/954212070924/recording/start
+  "${probe[@]}" "$device"
+  api POST "devices/$device/recording/start"
   sleep 3
-  api POST devices/954212070924/recording/stop
+  api POST "devices/$device/recording/stop"
   file=$(api GET recordings | sed -n 's/.*"name":"\([^"]*\)".*/\1/p')
   docker cp "sdk:$folder/$file" /tmp/
   docker stop sdk
   docker run -d --name player "${options[@]}" "realsense-webrtc:$1"
   until_healthy player
   docker cp "/tmp/$file" "player:$folder/"
-  api POST "recordings/$file/open"
-  api GET devices
-  "${probe[@]}"
+  opened=$(api POST "recordings/$file/open")
+  echo "$opened"
+  "${probe[@]}" "$(sed -n 's/.*"device_id":"\([^"]*\)".*/\1/p' <<<"$opened")"
   docker rm -f -v sdk player
 }
 # The image with another plugin: a pipeline file with an element that is missing would end the server at once.
