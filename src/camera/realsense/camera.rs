@@ -170,6 +170,12 @@ impl Camera for RsCamera {
             found.cloned().ok_or_else(|| not_offered(&open.name, &open.profiles, config))
         };
         let profiles: Vec<_> = streams.iter().map(find).collect::<Result<_>>()?;
+        // Whoever comes first sees it play: one that was paused for nobody would stay black.
+        if let Kind::Recording(player) = &self.kind
+            && !self.is_running()
+        {
+            player.unpause();
+        }
         // One that had ended begins again: with all its sensors, which the SDK has stopped.
         let again = matches!(&self.kind, Kind::Recording(player) if player.begin_again()) && self.is_running();
         open.start(&profiles, &self.sink)

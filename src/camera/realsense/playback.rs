@@ -80,6 +80,11 @@ impl Player {
         self.wish().ended = true;
     }
 
+    /// Before the first sensor is started.
+    pub(super) fn unpause(&self) {
+        self.wish().paused = false;
+    }
+
     /// Before a sensor is started: whether it had ended, and so is to begin again.
     pub(super) fn begin_again(&self) -> bool {
         std::mem::take(&mut self.wish().ended)
