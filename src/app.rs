@@ -26,7 +26,7 @@ use crate::{
     media::{self, Media},
     model::DeviceId,
     process,
-    session::{self, Event, Handle, Parts},
+    session::{self, Event, Handle, Observe, Parts},
 };
 
 /// How long the whole shutdown may take.
@@ -56,7 +56,7 @@ impl App {
     ///
     /// # Errors
     /// Unavailable when the address cannot be bound, Internal when a part cannot start.
-    pub async fn start(config: Config) -> Result<Self> {
+    pub async fn start(config: Config, observe: Observe) -> Result<Self> {
         let config = Arc::new(config);
         let listen = config.server.listen;
         let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(listen, &error))?;
@@ -68,9 +68,9 @@ impl App {
         // An actor that is gone needs no events; that happens only while shutting down.
         let media_events = Arc::new(move |event| drop(to_actor.send(Event::Media(event))));
         let media: Arc<dyn Media> = {
-            let (config, hub) = (config.clone(), hub.clone());
+            let (config, hub, metrics) = (config.clone(), hub.clone(), observe.metrics.clone());
             // Loading GStreamer's plugins takes a moment.
-            tokio::task::spawn_blocking(move || media::gst::start(config, hub, media_events))
+            tokio::task::spawn_blocking(move || media::gst::start(config, hub, metrics, media_events))
                 .await
                 .map_err(|error| Error::internal(error.to_string()))??
         };
@@ -90,7 +90,7 @@ impl App {
         let recordings = Recordings::new(&config.recording, recorder);
         let cameras = manager::start(backends, hub.clone(), camera_events, timing, recordings)?.with_trouble(trouble);
 
-        let (handle, actor) = session::spawn(Parts { config, hub, cameras: cameras.clone(), media, events });
+        let (handle, actor) = session::spawn(Parts { config, hub, cameras: cameras.clone(), media, observe, events });
         wait_for_devices(&handle, &expected).await;
         let stop_http = CancellationToken::new();
         let http = tokio::spawn(http::serve(listener, handle.clone(), stop_http.clone()));

@@ -11,7 +11,7 @@ pub use load::ENV_PREFIX;
 
 use crate::{
     core::recording::Limits,
-    model::{Profile, StreamType},
+    model::{Codec, Profile, StreamType},
 };
 
 /// Everything that can be configured.
@@ -34,6 +34,8 @@ pub struct Config {
     pub webrtc: Webrtc,
     /// Pipeline files.
     pub pipelines: Pipelines,
+    /// Looking inside.
+    pub debug: Debug,
     /// Recordings.
     pub recording: Recording,
     /// Logging.
@@ -52,6 +54,9 @@ pub struct Server {
     pub www_dir: String,
     /// Token that every API request must carry; empty for none.
     pub token: String,
+    /// Token that also allows what changes the server itself: element properties, log thresholds; empty: nobody may set
+    /// element properties, and whoever may use the API may change log thresholds.
+    pub admin_token: String,
 }
 
 /// Session limits and timeouts.
@@ -222,6 +227,47 @@ pub struct TurnServer {
 pub struct Pipelines {
     /// Folder with the pipeline files; a file that is not there is taken from the program.
     pub dir: PathBuf,
+    /// Codecs that are offered, best first, unless a browser says which it prefers.
+    pub codecs: Vec<Codec>,
+    /// Which H.264 encoder is taken where `use` and `devices` name no pipeline: "default", the one in the stream's own file;
+    /// "auto", the best that works on this machine.
+    pub encoder: String,
+    /// Whether a saved file is checked and swapped into running streams at once.
+    pub reload: bool,
+    /// Pipelines by stream type: "color", "depth", "infrared", or one of "infrared-1" and "infrared-2".
+    #[serde(rename = "use")]
+    pub choice: BTreeMap<String, PipelineNames>,
+    /// The same by device: serial number, then stream type. Goes before `use`.
+    pub devices: BTreeMap<String, BTreeMap<String, PipelineNames>>,
+}
+
+/// One pipeline's name, or several of different codecs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum PipelineNames {
+    /// One.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+impl PipelineNames {
+    /// The names.
+    pub fn names(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Many(names) => names,
+        }
+    }
+}
+
+/// Looking inside.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Debug {
+    /// Properties of running elements that may be set over the API, as `ELEMENT.PROPERTY`, for example `encoder.bitrate`;
+    /// `server.admin_token` must be set, too.
+    pub settable: Vec<String>,
 }
 
 /// Recordings. A megabyte is 1,000,000 bytes.
@@ -247,6 +293,10 @@ pub struct Log {
     pub filter: String,
     /// "text" or "json".
     pub format: String,
+    /// GStreamer's thresholds as in `GST_DEBUG`, for example "*:2,x264enc:5"; what passes goes to the same log.
+    pub gst: String,
+    /// Lines kept in memory for the page, the API and the bundle.
+    pub keep_lines: usize,
 }
 
 impl Default for Server {
@@ -256,6 +306,7 @@ impl Default for Server {
             allowed_origins: Vec::new(),
             www_dir: String::new(),
             token: String::new(),
+            admin_token: String::new(),
         }
     }
 }
@@ -327,7 +378,14 @@ impl Default for Webrtc {
 
 impl Default for Pipelines {
     fn default() -> Self {
-        Self { dir: PathBuf::from("pipelines") }
+        Self {
+            dir: PathBuf::from("pipelines"),
+            codecs: vec![Codec::H264, Codec::VP8],
+            encoder: "default".into(),
+            reload: true,
+            choice: BTreeMap::new(),
+            devices: BTreeMap::new(),
+        }
     }
 }
 
@@ -339,7 +397,7 @@ impl Default for Recording {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { filter: "info".into(), format: "text".into() }
+        Self { filter: "info".into(), format: "text".into(), gst: "*:1".into(), keep_lines: 2000 }
     }
 }
 

@@ -11,7 +11,7 @@ use clap::Parser;
 use realsense_webrtc::{
     app,
     cli::{Cli, Command},
-    healthcheck, media, probe, process,
+    healthcheck, media, probe, process, session,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -62,7 +62,7 @@ async fn serve(cli: Cli) -> Result<ExitCode, String> {
     media::gst::check_installation().map_err(|problems| problems.join("\n"))?;
     media::gst::check_pipelines(&config).map_err(|problems| problems.join("\n"))?;
     let token = config.server.token.clone();
-    let mut start = pin!(app::App::start(config));
+    let mut start = pin!(app::App::start(config, session::Observe::default()));
     let started = tokio::select! {
         started = &mut start => started,
         name = signals.next() => {

@@ -2,6 +2,7 @@
 //! Owns no behaviour beyond parsing and printing; knows neither GStreamer nor the SDK nor HTTP.
 
 mod frames;
+mod pipelines;
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -10,6 +11,10 @@ use utoipa::ToSchema;
 
 pub use frames::{
     Calibration, Distortion, Extrinsics, Intrinsics, MetadataKey, PlaybackStatus, StreamCalibration, TimestampDomain,
+};
+pub use pipelines::{
+    ElementInfo, Fault, Graph, GraphElement, GraphKind, GraphLink, GraphMeter, GraphPipeline, GraphQueue, PipelineInfo,
+    PipelineState, PipelineUse, PropertyInfo,
 };
 
 use crate::error::Error;
@@ -272,17 +277,20 @@ pub enum Codec {
     H264,
     /// VP8.
     VP8,
+    /// VP9, profile 0.
+    VP9,
 }
 
 impl Codec {
-    /// Every codec, in the order the server prefers them.
-    pub const ALL: [Codec; 2] = [Codec::H264, Codec::VP8];
+    /// Every codec the server can send; `pipelines.codecs` says which it offers.
+    pub const ALL: [Codec; 3] = [Codec::H264, Codec::VP8, Codec::VP9];
 
     /// The RTP encoding name (`a=rtpmap`), which is also the MIME subtype.
     pub fn name(self) -> &'static str {
         match self {
             Self::H264 => "H264",
             Self::VP8 => "VP8",
+            Self::VP9 => "VP9",
         }
     }
 

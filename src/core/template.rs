@@ -53,20 +53,14 @@ impl Values {
     }
 }
 
-/// A fault in a pipeline file, at a line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The file as the person knows it.
-    pub file: String,
-    /// Line, counted from 1.
-    pub line: usize,
-    /// What is wrong, and what would be right where that is known.
-    pub message: String,
-}
+pub use crate::model::Fault;
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.file, self.line, self.message)
+        match self.column {
+            Some(column) => write!(f, "{}:{}:{column}: {}", self.file, self.line, self.message),
+            None => write!(f, "{}:{}: {}", self.file, self.line, self.message),
+        }
     }
 }
 
@@ -153,7 +147,7 @@ impl Template {
 
     /// A fault in this file.
     pub fn fault(&self, line: usize, message: String) -> Fault {
-        Fault { file: self.file.clone(), line: line.max(1), message }
+        Fault { file: self.file.clone(), line: line.max(1), message, ..Fault::default() }
     }
 
     fn lines_naming(&self, name: &str) -> Vec<usize> {

@@ -1,14 +1,23 @@
 //! A media side without GStreamer, for tests of everything above it: it makes canned offers, takes every answer that looks
 //! like SDP, remembers what it was told, and sends the events a test asks for.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
+use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::{LocalOffer, Media, MediaEvent, SessionSpec, SessionStats};
+use super::{
+    LocalOffer, Media, MediaEvent, SessionSpec, SessionStats,
+    diagnostics::{Answer, Diagnostics, ElementPath, GraphRequest, ReloadError},
+};
 use crate::{
-    error::Error,
-    model::{Codec, DeviceId, IceCandidate, Profile, SessionId, StreamKey, StreamType},
+    error::{Error, Result},
+    model::{
+        Codec, DeviceId, ElementInfo, Graph, IceCandidate, PipelineInfo, Profile, SessionId, StreamKey, StreamType,
+    },
 };
 
 /// What the fake was told.
@@ -149,8 +158,38 @@ impl Media for FakeMedia {
         let _ = reply.send(sessions.into_iter().map(|id| (id, SessionStats::default())).collect());
     }
 
+    fn diagnostics(&self) -> Arc<dyn Diagnostics> {
+        Arc::new(NothingRuns)
+    }
+
     fn shutdown(&self, done: oneshot::Sender<()>) {
         self.record(Call::Shutdown);
         let _ = done.send(());
+    }
+}
+
+/// Diagnostics of a media side without pipelines.
+struct NothingRuns;
+
+impl Diagnostics for NothingRuns {
+    fn pipelines(&self, reply: Answer<Vec<PipelineInfo>>) {
+        let _ = reply.send(Vec::new());
+    }
+
+    fn reload(&self, name: String, reply: Answer<std::result::Result<PipelineInfo, ReloadError>>) {
+        let refused = Error::not_found(format!("There is no pipeline '{name}'."));
+        let _ = reply.send(Err(ReloadError::Refused(refused)));
+    }
+
+    fn graph(&self, request: GraphRequest, reply: Answer<Result<Graph>>) {
+        let _ = reply.send(Ok(Graph { device_id: Some(request.device), ..Graph::default() }));
+    }
+
+    fn element(&self, path: ElementPath, reply: Answer<Result<ElementInfo>>) {
+        let _ = reply.send(Err(Error::not_found(format!("There is no element '{}'.", path.element))));
+    }
+
+    fn set_properties(&self, path: ElementPath, _: BTreeMap<String, Value>, reply: Answer<Result<ElementInfo>>) {
+        self.element(path, reply);
     }
 }

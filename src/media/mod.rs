@@ -1,15 +1,17 @@
 //! Media. This file owns the interface between the session actor and whatever turns frames into WebRTC: the real
 //! GStreamer one, or the fake that tests use. Calls never block; answers come as [`MediaEvent`]s.
 
+pub mod diagnostics;
 pub mod fake;
 pub mod gst;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
+use self::diagnostics::Diagnostics;
 use crate::{
     error::Result,
     model::{Codec, DeviceId, IceCandidate, Profile, SessionId, StreamKey, StreamType},
@@ -40,6 +42,9 @@ pub trait Media: Send + Sync + 'static {
 
     /// Statistics of these sessions, from counters and (refreshed within 300 ms) from the peer's reports.
     fn stats(&self, sessions: Vec<SessionId>, reply: oneshot::Sender<Vec<(SessionId, SessionStats)>>);
+
+    /// What people may ask while it runs.
+    fn diagnostics(&self) -> Arc<dyn Diagnostics>;
 
     /// Ends every session and stream, then fires `done`.
     fn shutdown(&self, done: oneshot::Sender<()>);

@@ -276,7 +276,7 @@ impl Assembler {
 
     fn finish(&mut self, now: Instant, codec: Codec, outcome: &mut Outcome) {
         let Some(frame) = self.frame.take() else { return };
-        let keyframe = frame.key && (self.config_seen || codec == Codec::VP8);
+        let keyframe = frame.key && (self.config_seen || codec != Codec::H264);
         self.count_missed(frame.rtp_time);
         let stats = &mut self.stats;
         stats.frames += 1;

@@ -1,4 +1,4 @@
-//! Reads RTP payloads of H.264 and VP8: just enough to know a key frame and to put access units back together.
+//! Reads RTP payloads of H.264, VP8 and VP9: just enough to know a key frame and to put access units back together.
 //! Decodes nothing and trusts nothing: any bytes give some answer.
 
 use crate::model::Codec;
@@ -17,6 +17,7 @@ pub(super) fn unpack(codec: Codec, payload: &[u8], out: Option<&mut Vec<u8>>) ->
     match codec {
         Codec::H264 => unpack_h264(payload, out),
         Codec::VP8 => unpack_vp8(payload, out),
+        Codec::VP9 => unpack_vp9(payload, out),
     }
 }
 
@@ -86,6 +87,53 @@ fn unpack_vp8(payload: &[u8], out: Option<&mut Vec<u8>>) -> Marks {
     Marks { key, config: key }
 }
 
+/// RFC 9628: strips the payload descriptor.
+fn unpack_vp9(payload: &[u8], out: Option<&mut Vec<u8>>) -> Marks {
+    const HAS_ID: u8 = 0x80;
+    const PREDICTED: u8 = 0x40;
+    const HAS_LAYERS: u8 = 0x20;
+    const FLEXIBLE: u8 = 0x10;
+    const BEGINS: u8 = 0x08;
+    const HAS_STRUCTURE: u8 = 0x02;
+    let byte = |at: usize| payload.get(at).copied().unwrap_or(0);
+    let Some(&head) = payload.first() else { return Marks::default() };
+    let mut at = 1;
+    if head & HAS_ID != 0 {
+        at += if byte(at) & 0x80 != 0 { 2 } else { 1 };
+    }
+    if head & HAS_LAYERS != 0 {
+        at += if head & FLEXIBLE != 0 { 1 } else { 2 };
+    }
+    if head & FLEXIBLE != 0 && head & PREDICTED != 0 {
+        // Up to three reference indices; the lowest bit says that another follows.
+        for _ in 0..3 {
+            at += 1;
+            if byte(at - 1) & 1 == 0 {
+                break;
+            }
+        }
+    }
+    if head & HAS_STRUCTURE != 0 {
+        let structure = byte(at);
+        at += 1;
+        if structure & 0x10 != 0 {
+            at += 4 * (usize::from(structure >> 5) + 1);
+        }
+        if structure & 0x08 != 0 {
+            let pictures = byte(at);
+            at += 1;
+            for _ in 0..pictures {
+                at += 1 + usize::from((byte(at) >> 2) & 3);
+            }
+        }
+    }
+    if let Some(out) = out {
+        out.extend_from_slice(payload.get(at..).unwrap_or(&[]));
+    }
+    let key = head & BEGINS != 0 && head & PREDICTED == 0;
+    Marks { key, config: key }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +152,20 @@ mod tests {
     }
 
     #[test]
+    fn vp9_descriptors_of_every_length() {
+        let mut out = Vec::new();
+        // Picture id of two bytes, scalability structure with one size and no picture group.
+        let first = [0x8a, 0x81, 2, 0x10, 2, 0x80, 1, 0xe0, 0x49, 0x83];
+        assert!(unpack_vp9(&first, Some(&mut out)).key);
+        assert_eq!(out, [0x49, 0x83]);
+        out.clear();
+        assert!(!unpack_vp9(&[0xd8, 0x05, 0x02, 7], Some(&mut out)).key, "predicted, flexible, one reference");
+        assert_eq!(out, [7]);
+        assert!(!unpack_vp9(&[0x84, 1, 9], None).key, "the end of a key frame does not begin it");
+        assert!(!unpack_vp9(&[], None).key);
+    }
+
+    #[test]
     fn hostile_payloads_do_not_panic() {
         for payload in
             [&[][..], &[24], &[24, 0], &[24, 0, 9, 1], &[28], &[28, 0x85], &[0x80, 0xff], &[0x80, 0xff, 0xff]]
@@ -111,6 +173,7 @@ mod tests {
             let mut out = Vec::new();
             unpack_h264(payload, Some(&mut out));
             unpack_vp8(payload, Some(&mut out));
+            unpack_vp9(payload, Some(&mut out));
         }
     }
 }

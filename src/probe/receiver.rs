@@ -113,6 +113,7 @@ impl Receiver {
             .clear_codecs()
             .enable_h264(options.codecs.contains(&Codec::H264))
             .enable_vp8(options.codecs.contains(&Codec::VP8))
+            .enable_vp9(options.codecs.contains(&Codec::VP9))
             .set_rtp_mode(true)
             .set_rtcp_report_interval_video(REPORT_INTERVAL)
             .set_stats_interval(Some(Duration::from_secs(1)))
@@ -361,6 +362,7 @@ fn payload_types(rtc: &Rtc) -> HashMap<u8, Codec> {
     let codec = |codec| match codec {
         RtpCodec::H264 => Some(Codec::H264),
         RtpCodec::Vp8 => Some(Codec::VP8),
+        RtpCodec::Vp9 => Some(Codec::VP9),
         _ => None,
     };
     let params = rtc.codec_config().params().iter();

@@ -29,7 +29,9 @@ use crate::{
         streams::{Effect, Holder, Streams, Timing},
     },
     error::{Error, Result},
+    logging::Logs,
     media::{EndReason, Media, MediaEvent, SessionStats},
+    metrics::Metrics,
     model::{DeviceId, IceCandidate, SessionId, StreamKey},
 };
 
@@ -52,6 +54,15 @@ pub enum Event {
     Camera(CameraEvent),
 }
 
+/// What the server writes down about itself; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Observe {
+    /// The log.
+    pub logs: Logs,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
 /// What the actor is made of.
 pub struct Parts {
     /// The configuration.
@@ -62,6 +73,8 @@ pub struct Parts {
     pub cameras: CameraHandle,
     /// Turns frames into WebRTC.
     pub media: Arc<dyn Media>,
+    /// What the server writes down about itself.
+    pub observe: Observe,
     /// Events of both.
     pub events: mpsc::UnboundedReceiver<Event>,
 }
@@ -89,7 +102,8 @@ pub(super) struct Actor {
 
 /// Starts the actor's task. It ends after [`Handle::shutdown`] or when every handle is dropped.
 pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
-    let Parts { config, hub, cameras, media, events } = parts;
+    let Parts { config, hub, cameras, media, observe, events } = parts;
+    let diagnostics = media.diagnostics();
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let (snapshot, snapshot_reader) = watch::channel(Arc::new(Snapshot::default()));
     let seconds = Duration::from_secs;
@@ -123,7 +137,7 @@ pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
         epoch: (now(), SystemTime::now()),
     };
     let task = tokio::spawn(actor.run(inbox, events));
-    (Handle { commands, cameras, hub, snapshot: snapshot_reader, config }, task)
+    (Handle { commands, cameras, hub, snapshot: snapshot_reader, config, diagnostics, observe }, task)
 }
 
 /// The present, by tokio's clock, so that tests can pause it.

@@ -11,13 +11,13 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use utoipa::ToSchema;
 
-use super::recordings::RecordRequest;
+use super::{actor::Observe, recordings::RecordRequest};
 
 use crate::{
     camera::{Fault, StreamConfig, hub::FrameHub, manager::CameraHandle, recording::RecordingStatus},
     config::Config,
     error::{Error, Result},
-    media::SessionStats,
+    media::{SessionStats, diagnostics::Diagnostics},
     model::{
         Codec, DeviceId, DeviceInfo, Health, IceCandidate, OptionInfo, Profile, SensorInfo, SessionId, StreamKey,
         StreamType,
@@ -199,6 +199,8 @@ pub struct Handle {
     pub(crate) hub: Arc<FrameHub>,
     pub(crate) snapshot: watch::Receiver<Arc<Snapshot>>,
     pub(crate) config: Arc<Config>,
+    pub(crate) diagnostics: Arc<dyn Diagnostics>,
+    pub(crate) observe: Observe,
 }
 
 fn stopping() -> Error {

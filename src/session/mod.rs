@@ -2,12 +2,13 @@
 
 mod actor;
 mod devices;
+mod diagnostics;
 pub mod handle;
 mod offers;
 mod recordings;
 #[cfg(test)]
 mod tests;
 
-pub use actor::{Event, Parts, spawn};
+pub use actor::{Event, Observe, Parts, spawn};
 pub use handle::Handle;
 pub use recordings::RecordRequest;

@@ -35,6 +35,10 @@ pub(super) struct Choice {
 
 impl Actor {
     pub(super) fn offer(&mut self, now: Instant, request: OfferRequest, reply: Reply<Offer>) {
+        let codecs = match self.offered_codecs(request.codecs.as_deref()) {
+            Ok(codecs) => codecs,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
         // A requester that went away needs no answer.
         let choices = match self.choose(now, &request) {
             Ok(choices) => choices,
@@ -57,10 +61,25 @@ impl Actor {
             profile: choice.config.profile,
             note: choice.note,
         });
-        let codecs = request.codecs.unwrap_or_else(|| Codec::ALL.to_vec());
         let pending = PendingOffer { reply, device: request.device, streams: streams.collect(), codecs, asked: false };
         self.offers.insert(id.clone(), pending);
         self.advance_offer(&id);
+    }
+
+    /// The codecs that the browser can receive and this server offers, in the browser's order.
+    fn offered_codecs(&self, receivable: Option<&[Codec]>) -> Result<Vec<Codec>> {
+        let ours = &self.config.pipelines.codecs;
+        let Some(receivable) = receivable else { return Ok(ours.clone()) };
+        let common: Vec<_> = receivable.iter().copied().filter(|codec| ours.contains(codec)).collect();
+        if common.is_empty() {
+            let ours: Vec<_> = ours.iter().map(|codec| format!("video/{codec}")).collect();
+            return Err(Error::invalid(format!(
+                "This server offers none of the given codecs. It offers {}; pipelines.codecs in its configuration adds \
+                 others.",
+                ours.join(" and ")
+            )));
+        }
+        Ok(common)
     }
 
     /// Everything that can be refused is refused here, before anything changes.

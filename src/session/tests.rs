@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-use super::{Event, Handle, Parts, handle::*, spawn};
+use super::{Event, Handle, Parts, actor::Observe, handle::*, spawn};
 use crate::{
     camera::{
         Backend, BackendEvents, Camera, Fault, FrameSink, StreamConfig, hub::FrameHub, manager, recording::Recordings,
@@ -49,7 +49,8 @@ impl Bench {
         let recordings = Recordings::new(&config.recording, None);
         let cameras = manager::start(vec![backend], hub.clone(), camera_events, timing, recordings).unwrap();
         let config = Arc::new(config);
-        let parts = Parts { config, hub, cameras: cameras.clone(), media: media.clone(), events };
+        let parts =
+            Parts { config, hub, cameras: cameras.clone(), media: media.clone(), observe: Observe::default(), events };
         let (handle, _task) = spawn(parts);
         let bench = Self { handle, media, cameras, device };
         bench.until(|snapshot| snapshot.devices.values().any(|usable| *usable)).await;

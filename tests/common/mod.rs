@@ -19,7 +19,7 @@ use realsense_webrtc::{
     config::{Config, SimCameras},
     http::{Limits, serve_with},
     media::fake::FakeMedia,
-    session::{self, Event, Handle, Parts},
+    session::{self, Event, Handle, Observe, Parts},
 };
 use serde_json::Value;
 use tokio::{
@@ -101,7 +101,8 @@ impl TestServer {
         let recordings = Recordings::new(&config.recording, factory);
         let cameras = camera::manager::start(vec![backend], hub.clone(), report, timing, recordings).unwrap();
         let media = FakeMedia::new(Arc::new(move |event| drop(media_events.send(Event::Media(event)))));
-        let parts = Parts { config, hub, cameras: cameras.clone(), media: media.clone(), events: inbox };
+        let observe = Observe::default();
+        let parts = Parts { config, hub, cameras: cameras.clone(), media: media.clone(), observe, events: inbox };
         let (handle, _actor) = session::spawn(parts);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

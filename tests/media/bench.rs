@@ -97,7 +97,7 @@ impl Bench {
         let hub = Arc::new(FrameHub::default());
         let (sender, events) = mpsc::unbounded_channel();
         let send = Arc::new(move |event| drop(sender.send(event)));
-        let media = media::gst::start(Arc::new(config), hub.clone(), send).unwrap();
+        let media = media::gst::start(Arc::new(config), hub.clone(), Arc::default(), send).unwrap();
         let device = DeviceId::new("844212070924");
         Self { media, hub, device, events, kept: VecDeque::new(), cameras: Vec::new() }
     }

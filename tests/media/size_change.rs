@@ -77,6 +77,7 @@ impl Decoder {
         let (caps, chain) = match codec {
             Codec::H264 => ("video/x-h264,stream-format=byte-stream,alignment=au", "h264parse ! openh264dec"),
             Codec::VP8 => ("video/x-vp8", "vp8dec"),
+            Codec::VP9 => ("video/x-vp9", "vp9dec"),
         };
         let text = format!("appsrc name=in format=time caps={caps} ! {chain} ! appsink name=out sync=false");
         let pipeline = gst::parse::launch(&text).unwrap().downcast::<gst::Pipeline>().unwrap();

@@ -13,8 +13,12 @@ use super::stats::PeerStats;
 use crate::{
     camera::hub::FrameHub,
     config::Config,
-    media::{MediaEvent, SessionSpec, SessionStats},
-    model::{DeviceId, IceCandidate, Profile, SessionId, StreamKey},
+    media::{
+        MediaEvent, SessionSpec, SessionStats,
+        diagnostics::{Answer, ReloadError},
+    },
+    metrics::Metrics,
+    model::{DeviceId, IceCandidate, PipelineInfo, Profile, SessionId, StreamKey},
 };
 
 /// Where media events go.
@@ -24,6 +28,8 @@ pub(super) type Events = Arc<dyn Fn(MediaEvent) + Send + Sync>;
 pub(super) struct Context {
     pub(super) config: Arc<Config>,
     pub(super) hub: Arc<FrameHub>,
+    /// What is counted.
+    pub(super) metrics: Arc<Metrics>,
     pub(super) events: Events,
     /// To the control thread. Not bounded by itself, but everything that sends is: the session actor has one request
     /// per session under way, callbacks send only changes of state.
@@ -34,10 +40,16 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(config: Arc<Config>, hub: Arc<FrameHub>, events: Events, control: mpsc::Sender<Msg>) -> Self {
+    pub(super) fn new(
+        config: Arc<Config>,
+        hub: Arc<FrameHub>,
+        metrics: Arc<Metrics>,
+        events: Events,
+        control: mpsc::Sender<Msg>,
+    ) -> Self {
         let clock = gst::SystemClock::obtain();
         let (started, base_time) = (Instant::now(), clock.time());
-        Self { config, hub, events, control, clock, base_time, started }
+        Self { config, hub, metrics, events, control, clock, base_time, started }
     }
 
     /// Puts a pipeline on the common clock and base time, so that a buffer's PTS means the same everywhere and can be
@@ -82,6 +94,10 @@ pub(super) enum Msg {
     Shutdown(oneshot::Sender<()>),
     /// From a callback of the session with this serial number; late ones find no such session and are dropped.
     Session(u64, Signal),
+    /// Every pipeline there is.
+    Pipelines(Answer<Vec<PipelineInfo>>),
+    /// Check a pipeline again and swap it in.
+    Reload(String, Answer<Result<PipelineInfo, ReloadError>>),
     /// The encoder pipeline with this serial number failed.
     EncoderFailed(u64, String),
     /// A tee pad is unlinked and its branch can be taken apart.

@@ -142,6 +142,7 @@ impl Control {
             Msg::EncoderFailed(serial, message) => {
                 self.streams.encoder_failed(&self.ctx, &self.teardown, serial, &message, Instant::now());
             }
+            Msg::Pipelines(_) | Msg::Reload(..) => {}
             Msg::BranchUnlinked(branch) => branch.free(),
             // Taken by `run`.
             Msg::Shutdown(_) => {}

@@ -11,7 +11,8 @@ use gst::prelude::*;
 use super::{
     context::{Context, Msg},
     gate::{Gate, KeyFrames},
-    graph::{self, Text},
+    graph,
+    library::Text,
     teardown::Teardown,
 };
 use crate::{
@@ -66,7 +67,7 @@ impl Encoder {
             teardown.pipeline(pipeline);
             let message =
                 format!("the {codec} pipeline of {} does not start; the log has the element's words", key.stream);
-            return Err(Fault { file: text.file.clone(), line: 1, message });
+            return Err(Fault { file: text.file.clone(), line: 1, message, ..Fault::default() });
         }
         key_frames.set_target(&graph.fanout);
         tracing::info!(stream = %key, %codec, file = %text.file, "Encoder started");

@@ -195,7 +195,13 @@ mod tests {
     fn blocked() -> (gst::Pipeline, Arc<Gate>) {
         gst::init().expect("GStreamer");
         let (control, _) = std::sync::mpsc::channel();
-        let ctx = Context::new(Arc::new(Config::default()), Arc::new(FrameHub::default()), Arc::new(|_| {}), control);
+        let ctx = Context::new(
+            Arc::new(Config::default()),
+            Arc::new(FrameHub::default()),
+            Arc::default(),
+            Arc::new(|_| {}),
+            control,
+        );
         let pipeline = gst::Pipeline::new();
         let source = super::super::wiring::session_source(crate::model::Codec::H264);
         let sink = gst::ElementFactory::make("fakesink").build().expect("fakesink");

@@ -1,59 +1,23 @@
-//! From a pipeline file to a GStreamer pipeline that is not started yet. Owns reading the files, the built-in copies and
-//! finding the line at fault; starts nothing and keeps nothing.
+//! From pipeline text to a GStreamer pipeline that is not started yet. Owns checking it and finding the place at fault;
+//! reads no file, starts nothing and keeps nothing.
 
 use gst::prelude::*;
 
-use super::install::how_to_get;
+use super::{install::how_to_get, library::Text};
 use crate::{
     config::Config,
     core::template::{self, Fault, NAMED_ELEMENTS, Template, Values},
-    model::{Codec, Profile, StreamKey, StreamType},
+    model::{Profile, StreamKey, StreamType},
 };
-
-/// The pipeline files as built into the program, by file name.
-const BUILT_IN: [(&str, &str); 6] = [
-    ("color.h264.gst", include_str!("../../../pipelines/color.h264.gst")),
-    ("color.vp8.gst", include_str!("../../../pipelines/color.vp8.gst")),
-    ("depth.h264.gst", include_str!("../../../pipelines/depth.h264.gst")),
-    ("depth.vp8.gst", include_str!("../../../pipelines/depth.vp8.gst")),
-    ("infrared.h264.gst", include_str!("../../../pipelines/infrared.h264.gst")),
-    ("infrared.vp8.gst", include_str!("../../../pipelines/infrared.vp8.gst")),
-];
 
 /// Frames that may wait in front of an encoder whose file sets no bound: late video is worse than a missing frame.
 const MAX_WAITING: u64 = 2;
-
-/// A pipeline's text and where it came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Text {
-    /// The path, or "built-in color.h264.gst".
-    pub(super) file: String,
-    pub(super) text: String,
-    /// Why the file could not be read although it is there.
-    unreadable: Option<String>,
-}
 
 /// A parsed pipeline with its named elements, in state NULL.
 pub(super) struct Graph {
     pub(super) pipeline: gst::Pipeline,
     pub(super) source: gst_app::AppSrc,
     pub(super) fanout: gst::Element,
-}
-
-/// Reads a stream's pipeline file; one that is not there is taken from the program.
-pub(super) fn read(config: &Config, stream: StreamType, codec: Codec) -> Text {
-    let name = format!("{}.{}.gst", stream.family(), codec.name().to_ascii_lowercase());
-    let path = config.pipelines.dir.join(&name);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Text { file: path.display().to_string(), text, unreadable: None },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let text = BUILT_IN.iter().find(|(file, _)| *file == name).map_or("", |(_, text)| text);
-            Text { file: format!("built-in {name}"), text: text.into(), unreadable: None }
-        }
-        Err(error) => {
-            Text { file: path.display().to_string(), text: String::new(), unreadable: Some(error.to_string()) }
-        }
-    }
 }
 
 /// What a stream's placeholders stand for.
@@ -79,7 +43,12 @@ pub(super) fn values(config: &Config, key: &StreamKey, profile: Profile) -> Valu
 /// The first fault, with file and line.
 pub(super) fn build(text: &Text, values: &Values) -> Result<Graph, Fault> {
     if let Some(why) = &text.unreadable {
-        return Err(Fault { file: text.file.clone(), line: 1, message: format!("the file cannot be read: {why}") });
+        return Err(Fault {
+            file: text.file.clone(),
+            line: 1,
+            message: format!("the file cannot be read: {why}"),
+            ..Fault::default()
+        });
     }
     let template = Template::parse(&text.file, &text.text)?;
     let rendered = template.render(values);
@@ -248,7 +217,7 @@ mod tests {
         let config = Config::default();
         let key = StreamKey::new(DeviceId::new("1"), StreamType::Color);
         let values = values(&config, &key, config.streams.color.profile());
-        let text = Text { file: "color.gst".into(), text: text.into(), unreadable: None };
+        let text = Text { name: "color.h264".into(), file: "color.gst".into(), text: text.into(), unreadable: None };
         build(&text, &values).map(|_| ())
     }
 
@@ -256,7 +225,7 @@ mod tests {
 
     #[test]
     fn every_built_in_file_builds_with_its_named_elements() {
-        for (file, text) in BUILT_IN {
+        for (file, text) in super::super::library::BUILT_IN {
             try_text(text).unwrap_or_else(|fault| panic!("{file}: {fault}"));
         }
         try_text(GOOD).expect("good");
@@ -301,20 +270,11 @@ mod tests {
             [("", 2), (" block=true max-bytes=0 leaky-type=none", 2), (" block=true max-buffers=5", 5)]
         {
             let text = GOOD.replace("name=source", &format!("name=source{settings}"));
-            let text = Text { file: "color.gst".into(), text, unreadable: None };
+            let text = Text { name: "color.h264".into(), file: "color.gst".into(), text, unreadable: None };
             let source = build(&text, &values).expect("builds").source;
             assert!(!source.is_block() && source.is_live(), "{settings}");
             assert_eq!(source.leaky_type(), gst_app::AppLeakyType::Downstream, "{settings}");
             assert_eq!((source.max_buffers(), source.format()), (bound, gst::Format::Time), "{settings}");
         }
-    }
-
-    #[test]
-    fn a_missing_file_is_taken_from_the_program() {
-        let mut config = Config::default();
-        config.pipelines.dir = "/nonexistent".into();
-        let text = read(&config, StreamType::Infrared(2), Codec::VP8);
-        assert_eq!(text.file, "built-in infrared.vp8.gst");
-        assert!(text.text.contains("vp8enc"));
     }
 }

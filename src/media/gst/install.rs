@@ -3,10 +3,10 @@
 
 use gst::prelude::*;
 
-use super::graph;
+use super::{graph, library};
 use crate::{
     config::Config,
-    model::{Codec, DeviceId, StreamKey, StreamType},
+    model::{DeviceId, StreamKey, StreamType},
 };
 
 const BASE: &str = "gstreamer1.0-plugins-base";
@@ -125,9 +125,13 @@ pub fn check_pipelines(config: &Config) -> Result<(), Vec<String>> {
     }
     let mut faults = Vec::new();
     for stream in [StreamType::Color, StreamType::Depth, StreamType::Infrared(1)] {
-        for codec in Codec::ALL {
+        for codec in &config.pipelines.codecs {
             let key = StreamKey::new(DeviceId::new("check"), stream);
-            let text = graph::read(config, stream, codec);
+            let name = library::choose(config, &key, *codec);
+            let Some(text) = library::read(config, &name) else {
+                faults.push(format!("there is no pipeline '{name}'"));
+                continue;
+            };
             let built = graph::build(&text, &graph::values(config, &key, config.streams.of(stream).profile()));
             match built {
                 Ok(graph) => {

@@ -9,11 +9,13 @@
 
 mod context;
 mod control;
+mod diagnostics;
 mod encoder;
 mod feed;
 mod gate;
 mod graph;
 mod install;
+mod library;
 mod net;
 mod sdp;
 #[cfg(test)]
@@ -34,13 +36,15 @@ use tokio::sync::oneshot;
 use self::{
     context::{Context, Msg},
     control::Control,
+    diagnostics::GstDiagnostics,
     teardown::Teardown,
 };
-use super::{Media, MediaEvent, SessionSpec, SessionStats};
+use super::{Media, MediaEvent, SessionSpec, SessionStats, diagnostics::Diagnostics};
 use crate::{
     camera::hub::FrameHub,
     config::Config,
     error::{Error, Result},
+    metrics::Metrics,
     model::{DeviceId, IceCandidate, Profile, SessionId, StreamKey},
 };
 
@@ -53,12 +57,13 @@ pub use self::install::{check_installation, check_pipelines};
 pub fn start(
     config: Arc<Config>,
     hub: Arc<FrameHub>,
+    metrics: Arc<Metrics>,
     events: Arc<dyn Fn(MediaEvent) + Send + Sync>,
 ) -> Result<Arc<dyn Media>> {
     gst::init().map_err(|error| Error::internal(format!("GStreamer does not start: {error}")))?;
     tracing::info!(version = %gst::version_string(), "Media starts");
     let (sender, receiver) = mpsc::channel();
-    let ctx = Arc::new(Context::new(config, hub, events, sender.clone()));
+    let ctx = Arc::new(Context::new(config, hub, metrics, events, sender.clone()));
     let no_thread = |error: std::io::Error| Error::internal(format!("no thread for media: {error}"));
     let teardown = Teardown::start().map_err(no_thread)?;
     let control = move || {
@@ -125,6 +130,10 @@ impl Media for GstMedia {
 
     fn stats(&self, sessions: Vec<SessionId>, reply: oneshot::Sender<Vec<(SessionId, SessionStats)>>) {
         self.send(Msg::Stats(sessions, reply));
+    }
+
+    fn diagnostics(&self) -> Arc<dyn Diagnostics> {
+        Arc::new(GstDiagnostics { control: self.control.clone() })
     }
 
     fn shutdown(&self, done: oneshot::Sender<()>) {

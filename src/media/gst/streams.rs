@@ -12,7 +12,7 @@ use super::{
     encoder::{Branch, Encoder},
     feed::{Feed, Target},
     gate::{Gate, KeyFrames},
-    graph::{self, Text},
+    library::{self, Text},
     teardown::Teardown,
 };
 use crate::{
@@ -261,7 +261,10 @@ impl Streams {
         let Some(slot) = stream.slots.get_mut(&codec) else { return };
         let now = Instant::now();
         slot.retry_at = None;
-        let text = graph::read(&ctx.config, key.stream, codec);
+        let name = library::choose(&ctx.config, key, codec);
+        let Some(text) = library::read(&ctx.config, &name) else {
+            return retry_later(ctx, key, slot, &format!("there is no pipeline '{name}'"), now);
+        };
         let family = (key.stream.family(), codec);
         let build = |text: &Text| Encoder::start(ctx, key, codec, stream.profile, text, &slot.key_frames, teardown);
         let started = build(&text).map(|encoder| (encoder, text.clone())).or_else(|fault| {

@@ -173,6 +173,7 @@ pub(super) fn session_source(codec: Codec) -> gst_app::AppSrc {
             gst::Caps::builder("video/x-h264").field("stream-format", "byte-stream").field("alignment", "au").build()
         }
         Codec::VP8 => gst::Caps::new_empty_simple("video/x-vp8"),
+        Codec::VP9 => gst::Caps::new_empty_simple("video/x-vp9"),
     };
     gst_app::AppSrc::builder()
         .is_live(true)
@@ -192,6 +193,7 @@ pub(super) fn payloader(codec: Codec, payload: u8, ssrc: u32) -> Result<gst::Ele
             .property("config-interval", -1i32)
             .property_from_str("aggregate-mode", "zero-latency"),
         Codec::VP8 => gst::ElementFactory::make("rtpvp8pay").property_from_str("picture-id-mode", "15-bit"),
+        Codec::VP9 => gst::ElementFactory::make("rtpvp9pay").property_from_str("picture-id-mode", "15-bit"),
     };
     builder.property("mtu", MTU).property("pt", u32::from(payload)).property("ssrc", ssrc).build()
 }

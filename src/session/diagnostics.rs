@@ -1,0 +1,78 @@
+//! The handle's part about looking inside: pipelines, graphs, elements, logs and metrics. Nothing of it goes through the
+//! actor, so it answers even when the actor is busy.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::handle::Handle;
+use crate::{
+    error::{Error, Result},
+    logging::Logs,
+    media::diagnostics::{Answer, ElementPath, GraphRequest, ReloadError},
+    metrics::Metrics,
+    model::{ElementInfo, Graph, PipelineInfo},
+};
+
+fn ended() -> Error {
+    Error::unavailable("The server is shutting down; try again once it is back.")
+}
+
+impl Handle {
+    async fn diagnose<T>(&self, ask: impl FnOnce(Answer<T>)) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        ask(reply);
+        answer.await.map_err(|_| ended())
+    }
+
+    /// Every pipeline there is, by name.
+    ///
+    /// # Errors
+    /// Unavailable while the server shuts down.
+    pub async fn pipelines(&self) -> Result<Vec<PipelineInfo>> {
+        self.diagnose(|reply| self.diagnostics.pipelines(reply)).await
+    }
+
+    /// Reads a pipeline again and swaps it into the streams that run it.
+    ///
+    /// # Errors
+    /// There is no such pipeline, or it has a fault; nothing changed then.
+    pub async fn reload(&self, name: String) -> std::result::Result<PipelineInfo, ReloadError> {
+        self.diagnose(|reply| self.diagnostics.reload(name, reply)).await.map_err(ReloadError::Refused)?
+    }
+
+    /// The graph of a device as it runs.
+    ///
+    /// # Errors
+    /// NotFound for a session that is not there.
+    pub async fn graph(&self, request: GraphRequest) -> Result<Graph> {
+        self.diagnose(|reply| self.diagnostics.graph(request, reply)).await?
+    }
+
+    /// An element and its properties.
+    ///
+    /// # Errors
+    /// NotFound when it does not run.
+    pub async fn element(&self, path: ElementPath) -> Result<ElementInfo> {
+        self.diagnose(|reply| self.diagnostics.element(path, reply)).await?
+    }
+
+    /// Sets properties of an element, all or none.
+    ///
+    /// # Errors
+    /// NotFound when it does not run, Invalid for a property it has not or a value that does not fit.
+    pub async fn set_properties(&self, path: ElementPath, values: BTreeMap<String, Value>) -> Result<ElementInfo> {
+        self.diagnose(|reply| self.diagnostics.set_properties(path, values, reply)).await?
+    }
+
+    /// The log.
+    pub fn logs(&self) -> &Logs {
+        &self.observe.logs
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.observe.metrics
+    }
+}
