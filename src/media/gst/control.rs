@@ -96,6 +96,7 @@ impl Control {
         };
         let sessions: Vec<_> = self.sessions.keys().cloned().collect();
         sessions.iter().for_each(|session| self.close(session));
+        self.ctx.files.stop();
         self.streams.shutdown(&self.teardown);
         // Branches unlinked meanwhile would wait for this thread; their pipelines go down whole.
         self.teardown.finish(SHUTDOWN_WAIT);
@@ -128,7 +129,7 @@ impl Control {
                 }
             }
             Msg::Close(session) => self.close(&session),
-            Msg::StreamRunning(key, profile) => self.streams.running(&self.ctx, &self.teardown, &key, profile),
+            Msg::StreamRunning(key, profile) => self.streams.running(&self.ctx, &key, profile),
             Msg::StreamStopped(key) => self.streams.stopped(&self.teardown, &key),
             Msg::DepthRange(device, min_m, max_m) => self.streams.set_range(&device, (min_m, max_m)),
             Msg::Stats(sessions, reply) => self.request_stats(sessions, reply),
@@ -142,7 +143,10 @@ impl Control {
             Msg::EncoderFailed(serial, message) => {
                 self.streams.encoder_failed(&self.ctx, &self.teardown, serial, &message, Instant::now());
             }
-            Msg::Pipelines(_) | Msg::Reload(..) => {}
+            Msg::Pipelines(reply) => self.ctx.files.list(self.streams.standing(&self.ctx), reply),
+            Msg::Reload(name, reply) => self.streams.reload(&self.ctx, &name, Some(reply)),
+            Msg::FileChanged(name) => self.streams.reload(&self.ctx, &name, None),
+            Msg::Started(started) => self.streams.started(&self.ctx, &self.teardown, started),
             Msg::BranchUnlinked(branch) => branch.free(),
             // Taken by `run`.
             Msg::Shutdown(_) => {}
@@ -280,7 +284,7 @@ impl Control {
             let key = StreamKey::new(session.spec.device.clone(), stream);
             let key_frames = self.streams.key_frames(&key, profile, codec);
             let gate = session.build_leg(&self.ctx, index, (payload, codec), key_frames)?;
-            self.streams.join(&self.ctx, &self.teardown, &key, codec, session.serial, gate);
+            self.streams.join(&self.ctx, &key, codec, session.serial, gate);
             streams.push((stream, codec));
         }
         Ok(streams)

@@ -87,6 +87,8 @@ pub(super) struct Gate {
     source: gst_app::AppSrc,
     pub(super) key_frames: Arc<KeyFrames>,
     waiting_for_key: AtomicBool,
+    /// Counts the encoders it was attached to; only what the newest makes passes.
+    epoch: AtomicU64,
     closed: AtomicBool,
     asked_ms: AtomicU64,
     pub(super) counters: Arc<Counters>,
@@ -116,16 +118,19 @@ impl Gate {
             source,
             key_frames,
             waiting_for_key: AtomicBool::new(true),
+            epoch: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             asked_ms: AtomicU64::new(0),
             counters,
         })
     }
 
-    /// Starts over with a key frame: the session was just attached to an encoder.
-    pub(super) fn restart(&self) {
+    /// Starts over with a key frame: the session is being attached to an encoder. Gives back that encoder's number, by which
+    /// its access units are told from those that an older one still has under way.
+    pub(super) fn restart(&self) -> u64 {
+        let epoch = self.epoch.fetch_add(1, Relaxed) + 1;
         self.waiting_for_key.store(true, Relaxed);
-        self.ask();
+        epoch
     }
 
     /// Lets nothing pass any more.
@@ -138,8 +143,11 @@ impl Gate {
         self.source.current_level_buffers()
     }
 
-    /// Passes an access unit on, or withholds it.
-    pub(super) fn deliver(&self, unit: &gst::BufferRef, shared: gst::Buffer) {
+    /// Passes an access unit of the encoder with this number on, or withholds it.
+    pub(super) fn deliver(&self, epoch: u64, unit: &gst::BufferRef, shared: gst::Buffer) {
+        if self.epoch.load(Relaxed) != epoch {
+            return;
+        }
         let is_key = !unit.flags().contains(gst::BufferFlags::DELTA_UNIT);
         self.key_frames.saw(is_key, self.ctx.now_ms());
         if self.closed.load(Relaxed) {
@@ -171,7 +179,8 @@ impl Gate {
         }
     }
 
-    fn ask(&self) {
+    /// Asks for a key frame.
+    pub(super) fn ask(&self) {
         let now = self.ctx.now_ms();
         self.asked_ms.store(now, Relaxed);
         self.key_frames.request(now);
@@ -180,6 +189,7 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
+    use super::super::files::Files;
     use super::*;
     use crate::{camera::hub::FrameHub, config::Config};
 
@@ -199,6 +209,7 @@ mod tests {
             Arc::new(Config::default()),
             Arc::new(FrameHub::default()),
             Arc::default(),
+            Files::idle(),
             Arc::new(|_| {}),
             control,
         );
@@ -208,12 +219,14 @@ mod tests {
         pipeline.add_many([source.upcast_ref(), &sink]).expect("adds");
         source.link(&sink).expect("links");
         pipeline.set_state(gst::State::Paused).expect("pauses");
-        (pipeline, Gate::new(Arc::new(ctx), source, Arc::default(), Arc::default()))
+        let gate = Gate::new(Arc::new(ctx), source, Arc::default(), Arc::default());
+        assert_eq!(gate.restart(), 1);
+        (pipeline, gate)
     }
 
     fn deliver(gate: &Gate, key: bool) -> bool {
         let before = gate.counters.frames.load(Relaxed);
-        gate.deliver(unit(key).as_ref(), unit(key));
+        gate.deliver(1, unit(key).as_ref(), unit(key));
         gate.counters.frames.load(Relaxed) > before
     }
 
@@ -234,6 +247,12 @@ mod tests {
         }
         assert!(!deliver(&gate, false), "what depends on dropped frames stays out");
         assert!(deliver(&gate, true) && deliver(&gate, false), "a key frame opens it again");
+        let before = gate.counters.frames.load(Relaxed);
+        assert_eq!(gate.restart(), 2);
+        assert!(
+            !deliver(&gate, true) && before == gate.counters.frames.load(Relaxed),
+            "an older encoder's unit is late"
+        );
         gate.close();
         assert!(!deliver(&gate, true));
         pipeline.set_state(gst::State::Null).expect("stops");

@@ -12,6 +12,7 @@ mod control;
 mod diagnostics;
 mod encoder;
 mod feed;
+mod files;
 mod gate;
 mod graph;
 mod install;
@@ -21,6 +22,7 @@ mod sdp;
 #[cfg(test)]
 mod sdp_tests;
 mod session;
+mod starter;
 mod stats;
 mod streams;
 mod teardown;
@@ -37,6 +39,7 @@ use self::{
     context::{Context, Msg},
     control::Control,
     diagnostics::GstDiagnostics,
+    files::Files,
     teardown::Teardown,
 };
 use super::{Media, MediaEvent, SessionSpec, SessionStats, diagnostics::Diagnostics};
@@ -63,8 +66,9 @@ pub fn start(
     gst::init().map_err(|error| Error::internal(format!("GStreamer does not start: {error}")))?;
     tracing::info!(version = %gst::version_string(), "Media starts");
     let (sender, receiver) = mpsc::channel();
-    let ctx = Arc::new(Context::new(config, hub, metrics, events, sender.clone()));
     let no_thread = |error: std::io::Error| Error::internal(format!("no thread for media: {error}"));
+    let files = Files::start(&config, sender.clone()).map_err(no_thread)?;
+    let ctx = Arc::new(Context::new(config, hub, metrics, files, events, sender.clone()));
     let teardown = Teardown::start().map_err(no_thread)?;
     let control = move || {
         let events = ctx.events.clone();
