@@ -8,6 +8,7 @@ mod common;
 mod bad_input;
 mod depth;
 mod devices;
+mod pipelines;
 mod playback;
 mod recordings;
 mod sessions;
@@ -67,6 +68,8 @@ const ROUTES: &[(&str, &str)] = &[
     ("GET", "/api/webrtc/sessions/{session_id}/ice-candidates"),
     ("GET", "/api/webrtc/ice-servers"),
     ("GET", "/api/webrtc/stream-references"),
+    ("GET", "/api/pipelines"),
+    ("POST", "/api/pipelines/{name}/reload"),
     ("POST", "/api/sim/devices/{device_id}/fault"),
 ];
 

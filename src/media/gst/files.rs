@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     path::Path,
     sync::{Arc, mpsc},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{
@@ -23,6 +23,8 @@ use crate::{
 
 /// How often the folder is looked at. A file counts as saved when two looks in a row find it the same.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long to wait for a question where no folder is watched.
+const LONG: Duration = Duration::from_secs(3600);
 /// Questions that may wait; whoever asks more is refused.
 const MAX_WAITING: usize = 16;
 /// Files that are watched at most.
@@ -53,18 +55,22 @@ impl Files {
         std::thread::Builder::new().name("pipeline-files".into()).spawn(move || {
             let watched = config.pipelines.reload;
             let mut watch = Watch::new(if watched { look(&config.pipelines.dir) } else { BTreeMap::new() });
+            let mut look_at = Instant::now() + LOOK_EVERY;
             loop {
-                match inbox.recv_timeout(if watched { LOOK_EVERY } else { Duration::from_secs(3600) }) {
+                // By the clock: questions, however many, put no look off.
+                let wait = if watched { look_at.saturating_duration_since(Instant::now()) } else { LONG };
+                match inbox.recv_timeout(wait) {
                     Ok(Ask::List(standing, reply)) => drop(reply.send(list(&config, standing))),
                     Ok(Ask::One(name, standing, reply)) => drop(reply.send(describe(&config, &name, *standing))),
-                    Err(mpsc::RecvTimeoutError::Timeout) if watched => {
-                        for name in watch.changed(look(&config.pipelines.dir)) {
-                            // The control thread is gone only while the program ends.
-                            let _ = control.send(Msg::FileChanged(name));
-                        }
-                    }
                     Err(mpsc::RecvTimeoutError::Timeout) => {}
                     Ok(Ask::End) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                }
+                if watched && look_at <= Instant::now() {
+                    look_at = Instant::now() + LOOK_EVERY;
+                    for name in watch.changed(look(&config.pipelines.dir)) {
+                        // The control thread is gone only while the program ends.
+                        let _ = control.send(Msg::FileChanged(name));
+                    }
                 }
             }
         })?;
