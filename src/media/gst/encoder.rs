@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use gst::prelude::*;
@@ -13,6 +13,7 @@ use super::{
     gate::{Gate, KeyFrames},
     graph,
     library::Text,
+    meter,
     teardown::Teardown,
 };
 use crate::{
@@ -56,19 +57,25 @@ impl Encoder {
         key_frames: &KeyFrames,
         teardown: &Teardown,
     ) -> Result<Self, Fault> {
-        let graph = graph::build(text, &graph::values(&ctx.config, key, profile))?;
+        let metrics = ctx.metrics.encoder(key, codec);
+        let graph =
+            graph::build(text, &graph::values(&ctx.config, key, profile)).inspect_err(|_| metrics.failures.inc())?;
         let serial = next_serial();
         let pipeline = graph.pipeline;
         // For the log; it has no parent yet that could refuse.
         pipeline.set_property("name", format!("encoder-{}-{codec}-{serial}", key.stream));
         ctx.synchronise(&pipeline);
         watch_bus(ctx, &pipeline, key, codec, serial);
+        meter::watch_encoder(&pipeline, &metrics);
+        key_frames.count_in(&metrics);
         if pipeline.set_state(gst::State::Playing).is_err() {
+            metrics.failures.inc();
             teardown.pipeline(pipeline);
             let message =
                 format!("the {codec} pipeline of {} does not start; the log has the element's words", key.stream);
             return Err(Fault { file: text.file.clone(), line: 1, message, ..Fault::default() });
         }
+        metrics.starts.inc();
         key_frames.set_target(&graph.fanout);
         tracing::info!(stream = %key, %codec, file = %text.file, "Encoder started");
         Ok(Self { serial, source: graph.source, pipeline, fanout: graph.fanout })
@@ -170,15 +177,20 @@ fn watch_bus(ctx: &Arc<Context>, pipeline: &gst::Pipeline, key: &StreamKey, code
     let Some(bus) = pipeline.bus() else { return };
     let control = ctx.control.clone();
     let stream = key.to_string();
+    let (metrics, failed) = (ctx.metrics.encoder(key, codec), AtomicBool::new(false));
+    // One failure often posts several errors.
+    let count_failure = move || metrics.failures.add(u64::from(!failed.swap(true, Ordering::Relaxed)));
     bus.set_sync_handler(move |_, message| {
         match message.view() {
             gst::MessageView::Error(error) => {
                 let source = error.src().map(|source| source.name().to_string()).unwrap_or_default();
                 tracing::error!(%stream, %codec, element = %source, debug = ?error.debug(), "{}", error.error());
                 let text = format!("{source}: {}", error.error());
+                count_failure();
                 let _ = control.send(Msg::EncoderFailed(serial, text));
             }
             gst::MessageView::Eos(_) => {
+                count_failure();
                 let _ = control.send(Msg::EncoderFailed(serial, "the pipeline ended by itself (end of stream)".into()));
             }
             gst::MessageView::Warning(warning) => {
