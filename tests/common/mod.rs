@@ -115,10 +115,11 @@ impl TestServer {
             Timing { reply: Duration::from_secs(5), stall: Duration::from_secs(config.camera.stall_timeout_s) };
         let report = Arc::new(move |event| drop(camera_events.send(Event::Camera(event))));
         let recordings = Recordings::new(&config.recording, factory);
-        let cameras = camera::manager::start(vec![backend], hub.clone(), report, timing, recordings).unwrap();
+        let observe = Observe::default();
+        let metrics = observe.metrics.clone();
+        let cameras = camera::manager::start(vec![backend], hub.clone(), report, timing, recordings, metrics).unwrap();
         let report = Arc::new(move |event| drop(media_events.send(Event::Media(event))));
         let media = FakeMedia::with_pipelines(report, pipelines());
-        let observe = Observe::default();
         let parts = Parts { config, hub, cameras: cameras.clone(), media: media.clone(), observe, events: inbox };
         let (handle, _actor) = session::spawn(parts);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

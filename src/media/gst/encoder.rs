@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use gst::prelude::*;
@@ -13,6 +13,7 @@ use super::{
     gate::{Gate, KeyFrames},
     graph,
     library::Text,
+    meter,
     teardown::Teardown,
 };
 use crate::{
@@ -54,29 +55,35 @@ impl Encoder {
         text: &Text,
         values: &Values,
     ) -> Result<Self, Fault> {
-        let graph = graph::build(text, values)?;
+        let metrics = ctx.metrics.encoder(key, codec);
+        let graph = graph::build(text, values).inspect_err(|_| metrics.failures.inc())?;
         let serial = next_serial();
         let pipeline = graph.pipeline;
         // For the log; it has no parent yet that could refuse.
         pipeline.set_property("name", format!("encoder-{}-{}-{codec}-{serial}", key.device, key.stream));
         ctx.synchronise(&pipeline);
         let words = watch_bus(ctx, &pipeline, key, codec, serial);
+        meter::watch_encoder(&pipeline, &metrics);
         if pipeline.set_state(gst::State::Playing).is_err() {
             let _ = pipeline.set_state(gst::State::Null);
             let words = words.lock().unwrap_or_else(PoisonError::into_inner).take();
             let message = match words {
+                // An error on the bus has been counted there.
                 Some(words) => format!("the {codec} pipeline of {} does not start: {words}", key.stream),
                 None => {
+                    metrics.failures.inc();
                     format!("the {codec} pipeline of {} does not start; the log has the elements' words", key.stream)
                 }
             };
             return Err(Fault { file: text.file.clone(), line: 1, message, ..Fault::default() });
         }
+        metrics.starts.inc();
         Ok(Self { serial, source: graph.source, pipeline, fanout: graph.fanout })
     }
 
     /// From now on key frames are asked of this encoder.
-    pub(super) fn take_requests(&self, key_frames: &KeyFrames) {
+    pub(super) fn take_requests(&self, ctx: &Context, key: &StreamKey, codec: Codec, key_frames: &KeyFrames) {
+        key_frames.count_in(&ctx.metrics.encoder(key, codec));
         key_frames.set_target(&self.fanout);
     }
 
@@ -185,6 +192,9 @@ fn watch_bus(
     let first = words.clone();
     let control = ctx.control.clone();
     let stream = key.to_string();
+    let (metrics, failed) = (ctx.metrics.encoder(key, codec), AtomicBool::new(false));
+    // One failure often posts several errors.
+    let count_failure = move || metrics.failures.add(u64::from(!failed.swap(true, Ordering::Relaxed)));
     bus.set_sync_handler(move |_, message| {
         match message.view() {
             gst::MessageView::Error(error) => {
@@ -192,9 +202,11 @@ fn watch_bus(
                 tracing::error!(%stream, %codec, element = %source, debug = ?error.debug(), "{}", error.error());
                 let text = format!("{source}: {}", error.error());
                 first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| text.clone());
+                count_failure();
                 let _ = control.send(Msg::EncoderFailed(serial, text));
             }
             gst::MessageView::Eos(_) => {
+                count_failure();
                 let _ = control.send(Msg::EncoderFailed(serial, "the pipeline ended by itself (end of stream)".into()));
             }
             gst::MessageView::Warning(warning) => {

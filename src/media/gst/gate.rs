@@ -3,13 +3,14 @@
 //! session's queue, the key-frame target, the encoder's list of events) are each held for a few instructions.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, OnceLock, PoisonError,
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
 use gst::prelude::*;
 
 use super::context::Context;
+use crate::metrics::EncoderMetrics;
 
 /// Access units that may wait in a session before it counts as behind: half a second at 30 fps. On a network that keeps
 /// up, none waits.
@@ -33,9 +34,15 @@ pub(super) struct KeyFrames {
     running: AtomicBool,
     last_ms: AtomicU64,
     count: AtomicU32,
+    metrics: OnceLock<Arc<EncoderMetrics>>,
 }
 
 impl KeyFrames {
+    /// Where requests are counted.
+    pub(super) fn count_in(&self, metrics: &Arc<EncoderMetrics>) {
+        self.metrics.get_or_init(|| metrics.clone());
+    }
+
     pub(super) fn set_target(&self, fanout: &gst::Element) {
         let pad = fanout.static_pad("sink").map(|pad| pad.downgrade()).unwrap_or_default();
         self.running.store(false, Relaxed);
@@ -44,6 +51,9 @@ impl KeyFrames {
 
     /// Asks for a key frame, now or as soon as the interval allows.
     pub(super) fn request(&self, now_ms: u64) {
+        if let Some(metrics) = self.metrics.get() {
+            metrics.key_frames_requested.inc();
+        }
         self.wanted.store(true, Relaxed);
         self.poll(now_ms);
     }
@@ -78,6 +88,9 @@ impl KeyFrames {
             .count(self.count.fetch_add(1, Relaxed))
             .build();
         pad.push_event(event);
+        if let Some(metrics) = self.metrics.get() {
+            metrics.key_frames_forced.inc();
+        }
     }
 }
 
@@ -98,7 +111,14 @@ pub(super) struct Gate {
 #[derive(Default)]
 pub(super) struct Counters {
     pub(super) frames: AtomicU64,
+    /// Frames withheld for whatever reason.
     pub(super) dropped: AtomicU64,
+    /// Those of them that were withheld because the queue was full.
+    pub(super) behind: AtomicU64,
+    /// Key frames handed over.
+    pub(super) keys: AtomicU64,
+    /// Key frames asked for by the gate; the peer's own requests are `plis`.
+    pub(super) asked: AtomicU64,
     pub(super) packets: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) plis: AtomicU64,
@@ -157,6 +177,7 @@ impl Gate {
         if self.waiting_for_key.load(Relaxed) {
             if queued > RESUME_QUEUED {
                 self.counters.dropped.fetch_add(1, Relaxed);
+                self.counters.behind.fetch_add(1, Relaxed);
                 return;
             }
             if !is_key {
@@ -171,11 +192,13 @@ impl Gate {
             // Behind: what was encoded from here to the next key frame would not decode.
             self.waiting_for_key.store(true, Relaxed);
             self.counters.dropped.fetch_add(1, Relaxed);
+            self.counters.behind.fetch_add(1, Relaxed);
             return;
         }
         // A session on its way out refuses; that is no concern of the encoder's.
         if self.source.push_buffer(shared).is_ok() {
             self.counters.frames.fetch_add(1, Relaxed);
+            self.counters.keys.fetch_add(u64::from(is_key), Relaxed);
         }
     }
 
@@ -183,6 +206,7 @@ impl Gate {
     pub(super) fn ask(&self) {
         let now = self.ctx.now_ms();
         self.asked_ms.store(now, Relaxed);
+        self.counters.asked.fetch_add(1, Relaxed);
         self.key_frames.request(now);
     }
 }

@@ -17,6 +17,7 @@ mod gate;
 mod graph;
 mod install;
 mod library;
+mod meter;
 mod net;
 mod sdp;
 #[cfg(test)]
@@ -88,6 +89,12 @@ pub fn version() -> String {
         Ok(()) => gst::version_string().to_string(),
         Err(error) => format!("GStreamer does not start: {error}"),
     }
+}
+
+/// GStreamer's version as numbers: "1.22.0".
+pub fn library_version() -> String {
+    let (major, minor, micro, _) = gst::version();
+    format!("{major}.{minor}.{micro}")
 }
 
 /// The handle: queues work for the control thread. The queue is not bounded by itself; the actor that calls has at most

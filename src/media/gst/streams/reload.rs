@@ -148,6 +148,7 @@ impl Streams {
         }
         while let Some(at) = self.reloads.iter().position(|reload| reload.jobs.is_empty()) {
             let reload = self.reloads.swap_remove(at);
+            ctx.metrics.reloaded(reload.fault.is_none());
             let Some(reply) = reload.reply else { continue };
             match reload.fault {
                 Some(fault) => drop(reply.send(Err(ReloadError::Fault(fault)))),

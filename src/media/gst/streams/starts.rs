@@ -147,7 +147,7 @@ impl Streams {
         tracing::info!(stream = %key, %codec, file, swapped = slot.encoder.is_some(), "Encoder started");
         stop_encoder(teardown, slot);
         slot.started_at = now;
-        encoder.take_requests(&slot.key_frames);
+        encoder.take_requests(ctx, &key, codec, &slot.key_frames);
         for (session, user) in slot.users.iter_mut().filter(|(_, user)| user.live) {
             user.branch = attach(&encoder, user, &key, codec).map_err(|why| self.refused.push((*session, why))).ok();
         }
