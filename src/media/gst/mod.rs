@@ -12,6 +12,7 @@ mod control;
 mod diagnostics;
 mod encoder;
 mod feed;
+pub(crate) mod files;
 mod gate;
 mod graph;
 mod install;
