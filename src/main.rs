@@ -1,4 +1,4 @@
-//! Starts what the command line asks for: logging, the server until a signal, or the probe.
+//! Starts what the command line asks for: logging, the server until a signal, the probe, or work on pipeline files.
 
 use std::{
     io::{IsTerminal, Write},
@@ -11,7 +11,7 @@ use clap::Parser;
 use realsense_webrtc::{
     app,
     cli::{Cli, Command},
-    healthcheck, media, probe, process, session,
+    healthcheck, media, pipeline, probe, process, session,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -36,6 +36,9 @@ fn main() -> ExitCode {
             Ok(false) => ExitCode::FAILURE,
             Err(error) => fail(error.for_log()),
         },
+        Some(Command::Pipeline(args)) => {
+            runtime.block_on(work_on_pipelines(cli, args)).unwrap_or_else(|message| fail(&message))
+        }
         Some(Command::Healthcheck) => runtime.block_on(check_health(cli)).unwrap_or_else(|message| fail(&message)),
         None => runtime.block_on(serve(cli)).unwrap_or_else(|message| fail(&message)),
     };
@@ -51,6 +54,14 @@ async fn check_health(cli: Cli) -> Result<ExitCode, String> {
     let answer = healthcheck::run(&config).await.map_err(|error| error.for_log().to_owned())?;
     say(&answer);
     Ok(ExitCode::SUCCESS)
+}
+
+async fn work_on_pipelines(mut cli: Cli, args: pipeline::PipelineArgs) -> Result<ExitCode, String> {
+    cli.take_over(args.config.clone(), args.pipelines.clone());
+    let config = cli.configuration(std::env::vars())?;
+    let usual = config.log.filter == realsense_webrtc::config::Log::default().filter;
+    start_logging(if usual { "warn" } else { &config.log.filter }, &config.log.format)?;
+    Ok(if pipeline::run(args, config).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn serve(cli: Cli) -> Result<ExitCode, String> {

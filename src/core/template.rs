@@ -191,7 +191,7 @@ pub fn segments(rendered: &str) -> Vec<Segment> {
 }
 
 /// The text before a `#` that starts the line or follows a blank, outside quotes.
-fn strip_comment(line: &str) -> String {
+pub fn strip_comment(line: &str) -> String {
     let (mut quoted, mut blank) = (false, true);
     for (at, c) in line.char_indices() {
         match c {

@@ -9,7 +9,7 @@ use std::{
 use gst::prelude::*;
 use tokio::sync::oneshot;
 
-use super::{files::Files, starter::Started, stats::PeerStats, streams::ReloadAnswer};
+use super::{folder::Files, starter::Started, stats::PeerStats, streams::ReloadAnswer};
 use crate::{
     camera::hub::FrameHub,
     config::Config,

@@ -12,7 +12,8 @@ mod control;
 mod diagnostics;
 mod encoder;
 mod feed;
-mod files;
+pub(crate) mod files;
+mod folder;
 mod gate;
 mod graph;
 mod install;
@@ -40,7 +41,7 @@ use self::{
     context::{Context, Msg},
     control::Control,
     diagnostics::GstDiagnostics,
-    files::Files,
+    folder::Files,
     teardown::Teardown,
 };
 use super::{Media, MediaEvent, SessionSpec, SessionStats, diagnostics::Diagnostics};
