@@ -11,12 +11,18 @@ const NS = 'http://www.w3.org/2000/svg';
 /** Most sessions drawn at one tee: the list of sessions has them all. */
 const MOST_BRANCHES = 8;
 /** Widths of boxes, and heights of their lines. */
-const WIDE = 152;
-const NARROW = 104;
-const SESSION = 236;
+const WIDE = 142;
+const NARROW = 94;
+const SESSION = 232;
 const LINE = 16;
-const PAD = 9;
+const PAD = 8;
+/** A drawing that has less room than this share of its width is scrolled rather than made smaller: letters stay legible. */
+const LEAST_SCALE = 0.82;
+/** Widths of a letter, on average: of plain and of bold text. */
 const LETTER = 6.5;
+const BOLD = 7.4;
+/** Above this, data is raw pictures, whose rate says nothing. */
+const RAW_KBPS = 50000;
 
 /** @param {string} tag @param {Record<string, string|number>} [attributes] @returns {SVGElement} */
 function svg(tag, attributes = {}, ...children) {
@@ -33,9 +39,9 @@ function put(node, attributes) {
   }
 }
 
-/** @param {string} text @param {number} width of the box */
-function cut(text, width) {
-  const most = Math.floor((width - 2 * PAD - 8) / LETTER);
+/** @param {string} text @param {number} width that there is @param {number} letter */
+function cut(text, width, letter) {
+  const most = Math.floor(width / letter);
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
@@ -85,6 +91,7 @@ export class GraphView extends EventTarget {
 
   #updateDrawing(drawing, lane, width) {
     put(drawing, { viewBox: `0 0 ${width} ${lane.height}`, width, height: lane.height });
+    drawing.style.minWidth = `${Math.round(width * LEAST_SCALE)}px`;
     const [links, boxes] = drawing.children;
     reconcile(links, lane.edges, (edge) => edge.key, () => /** @type {any} */ (svg('path', {}, svg('title'))), (node, edge) => {
       put(node, { d: edge.path, class: `link${edge.flow}` });
@@ -181,7 +188,7 @@ function boxOf(element, pipeline, facts) {
 }
 
 function nameLines(element) {
-  if (element.factory === 'capsfilter') return ['caps', capsGist(element.properties?.caps) || element.name];
+  if (element.factory === 'capsfilter') return ['caps', capsGist(element.properties?.caps).replace('constrained-', 'c-') || element.name];
   return new RegExp(`^${element.factory}[\\d_]*$`).test(element.name) ? [element.factory] : [element.name, element.factory];
 }
 
@@ -201,7 +208,8 @@ function meterLines({ meter }, plumbing, session) {
   const latency = meter.latency_ms === null || meter.latency_ms === undefined ? '' : milliseconds(meter.latency_ms);
   if (session) return [];
   if (plumbing) return [perSecond(meter.buffers_per_s), latency].filter(Boolean);
-  return [`${perSecond(meter.buffers_per_s)} · ${kilobits(meter.kbps)}`, latency ? `${latency}, max ${milliseconds(meter.latency_max_ms)}` : ''].filter(Boolean);
+  const rate = [perSecond(meter.buffers_per_s), meter.kbps > 0 && meter.kbps < RAW_KBPS ? kilobits(meter.kbps) : ''].filter(Boolean).join(' · ');
+  return [rate, latency ? `${latency}, max ${milliseconds(meter.latency_max_ms)}` : ''].filter(Boolean);
 }
 
 function updateBox(node, box) {
@@ -214,7 +222,7 @@ function updateBox(node, box) {
   if (text.childElementCount !== box.lines.length) text.replaceChildren(...box.lines.map(() => svg('text', { x: PAD + 2 })));
   box.lines.forEach((line, i) => {
     put(text.children[i], { y: PAD + LINE * i + 11 });
-    setText(text.children[i], cut(line, box.width + (i > 0 ? 10 : 0)));
+    setText(text.children[i], i === 0 ? cut(line, box.width - 2 * PAD - 12, BOLD) : cut(line, box.width - 2 * PAD, LETTER));
     put(text.children[i], { class: line.endsWith('dropped') ? 'bad' : i === 0 ? 'name' : '' });
   });
   bar.style.display = filled.style.display = box.queue ? '' : 'none';

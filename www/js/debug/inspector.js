@@ -136,7 +136,8 @@ export class Inspector extends EventTarget {
 
   #showProperties(properties) {
     const list = Object.entries(properties).sort(orderOf);
-    reconcile(this.#parts.list, list, ([name]) => name, ([name, info]) => {
+    // What may be set is known only once the element was asked: it is then another item.
+    reconcile(this.#parts.list, list, ([name, info]) => `${name} ${Boolean(info.settable)} ${this.#known}`, ([name, info]) => {
       const property = new Property(name, info, (value) => this.#set(name, value));
       this.#properties.set(name, property);
       return property.node;
