@@ -1,7 +1,7 @@
 //! The handle's part about looking inside: pipelines, graphs, elements, logs and metrics. Nothing of it goes through the
 //! actor, so it answers even when the actor is busy.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -10,10 +10,17 @@ use super::handle::Handle;
 use crate::{
     error::{Error, Result},
     logging::Logs,
-    media::diagnostics::{Answer, ElementPath, GraphRequest, ReloadError},
-    metrics::Metrics,
+    media::{
+        self,
+        diagnostics::{Answer, ElementPath, GraphRequest, ReloadError},
+    },
+    metrics::{Format, Metrics, Observed},
     model::{ElementInfo, Graph, PipelineInfo},
+    process,
 };
+
+/// How long a scrape waits for the sessions' figures. Prometheus itself gives up after 10 s.
+const SCRAPE_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn ended() -> Error {
     Error::unavailable("The server is shutting down; try again once it is back.")
@@ -74,5 +81,18 @@ impl Handle {
     /// What is counted.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.observe.metrics
+    }
+
+    /// What is counted, as text. Looks at the peers' reports first, at most once a second however often this is asked; a
+    /// server too busy to do so shows what it has.
+    pub async fn scrape(&self, format: Format) -> String {
+        // Whoever asks about sessions makes the media side add theirs to the sums.
+        let _ = tokio::time::timeout(SCRAPE_TIMEOUT, self.sessions()).await;
+        // Reads /proc: quick, but it is a file system.
+        let process = tokio::task::spawn_blocking(process::usage).await.unwrap_or_default();
+        let sessions = self.snapshot.borrow().session_states.iter().map(|(_, state)| *state).collect();
+        let observed =
+            Observed { sessions, process, gstreamer: media::gst::library_version(), sdk: self.health().sdk_version };
+        self.metrics().render(observed, format)
     }
 }

