@@ -7,6 +7,8 @@
 //!                                                       (one branch per session and stream; session.rs)
 //! ```
 
+mod auto;
+mod check;
 mod context;
 mod control;
 mod diagnostics;
@@ -24,6 +26,7 @@ mod session;
 mod stats;
 mod streams;
 mod teardown;
+mod trial;
 mod wiring;
 
 use std::{
