@@ -102,16 +102,14 @@ impl Files {
 }
 
 fn list(config: &Config, mut standing: BTreeMap<String, Standing>) -> Vec<PipelineInfo> {
-    let names = library::names(config).into_iter();
-    names.map(|name| standing.remove(&name).unwrap_or_default().complete(library::info(config, &name))).collect()
+    let infos = library::names(config).into_iter().filter_map(|name| library::info(config, &name));
+    infos.map(|info| standing.remove(&info.name).unwrap_or_default().complete(info)).collect()
 }
 
 fn describe(config: &Config, name: &str, standing: Standing) -> Result<PipelineInfo, ReloadError> {
-    if library::read(config, name).is_none() {
-        let gone = Error::not_found(format!("There is no pipeline '{name}' any more."));
-        return Err(ReloadError::Refused(gone));
-    }
-    Ok(standing.complete(library::info(config, name)))
+    let gone = || Error::not_found(format!("There is no pipeline '{name}' any more."));
+    let info = library::info(config, name).ok_or_else(|| ReloadError::Refused(gone()))?;
+    Ok(standing.complete(info))
 }
 
 /// The pipeline files of a folder by name. A folder that cannot be read has none.

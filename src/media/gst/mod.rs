@@ -7,6 +7,8 @@
 //!                                                       (one branch per session and stream; session.rs)
 //! ```
 
+mod auto;
+mod check;
 mod context;
 mod control;
 mod diagnostics;
@@ -28,6 +30,7 @@ mod starter;
 mod stats;
 mod streams;
 mod teardown;
+mod trial;
 mod wiring;
 
 use std::{
