@@ -98,6 +98,8 @@ pub(super) enum Msg {
     Pipelines(Answer<Vec<PipelineInfo>>),
     /// Check a pipeline again and swap it in.
     Reload(String, Answer<Result<PipelineInfo, ReloadError>>),
+    /// What runs of a device, and of the session that is named, for who looks at it from a thread of its own.
+    Running(DeviceId, Option<SessionId>, mpsc::SyncSender<super::running::Running>),
     /// The encoder pipeline with this serial number failed.
     EncoderFailed(u64, String),
     /// A tee pad is unlinked and its branch can be taken apart.

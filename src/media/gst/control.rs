@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::{
     context::{Context, Msg, Signal},
+    running::Running,
     session::{Phase, Session},
     stats::PeerStats,
     streams::Streams,
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     media::{EndReason, MediaEvent, SessionSpec, SessionStats, StreamStats},
-    model::{Codec, Profile, SessionId, StreamKey, StreamType},
+    model::{Codec, DeviceId, Profile, SessionId, StreamKey, StreamType},
 };
 
 /// How often connected peers are looked at.
@@ -143,10 +144,21 @@ impl Control {
                 self.streams.encoder_failed(&self.ctx, &self.teardown, serial, &message, Instant::now());
             }
             Msg::Pipelines(_) | Msg::Reload(..) => {}
+            // Who asked may have given up.
+            Msg::Running(device, session, reply) => drop(reply.try_send(self.running(&device, session.as_ref()))),
             Msg::BranchUnlinked(branch) => branch.free(),
             // Taken by `run`.
             Msg::Shutdown(_) => {}
         }
+    }
+
+    /// What runs of a device; a session may be named by its first eight characters, as the log names it.
+    fn running(&self, device: &DeviceId, session: Option<&SessionId>) -> Running {
+        let encoders = self.streams.look(device, &self.serials);
+        let wanted = |id: &SessionId| session.is_some_and(|wanted| id == wanted || id.short() == wanted.as_str());
+        let of_device = self.sessions.values().filter(|session| session.spec.device == *device);
+        let sessions = of_device.map(|session| session.look(wanted(session.id()))).collect();
+        Running { encoders, sessions }
     }
 
     fn emit(&self, event: MediaEvent) {

@@ -30,7 +30,9 @@ pub(super) fn next_serial() -> u64 {
 pub(super) struct Encoder {
     pub(super) serial: u64,
     pub(super) source: gst_app::AppSrc,
-    pipeline: gst::Pipeline,
+    /// The file it was built from.
+    pub(super) file: String,
+    pub(super) pipeline: gst::Pipeline,
     fanout: gst::Element,
 }
 
@@ -39,7 +41,7 @@ pub(super) struct Branch {
     pipeline: gst::Pipeline,
     fanout: gst::Element,
     tee_pad: gst::Pad,
-    sink: gst_app::AppSink,
+    pub(super) sink: gst_app::AppSink,
 }
 
 impl Encoder {
@@ -71,7 +73,7 @@ impl Encoder {
         }
         key_frames.set_target(&graph.fanout);
         tracing::info!(stream = %key, %codec, file = %text.file, "Encoder started");
-        Ok(Self { serial, source: graph.source, pipeline, fanout: graph.fanout })
+        Ok(Self { serial, source: graph.source, file: text.file.clone(), pipeline, fanout: graph.fanout })
     }
 
     /// Puts a session's branch on the tee. Nothing reaches the session before the next key frame.

@@ -12,11 +12,17 @@ mod control;
 mod diagnostics;
 mod encoder;
 mod feed;
+mod flow;
 mod gate;
 mod graph;
+mod inspect;
+mod inspector;
 mod install;
 mod library;
+mod meter;
 mod net;
+mod properties;
+mod running;
 mod sdp;
 #[cfg(test)]
 mod sdp_tests;
@@ -63,6 +69,7 @@ pub fn start(
     gst::init().map_err(|error| Error::internal(format!("GStreamer does not start: {error}")))?;
     tracing::info!(version = %gst::version_string(), "Media starts");
     let (sender, receiver) = mpsc::channel();
+    let diagnostics = GstDiagnostics::new(sender.clone(), config.clone());
     let ctx = Arc::new(Context::new(config, hub, metrics, events, sender.clone()));
     let no_thread = |error: std::io::Error| Error::internal(format!("no thread for media: {error}"));
     let teardown = Teardown::start().map_err(no_thread)?;
@@ -75,7 +82,7 @@ pub fn start(
         }
     };
     std::thread::Builder::new().name("media-control".into()).spawn(control).map_err(no_thread)?;
-    Ok(Arc::new(GstMedia { control: sender }))
+    Ok(Arc::new(GstMedia { control: sender, diagnostics }))
 }
 
 /// GStreamer's version, for `--version`: "GStreamer 1.22.0".
@@ -90,6 +97,7 @@ pub fn version() -> String {
 /// a few requests per session under way, and it limits the sessions.
 struct GstMedia {
     control: mpsc::Sender<Msg>,
+    diagnostics: GstDiagnostics,
 }
 
 impl GstMedia {
@@ -133,10 +141,11 @@ impl Media for GstMedia {
     }
 
     fn diagnostics(&self) -> Arc<dyn Diagnostics> {
-        Arc::new(GstDiagnostics { control: self.control.clone() })
+        Arc::new(self.diagnostics.clone())
     }
 
     fn shutdown(&self, done: oneshot::Sender<()>) {
+        self.diagnostics.stop();
         self.send(Msg::Shutdown(done));
     }
 }

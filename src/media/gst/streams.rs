@@ -1,6 +1,8 @@
 //! The streams' encoders: started when a session needs them, stopped when none does, rebuilt when they fail. Owns feeds,
 //! encoders and branches; used by the control thread only.
 
+mod look;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
