@@ -1,6 +1,7 @@
 //! The REST routes, by subject. Owns the table of routes, which is also the source of the OpenAPI document: a route that
 //! is not documented cannot be registered. Handlers parse, call the session handle and shape the answer; no more.
 
+mod debug;
 mod devices;
 mod playback;
 mod recordings;
@@ -58,6 +59,8 @@ pub(super) fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(playback::repeat))
         .routes(routes!(playback::close))
         .routes(routes!(playback::preset, playback::load_preset))
+        .routes(routes!(debug::graph))
+        .routes(routes!(debug::element, debug::set_element))
         .routes(routes!(system::inject_fault));
     OpenApiRouter::with_openapi(docs::description()).nest("/api", api)
 }
