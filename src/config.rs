@@ -403,6 +403,15 @@ impl Default for Log {
     }
 }
 
+impl Config {
+    /// Whether a property of a running element may be set over the API: `debug.settable` lists it, and there is a token that
+    /// only administrators have.
+    pub fn may_set(&self, element: &str, property: &str) -> bool {
+        let listed = |entry: &String| entry.rsplit_once('.') == Some((element, property));
+        !self.server.admin_token.is_empty() && self.debug.settable.iter().any(listed)
+    }
+}
+
 impl Streams {
     /// The configured settings of a video stream.
     pub fn of(&self, stream: StreamType) -> &Stream {

@@ -5,6 +5,7 @@ pub mod candidate;
 pub mod colormap;
 pub mod depth;
 pub mod geometry;
+pub mod graph;
 pub mod plan;
 pub mod profile;
 pub mod recording;

@@ -1,6 +1,7 @@
 //! The REST routes, by subject. Owns the table of routes, which is also the source of the OpenAPI document: a route that
 //! is not documented cannot be registered. Handlers parse, call the session handle and shape the answer; no more.
 
+mod debug;
 mod devices;
 mod metrics;
 mod pipelines;
@@ -63,6 +64,8 @@ pub(super) fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(pipelines::list))
         .routes(routes!(pipelines::reload))
         .routes(routes!(metrics::metrics))
+        .routes(routes!(debug::graph))
+        .routes(routes!(debug::element, debug::set_element))
         .routes(routes!(system::inject_fault));
     OpenApiRouter::with_openapi(docs::description()).nest("/api", api)
 }

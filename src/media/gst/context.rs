@@ -102,6 +102,8 @@ pub(super) enum Msg {
     FileChanged(String),
     /// A start or a check is through.
     Started(Started),
+    /// What runs of a device, and of the session that is named, for who looks at it from a thread of its own.
+    Running(DeviceId, Option<SessionId>, mpsc::SyncSender<super::running::Running>),
     /// The encoder pipeline with this serial number failed.
     EncoderFailed(u64, String),
     /// A tee pad is unlinked and its branch can be taken apart.
