@@ -419,7 +419,7 @@ impl Open<'_> {
             for config in self.stop(sensor) {
                 let key = StreamKey::new(self.thread.device.clone(), config.stream);
                 let error = Error::unavailable(format!("{key} stopped delivering frames and is being restarted."));
-                warn!(%key, "no frames for {:?}; restarting the sensor", self.thread.stall);
+                warn!(stream = %key, "no frames for {:?}; restarting the sensor", self.thread.stall);
                 self.thread.report(CameraEvent::Broke { key, error });
             }
         }

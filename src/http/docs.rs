@@ -58,6 +58,7 @@ sends it as `?token=` or in its `auth` as `{\"token\"}`.";
         (name = "recordings", description = "Recording a device, and the files"),
         (name = "playback", description = "Control of a recording that is played back"),
         (name = "webrtc", description = "Sessions; the server offers"),
+        (name = "debug", description = "Looking inside"),
         (name = "simulator", description = "Faults of simulated cameras")
     )
 )]

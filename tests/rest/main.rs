@@ -6,8 +6,10 @@
 mod common;
 
 mod bad_input;
+mod bundle;
 mod depth;
 mod devices;
+mod logs;
 mod playback;
 mod recordings;
 mod sessions;
@@ -67,6 +69,10 @@ const ROUTES: &[(&str, &str)] = &[
     ("GET", "/api/webrtc/sessions/{session_id}/ice-candidates"),
     ("GET", "/api/webrtc/ice-servers"),
     ("GET", "/api/webrtc/stream-references"),
+    ("GET", "/api/debug/logs"),
+    ("GET", "/api/debug/log-levels"),
+    ("PUT", "/api/debug/log-levels"),
+    ("GET", "/api/debug/bundle"),
     ("POST", "/api/sim/devices/{device_id}/fault"),
 ];
 
@@ -100,8 +106,12 @@ async fn the_openapi_document_has_every_route_and_no_other() {
         let operation = &document["paths"][path][method.to_lowercase()];
         assert!(operation["summary"].as_str().is_some_and(|text| text.len() > 5), "{method} {path}");
         assert!(operation["tags"][0].is_string() && operation["operationId"].is_string(), "{method} {path}");
-        let is_file = (*method, *path) == ("GET", "/api/recordings/{name}");
-        let content_type = if is_file { "application/octet-stream" } else { "application/json" };
+        let content_type = match (*method, *path) {
+            ("GET", "/api/recordings/{name}") => "application/octet-stream",
+            ("GET", "/api/debug/logs") => "text/plain",
+            ("GET", "/api/debug/bundle") => "application/x-tar",
+            _ => "application/json",
+        };
         let schema = &operation["responses"]["200"]["content"][content_type]["schema"];
         assert!(schema.is_object(), "{method} {path} says what it answers");
         if *method == "PUT"

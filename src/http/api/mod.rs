@@ -1,7 +1,9 @@
 //! The REST routes, by subject. Owns the table of routes, which is also the source of the OpenAPI document: a route that
 //! is not documented cannot be registered. Handlers parse, call the session handle and shape the answer; no more.
 
+mod bundle;
 mod devices;
+mod logs;
 mod playback;
 mod recordings;
 mod responses;
@@ -58,6 +60,9 @@ pub(super) fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(playback::repeat))
         .routes(routes!(playback::close))
         .routes(routes!(playback::preset, playback::load_preset))
+        .routes(routes!(logs::logs))
+        .routes(routes!(logs::levels, logs::set_levels))
+        .routes(routes!(bundle::bundle))
         .routes(routes!(system::inject_fault));
     OpenApiRouter::with_openapi(docs::description()).nest("/api", api)
 }
