@@ -13,6 +13,7 @@ use super::{folder::Files, starter::Started, stats::PeerStats, streams::ReloadAn
 use crate::{
     camera::hub::FrameHub,
     config::Config,
+    logging,
     media::{MediaEvent, SessionSpec, SessionStats, diagnostics::Answer},
     metrics::Metrics,
     model::{DeviceId, IceCandidate, PipelineInfo, Profile, SessionId, StreamKey},
@@ -53,8 +54,9 @@ impl Context {
     }
 
     /// Puts a pipeline on the common clock and base time, so that a buffer's PTS means the same everywhere and can be
-    /// handed from an encoder's pipeline to a session's as it is.
+    /// handed from an encoder's pipeline to a session's as it is; and lets the log know whose it is, by its name.
     pub(super) fn synchronise(&self, pipeline: &gst::Pipeline) {
+        logging::gst::attribute(pipeline);
         pipeline.use_clock(Some(&self.clock));
         pipeline.set_base_time(self.base_time);
         // Without this a pipeline would take a base time of its own when it starts.

@@ -61,8 +61,9 @@ impl Encoder {
         let graph = graph::build(text, values).inspect_err(|_| metrics.failures.inc())?;
         let serial = next_serial();
         let pipeline = graph.pipeline;
-        // For the log; it has no parent yet that could refuse.
-        pipeline.set_property("name", format!("encoder-{}-{}-{codec}-{serial}", key.device, key.stream));
+        // For the log, which reads whose it is from it; it has no parent yet that could refuse.
+        let codec_name = codec.name().to_ascii_lowercase();
+        pipeline.set_property("name", format!("encoder-{}-{}-{codec_name}-{serial}", key.device, key.stream));
         ctx.synchronise(&pipeline);
         let words = watch_bus(ctx, &pipeline, key, codec, serial);
         counts::watch_encoder(&pipeline, &metrics);

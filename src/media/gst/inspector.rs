@@ -222,7 +222,7 @@ mod tests {
             look.at(7, || {
                 inside.send(()).expect("the test waits");
                 // Ends when `release` is dropped.
-                drop(held.recv());
+                let _ = held.recv();
             });
             Ok(())
         });

@@ -108,6 +108,11 @@ pub fn library_version() -> String {
     format!("{major}.{minor}.{micro}")
 }
 
+/// The text of a pipeline file by the pipeline's name; one that the folder does not have is taken from the program.
+pub fn pipeline_text(config: &Config, name: &str) -> Option<String> {
+    library::read(config, name).map(|text| text.text)
+}
+
 /// The handle: queues work for the control thread. The queue is not bounded by itself; the actor that calls has at most
 /// a few requests per session under way, and it limits the sessions.
 struct GstMedia {
