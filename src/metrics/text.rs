@@ -140,6 +140,13 @@ impl Out<'_> {
         encoder.encode_counter(&value, NO_EXEMPLAR)
     }
 
+    /// A histogram without labels.
+    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        let (sum, count, buckets) = histogram.read();
+        encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+    }
+
     /// A gauge without labels.
     fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
         self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
@@ -258,8 +265,7 @@ impl Collected {
             refusals,
         )?;
         let help = "From the request for an offer to DTLS being up";
-        let connect = [(NO_LABELS, &sessions.connect_seconds)];
-        out.histograms("realsense_webrtc_session_connect_seconds", help, connect)
+        out.histogram("realsense_webrtc_session_connect_seconds", help, &sessions.connect_seconds)
     }
 
     fn process(&self, out: &mut Out<'_>) -> fmt::Result {
@@ -280,9 +286,6 @@ impl Collected {
         out.gauge("process_start_time_seconds", help, process.started_unix_s)
     }
 }
-
-/// The label set of a histogram that has none.
-const NO_LABELS: [(&str, &str); 0] = [];
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
 fn whole(value: u64) -> f64 {
