@@ -411,6 +411,7 @@ impl Control {
         for id in &sessions {
             let Some(session) = self.sessions.get_mut(id).filter(|session| session.connected) else { continue };
             if session.polled_at.is_none_or(|at| now.saturating_duration_since(at) >= STATS_FRESH) {
+                self.ctx.metrics.sessions.report_polls.inc();
                 session.polled_at = Some(now);
                 session.polling = true;
                 session.request_stats(&self.ctx, request);
@@ -428,7 +429,7 @@ impl Control {
         if let Some(session) = self.sessions.get_mut(id) {
             for peer in part.streams {
                 let Some(leg) = session.legs.iter_mut().find(|leg| leg.ssrc == peer.ssrc) else { continue };
-                leg.peer = peer.stats;
+                leg.peer.take(peer.stats, peer.report.is_some());
                 // A report that was seen before says nothing new.
                 if peer.report.is_some() && std::mem::replace(&mut leg.report, peer.report) != peer.report {
                     let key = StreamKey::new(session.spec.device.clone(), leg.stream);
