@@ -164,13 +164,30 @@ async fn fifty_sessions_leave_no_series_behind() {
     let first = server.join(&["color"], Options::default()).await;
     first.receives(5, LIMIT).await.unwrap();
     let before = scrape(&server);
-    let output = server.probe(&["churn", "--joins", "50", "--warm-up", "0", "--leave", "mixed", "--json"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    for round in 0..10 {
+        let mut viewers = Vec::new();
+        for _ in 0..5 {
+            viewers.push(server.join(&["color"], Options::default()).await);
+        }
+        for (at, viewer) in viewers.into_iter().enumerate() {
+            viewer.receives(1, LIMIT).await.unwrap();
+            match at {
+                0 => viewer.receiver.close().await,
+                // It takes ten seconds to be missed, once is enough.
+                1 if round == 0 => viewer.receiver.vanish().await,
+                _ => assert!(viewer.leave(&server.client).await.unwrap()),
+            }
+        }
+    }
     server.wait_for_sessions(1, LIMIT).await;
     let after = scrape(&server);
     let (old, new) = (series(&before), series(&after));
     assert_eq!(old, new, "{:?}", new.symmetric_difference(&old).collect::<Vec<_>>());
-    assert!(value(&after, "realsense_webrtc_sessions_connected_total") >= 51.0);
+    assert_eq!(value(&after, "realsense_webrtc_sessions_connected_total"), 51.0);
+    for (reason, count) in [("closed_by_request", 39.0), ("closed_by_peer", 10.0), ("peer_silent", 1.0)] {
+        let sample = format!("realsense_webrtc_sessions_ended_total{{reason=\"{reason}\"}}");
+        assert_eq!(value(&after, &sample), count, "{reason}");
+    }
     let sum = |text: &str, name: &str| -> f64 {
         let lines = text.lines().filter(|line| line.starts_with(name));
         lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
