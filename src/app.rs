@@ -88,7 +88,9 @@ impl App {
         };
         let camera_events = Arc::new(move |event| drop(sender.send(Event::Camera(event))));
         let recordings = Recordings::new(&config.recording, recorder);
-        let cameras = manager::start(backends, hub.clone(), camera_events, timing, recordings)?.with_trouble(trouble);
+        let cameras =
+            manager::start(backends, hub.clone(), camera_events, timing, recordings, observe.metrics.clone())?
+                .with_trouble(trouble);
 
         let (handle, actor) = session::spawn(Parts { config, hub, cameras: cameras.clone(), media, observe, events });
         wait_for_devices(&handle, &expected).await;

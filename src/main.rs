@@ -1,4 +1,4 @@
-//! Starts what the command line asks for: logging, the server until a signal, or the probe.
+//! Starts what the command line asks for: logging, the server until a signal, the probe, or work on pipeline files.
 
 use std::{io::Write, pin::pin, process::ExitCode, time::Duration};
 
@@ -6,7 +6,7 @@ use clap::Parser;
 use realsense_webrtc::{
     app,
     cli::{Cli, Command},
-    healthcheck, logging, media, probe, process, session,
+    healthcheck, logging, media, pipeline, probe, process, session,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -30,6 +30,9 @@ fn main() -> ExitCode {
             Ok(false) => ExitCode::FAILURE,
             Err(error) => fail(error.for_log()),
         },
+        Some(Command::Pipeline(args)) => {
+            runtime.block_on(work_on_pipelines(cli, args)).unwrap_or_else(|message| fail(&message))
+        }
         Some(Command::Healthcheck) => runtime.block_on(check_health(cli)).unwrap_or_else(|message| fail(&message)),
         None => runtime.block_on(serve(cli)).unwrap_or_else(|message| fail(&message)),
     };
@@ -45,6 +48,14 @@ async fn check_health(cli: Cli) -> Result<ExitCode, String> {
     let answer = healthcheck::run(&config).await.map_err(|error| error.for_log().to_owned())?;
     say(&answer);
     Ok(ExitCode::SUCCESS)
+}
+
+async fn work_on_pipelines(mut cli: Cli, args: pipeline::PipelineArgs) -> Result<ExitCode, String> {
+    cli.take_over(args.config.clone(), args.pipelines.clone());
+    let config = cli.configuration(std::env::vars())?;
+    let usual = config.log.filter == realsense_webrtc::config::Log::default().filter;
+    logging::start_plain(if usual { "warn" } else { &config.log.filter })?;
+    Ok(if pipeline::run(args, config).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn serve(cli: Cli) -> Result<ExitCode, String> {

@@ -1,4 +1,5 @@
-//! What the process asks of the operating system: allocator settings, file descriptor limit, free disk space. The only place for libc.
+//! What the process asks of the operating system: allocator settings, file descriptor limit, free disk space, what it uses
+//! itself. The only place for libc.
 
 #![allow(unsafe_code, reason = "libc calls without a safe wrapper; each states why it is sound")]
 
@@ -86,9 +87,88 @@ pub fn allocate(file: &std::fs::File, from: u64, bytes: u64) -> std::io::Result<
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// What the process uses. Zero stands for what the system does not tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Usage {
+    /// Threads.
+    pub threads: u64,
+    /// Open file descriptors.
+    pub fds: u64,
+    /// Most file descriptors that may be open.
+    pub max_fds: u64,
+    /// Memory in RAM, in bytes.
+    pub resident_bytes: u64,
+    /// Address space, in bytes.
+    pub virtual_bytes: u64,
+    /// CPU time used, user and system.
+    pub cpu_s: f64,
+    /// When the process started, in Unix seconds.
+    pub started_unix_s: f64,
+}
+
+/// Reads what the process uses, from /proc.
+pub fn usage() -> Usage {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid rlimit for the call to fill.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
+    // SAFETY: both only read a constant of the system.
+    let (ticks, page) = unsafe { (libc::sysconf(libc::_SC_CLK_TCK), libc::sysconf(libc::_SC_PAGESIZE)) };
+    let boot = std::fs::read_to_string("/proc/stat").ok().and_then(|text| boot_unix_s(&text)).unwrap_or(0);
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let usage = parse_stat(&stat, boot, u64::try_from(ticks).unwrap_or(100), u64::try_from(page).unwrap_or(4096));
+    // Without the descriptor that lists them.
+    let fds = std::fs::read_dir("/proc/self/fd").map_or(0, |list| list.count().saturating_sub(1));
+    Usage { fds: fds as u64, max_fds: if known { limit.rlim_cur } else { 0 }, ..usage.unwrap_or_default() }
+}
+
+fn boot_unix_s(stat: &str) -> Option<u64> {
+    stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok())
+}
+
+/// Reads `/proc/self/stat` (proc_pid_stat(5)).
+#[expect(clippy::cast_precision_loss, reason = "times and counts far below 2^53")]
+fn parse_stat(stat: &str, boot_unix_s: u64, ticks_per_s: u64, page_bytes: u64) -> Option<Usage> {
+    // The name in parentheses may hold anything, so the fields are counted from behind it: the first there is the third.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+    let ticks = ticks_per_s.max(1) as f64;
+    Some(Usage {
+        threads: field(20)?,
+        resident_bytes: field(24)? * page_bytes,
+        virtual_bytes: field(23)?,
+        cpu_s: (field(14)? + field(15)?) as f64 / ticks,
+        started_unix_s: boot_unix_s as f64 + field(22)? as f64 / ticks,
+        ..Usage::default()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    #[test]
+    fn what_the_process_uses_is_told() {
+        let thread = std::thread::spawn(std::thread::park);
+        let usage = super::usage();
+        thread.thread().unpark();
+        thread.join().expect("it ends");
+        assert!(usage.threads >= 2, "{usage:?}");
+        assert!(usage.fds >= 3 && usage.max_fds >= usage.fds, "{usage:?}");
+        assert!(usage.virtual_bytes > usage.resident_bytes && usage.resident_bytes > 1 << 20, "{usage:?}");
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs_f64();
+        assert!(usage.started_unix_s <= now + 2.0 && usage.started_unix_s > now - 86_400.0, "{usage:?} {now}");
+    }
+
+    #[test]
+    fn a_process_may_have_any_name() {
+        let stat = "7 (a) b) R 1 2 3 4 5 6 7 8 9 10 250 50 13 14 15 16 42 18 600 4096000 25 rest";
+        let usage = super::parse_stat(stat, 1000, 100, 4096).expect("it parses");
+        assert_eq!((usage.threads, usage.resident_bytes, usage.virtual_bytes), (42, 25 * 4096, 4_096_000));
+        assert!((usage.cpu_s - 3.0).abs() < 1e-9 && (usage.started_unix_s - 1006.0).abs() < 1e-9, "{usage:?}");
+        assert_eq!(super::parse_stat("", 0, 100, 4096), None);
+        assert_eq!(super::boot_unix_s("cpu 1\nbtime 1700000000\nx 1"), Some(1_700_000_000));
+    }
 
     #[test]
     fn free_space_is_that_of_the_path() {

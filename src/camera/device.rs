@@ -33,6 +33,7 @@ use crate::{
         streams::Applied,
     },
     error::{Error, Result},
+    metrics::DeviceMetrics,
     model::{DeviceId, DeviceInfo, OptionInfo, SensorInfo, StreamKey, StreamType},
 };
 pub(super) use control::Control;
@@ -83,6 +84,7 @@ pub(super) struct DeviceThread {
     pub(super) tap: Arc<Tap>,
     pub(super) recordings: Arc<Recordings>,
     pub(super) depth_settings: SharedSettings,
+    pub(super) metrics: Arc<DeviceMetrics>,
 }
 
 struct Open<'a> {
@@ -148,6 +150,10 @@ impl DeviceThread {
         for attempt in 1_u32.. {
             let ended = catch_unwind(AssertUnwindSafe(|| self.live(inbox, attempt)));
             self.streaming.store(false, Ordering::Relaxed);
+            // Of a device that came back meanwhile another thread tells.
+            if self.alive.load(Ordering::Relaxed) {
+                self.metrics.up.set(0);
+            }
             match ended {
                 Ok(Ended::Closed) => break,
                 Ok(Ended::Retry(error)) => {
@@ -191,6 +197,9 @@ impl DeviceThread {
                 return Ended::Retry(error);
             }
         };
+        if self.alive.load(Ordering::Relaxed) {
+            self.metrics.up.set(1);
+        }
         let info = Box::new(self.info.clone());
         self.report(CameraEvent::Present { device: self.device.clone(), info, sensors });
         let mut open = Open { thread: self, camera, processing, clock, running: BySensor::new() };
@@ -223,12 +232,13 @@ impl DeviceThread {
     /// Where the camera delivers its frames; those that are whole go on to `next`.
     fn sink(&self, clock: &Arc<FrameClock>, next: FrameSink) -> FrameSink {
         let (device, clock) = (self.device.clone(), clock.clone());
-        let (alive, tap) = (self.alive.clone(), self.tap.clone());
+        let (alive, tap, metrics) = (self.alive.clone(), self.tap.clone(), self.metrics.clone());
         Arc::new(move |frame: Frame| {
             if !alive.load(Ordering::Relaxed) {
                 return;
             }
             if frame.stream.is_video() && !frame.size_fits() {
+                metrics.stream(frame.stream).unusable.inc();
                 let count = clock.wrong_size.fetch_add(1, Ordering::Relaxed) + 1;
                 // At powers of two only: a broken camera must not fill the log.
                 if count.is_power_of_two() {
@@ -237,6 +247,7 @@ impl DeviceThread {
                 return;
             }
             clock.touch(frame.stream);
+            metrics.stream(frame.stream).received.inc();
             // First of all: a recording holds what the camera delivered, whatever is made of it for the viewers.
             tap.offer(&frame);
             next(frame);
@@ -341,6 +352,9 @@ impl Open<'_> {
         let wanted = plan::by_sensor(wanted);
         let mut failed = Vec::new();
         for (sensor, step) in plan::plan(&self.running, &wanted) {
+            if matches!(step, Step::Reopen(_)) {
+                self.thread.metrics.restarts_reconfigured.inc();
+            }
             let before = self.stop(sensor);
             if let Step::Start(streams) | Step::Reopen(streams) = step {
                 self.start(sensor, &before, streams, &mut failed);
@@ -374,10 +388,14 @@ impl Open<'_> {
         let begun = Instant::now();
         let names: Vec<_> = list.iter().map(|config| config.stream.to_string()).collect();
         if let Err(error) = self.camera.start(sensor, &list) {
+            self.thread.metrics.sensor_start_failures.inc();
             warn!(device = %self.thread.device, sensor, streams = names.join("+"), error = error.for_log(), "cannot start");
             return Err(error);
         }
-        info!(device = %self.thread.device, sensor, streams = names.join("+"), took = ?begun.elapsed(), "sensor started");
+        let took = begun.elapsed();
+        self.thread.metrics.sensor_starts.inc();
+        self.thread.metrics.sensor_start_seconds.observe_time(took);
+        info!(device = %self.thread.device, sensor, streams = names.join("+"), ?took, "sensor started");
         for config in &list {
             self.clock.touch(config.stream);
         }
@@ -416,9 +434,11 @@ impl Open<'_> {
             return self.touch_all();
         }
         for sensor in stalled {
+            self.thread.metrics.restarts_stalled.inc();
             for config in self.stop(sensor) {
                 let key = StreamKey::new(self.thread.device.clone(), config.stream);
                 let error = Error::unavailable(format!("{key} stopped delivering frames and is being restarted."));
+                self.thread.metrics.stream(config.stream).stalls.inc();
                 warn!(stream = %key, "no frames for {:?}; restarting the sensor", self.thread.stall);
                 self.thread.report(CameraEvent::Broke { key, error });
             }

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     core::{recording::EndReason, streams::Applied},
     error::{Error, Result},
+    metrics::Metrics,
     model::{DeviceId, DeviceInfo, Health, OptionInfo, SensorInfo, StreamKey, StreamType},
 };
 
@@ -120,6 +121,7 @@ struct Shared {
     watcher: Mutex<Option<JoinHandle<()>>>,
     refreshing: Arc<tokio::sync::Mutex<()>>,
     recordings: Arc<Recordings>,
+    metrics: Arc<Metrics>,
 }
 
 struct Entry {
@@ -153,6 +155,7 @@ pub fn start(
     events: CameraEvents,
     timing: Timing,
     recordings: Arc<Recordings>,
+    metrics: Arc<Metrics>,
 ) -> Result<CameraHandle> {
     let (plugs, inbox) = mpsc::sync_channel(256);
     let shared = Arc::new(Shared {
@@ -165,6 +168,7 @@ pub fn start(
         watcher: Mutex::default(),
         refreshing: Arc::default(),
         recordings,
+        metrics,
     });
     for (index, backend) in shared.backends.iter().enumerate() {
         let plugs = shared.plugs.clone();
@@ -218,6 +222,8 @@ impl Shared {
         let (commands, inbox) = mpsc::sync_channel(QUEUE);
         let streaming = Arc::new(AtomicBool::new(false));
         let tap = devices.get(device).map(|entry| entry.tap.clone()).unwrap_or_default();
+        let metrics = self.metrics.device_present(device, info.playback);
+        tap.count_in(&metrics);
         let (alive, wanted) = (Arc::new(AtomicBool::new(true)), Arc::<Wanted>::default());
         let depth_settings = devices.get(device).map(|entry| entry.depth_settings.clone()).unwrap_or_default();
         // Before its thread reports anything: the device is known from here on.
@@ -235,6 +241,7 @@ impl Shared {
             tap: tap.clone(),
             recordings: self.recordings.clone(),
             depth_settings: depth_settings.clone(),
+            metrics,
         };
         let spawned = std::thread::Builder::new().name(format!("cam-{device}")).spawn(move || thread.run(&inbox));
         match spawned {
@@ -276,6 +283,7 @@ impl Shared {
             entry.alive.store(false, Ordering::Relaxed);
             entry.streaming.store(false, Ordering::Relaxed);
             entry.tap.end(EndReason::DeviceGone);
+            self.metrics.device_gone(device);
         }
         for stream in StreamType::VIDEO {
             self.hub.clear(&StreamKey::new(device.clone(), stream));

@@ -58,7 +58,8 @@ sends it as `?token=` or in its `auth` as `{\"token\"}`.";
         (name = "recordings", description = "Recording a device, and the files"),
         (name = "playback", description = "Control of a recording that is played back"),
         (name = "webrtc", description = "Sessions; the server offers"),
-        (name = "debug", description = "Looking inside"),
+        (name = "pipelines", description = "Pipeline files, and reading one again"),
+        (name = "debug", description = "Looking inside: running pipelines and their elements, logs, the bundle"),
         (name = "simulator", description = "Faults of simulated cameras")
     )
 )]

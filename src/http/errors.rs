@@ -12,7 +12,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::error::{Error, Kind};
+use crate::{
+    error::{Error, Kind},
+    model::Fault,
+};
 
 /// Every error body: one sentence a person can act on.
 #[derive(Debug, Serialize, ToSchema)]
@@ -52,6 +55,16 @@ pub struct InternalBody {
     pub request_id: String,
 }
 
+/// The body of a 400 about a pipeline file.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FaultBody {
+    /// The fault in one line: file, line, column and what is wrong.
+    #[schema(example = "pipelines/color.h264.gst:18:3: there is no GStreamer element 'x265encc'")]
+    pub detail: String,
+    /// The same in parts.
+    pub fault: Fault,
+}
+
 /// Any failure of a request, ready to be answered.
 #[derive(Debug)]
 pub enum ApiError {
@@ -59,6 +72,8 @@ pub enum ApiError {
     Domain(Error),
     /// The JSON has the wrong shape: 422.
     Validation(ValidationItem),
+    /// A pipeline file has a fault: 400.
+    Fault(Box<Fault>),
     /// A failure of HTTP itself: method, size, media type, authorisation.
     Http(StatusCode, String),
 }
@@ -134,6 +149,10 @@ impl IntoResponse for ApiError {
             }
             Self::Validation(item) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "detail": [item] }))).into_response()
+            }
+            Self::Fault(fault) => {
+                let body = FaultBody { detail: fault.to_string(), fault: *fault };
+                (StatusCode::BAD_REQUEST, Json(body)).into_response()
             }
             Self::Http(status, sentence) => detail(status, sentence),
         }

@@ -2,6 +2,7 @@
 //! Socket.IO send the same commands, and nothing here touches a camera, a pipeline or a table.
 
 mod api;
+mod counting;
 mod docs;
 pub mod errors;
 mod extract;

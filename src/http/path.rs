@@ -17,12 +17,14 @@ pub(super) async fn normalise(mut request: Request) -> Request {
 /// The canonical path, or `None` when it is canonical already.
 ///
 /// `/api/v1/…` becomes `/api/…`, and an API path or a documentation page loses its trailing slash. Other paths, pages
-/// and Socket.IO's among them, stay as they are.
+/// and Socket.IO's among them, stay as they are, but for `/metrics`, which is `/api/metrics`.
 pub(super) fn canonical(path: &str) -> Option<String> {
     let rest = match path.strip_prefix("/api/v1") {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => rest,
         _ => match path.strip_prefix("/api") {
             Some(rest) if rest.is_empty() || rest.starts_with('/') => rest,
+            // Where Prometheus looks unless it is told otherwise.
+            _ if matches!(path, "/metrics" | "/metrics/") => return Some("/api/metrics".to_owned()),
             _ => return matches!(path, "/docs/" | "/redoc/").then(|| path.trim_end_matches('/').to_owned()),
         },
     };
@@ -57,6 +59,9 @@ mod tests {
             ("/api/v1/", "/api"),
             ("/api/v1x/devices", "/api/v1x/devices"),
             ("/apix/", "/apix/"),
+            ("/metrics", "/api/metrics"),
+            ("/metrics/", "/api/metrics"),
+            ("/metricsx", "/metricsx"),
             ("/docs/", "/docs"),
             ("/redoc/", "/redoc"),
             ("/docs/swagger-ui.css", "/docs/swagger-ui.css"),

@@ -2,7 +2,7 @@
 
 use axum::{Router, middleware};
 
-use super::{api, docs, guard, pages, path, socket::Sockets};
+use super::{api, counting, docs, guard, pages, path, socket::Sockets};
 use crate::session::Handle;
 
 /// The whole HTTP side of the server, ready to be served.
@@ -16,12 +16,14 @@ pub struct App {
 /// Builds the routes over a session handle.
 pub fn app(handle: Handle) -> App {
     let access = guard::Access::new(&handle.config().server);
+    let metrics = handle.metrics().clone();
     let timeout = guard::request_timeout(handle.config());
     let (socket_layer, sockets) = Sockets::new(handle.clone(), access.clone());
     let (api_routes, document) = api::routes().split_for_parts();
     let routes = api_routes
         .merge(docs::routes(document))
         .fallback_service(pages::service(&handle.config().server.www_dir))
+        .layer(middleware::from_fn(counting::keep_route))
         .with_state(handle)
         .layer(socket_layer);
     // Layers of a router run after it has chosen a route, so the real router is the fallback of an outer one. From the
@@ -31,6 +33,7 @@ pub fn app(handle: Handle) -> App {
         .layer(middleware::from_fn_with_state(access.clone(), guard::admit))
         .layer(middleware::map_request(path::normalise))
         .layer(access.cors())
-        .layer(middleware::from_fn_with_state(timeout, guard::finish));
+        .layer(middleware::from_fn_with_state(timeout, guard::finish))
+        .layer(middleware::from_fn_with_state(metrics, counting::count));
     App { router, sockets }
 }

@@ -26,6 +26,7 @@ use super::{
     metadata::MetadataUpdate,
 };
 use crate::{
+    metrics::Metrics,
     model::{DeviceId, StreamType},
     session::Handle,
 };
@@ -70,6 +71,7 @@ pub(super) struct Sockets {
 struct Clients {
     count: AtomicUsize,
     changed: watch::Sender<usize>,
+    metrics: Arc<Metrics>,
 }
 
 impl Clients {
@@ -85,6 +87,7 @@ impl Clients {
     fn tell(&self) {
         self.changed.send_if_modified(|seen| {
             let now = self.count.load(Ordering::Acquire);
+            self.metrics.http.socket_clients.set(i64::try_from(now).unwrap_or(i64::MAX));
             std::mem::replace(seen, now) != now
         });
     }
@@ -131,7 +134,7 @@ impl Sockets {
             .ws_max_frame_size(MAX_INCOMING_BYTES)
             .build_layer();
         let (changed, clients) = watch::channel(0);
-        let places = Arc::new(Clients { count: AtomicUsize::new(0), changed });
+        let places = Arc::new(Clients { count: AtomicUsize::new(0), changed, metrics: handle.metrics().clone() });
 
         let admit = move |socket: SocketRef, TryData(auth): TryData<Auth>| {
             let parts = socket.req_parts();

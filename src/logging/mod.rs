@@ -135,6 +135,18 @@ pub fn start(config: &Config) -> std::result::Result<(Logs, Guard), String> {
     Ok((logs, Guard { _writer: writer }))
 }
 
+/// Starts logging for a command that does its work and ends: to standard error, nothing kept.
+///
+/// # Errors
+/// A sentence for a person: a filter that is none.
+pub fn start_plain(filter: &str) -> std::result::Result<(), String> {
+    let filter = levels::parse_filter(filter).map_err(|words| format!("In the configuration, log.filter: {words}"))?;
+    let text = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    text.with_ansi(std::io::stderr().is_terminal())
+        .try_init()
+        .map_err(|error| format!("Logging does not start: {error}."))
+}
+
 fn subscriber(
     filter: reload::Layer<EnvFilter, Registry>,
     format: &str,

@@ -45,6 +45,7 @@ pub enum Call {
 pub struct FakeMedia {
     events: Arc<dyn Fn(MediaEvent) + Send + Sync>,
     state: Mutex<State>,
+    pipelines: Vec<PipelineInfo>,
 }
 
 #[derive(Default)]
@@ -58,7 +59,12 @@ struct State {
 impl FakeMedia {
     /// A fake that sends its events there.
     pub fn new(events: Arc<dyn Fn(MediaEvent) + Send + Sync>) -> Arc<Self> {
-        Arc::new(Self { events, state: Mutex::default() })
+        Self::with_pipelines(events, Vec::new())
+    }
+
+    /// A fake that knows these pipelines; one with a fault is refused when it is reloaded.
+    pub fn with_pipelines(events: Arc<dyn Fn(MediaEvent) + Send + Sync>, pipelines: Vec<PipelineInfo>) -> Arc<Self> {
+        Arc::new(Self { events, state: Mutex::default(), pipelines })
     }
 
     /// Everything it was told so far.
@@ -159,7 +165,7 @@ impl Media for FakeMedia {
     }
 
     fn diagnostics(&self) -> Arc<dyn Diagnostics> {
-        Arc::new(NothingRuns)
+        Arc::new(FakeDiagnostics(self.pipelines.clone()))
     }
 
     fn shutdown(&self, done: oneshot::Sender<()>) {
@@ -168,17 +174,22 @@ impl Media for FakeMedia {
     }
 }
 
-/// Diagnostics of a media side without pipelines.
-struct NothingRuns;
+/// Diagnostics of a media side without GStreamer: it knows the pipelines a test gave it, and nothing runs.
+struct FakeDiagnostics(Vec<PipelineInfo>);
 
-impl Diagnostics for NothingRuns {
+impl Diagnostics for FakeDiagnostics {
     fn pipelines(&self, reply: Answer<Vec<PipelineInfo>>) {
-        let _ = reply.send(Vec::new());
+        let _ = reply.send(self.0.clone());
     }
 
     fn reload(&self, name: String, reply: Answer<std::result::Result<PipelineInfo, ReloadError>>) {
-        let refused = Error::not_found(format!("There is no pipeline '{name}'."));
-        let _ = reply.send(Err(ReloadError::Refused(refused)));
+        let known = self.0.iter().find(|info| info.name == name);
+        let refused = || ReloadError::Refused(Error::not_found(format!("There is no pipeline '{name}'.")));
+        let _ = reply.send(match known.ok_or_else(refused) {
+            Ok(PipelineInfo { fault: Some(fault), .. }) => Err(ReloadError::Fault(fault.clone())),
+            Ok(info) => Ok(info.clone()),
+            Err(error) => Err(error),
+        });
     }
 
     fn graph(&self, request: GraphRequest, reply: Answer<Result<Graph>>) {

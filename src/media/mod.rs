@@ -40,7 +40,8 @@ pub trait Media: Send + Sync + 'static {
     /// Changes the metres that the depth colour map runs over, live, for a device.
     fn set_depth_range(&self, device: DeviceId, min_m: f32, max_m: f32);
 
-    /// Statistics of these sessions, from counters and (refreshed within 300 ms) from the peer's reports.
+    /// Statistics of these sessions, from counters and from the peers' reports. The reports are looked at when somebody asks,
+    /// once a second at most however many ask; that takes up to 300 ms.
     fn stats(&self, sessions: Vec<SessionId>, reply: oneshot::Sender<Vec<(SessionId, SessionStats)>>);
 
     /// What people may ask while it runs.
@@ -152,6 +153,14 @@ pub enum MediaEvent {
 pub struct SessionStats {
     /// Whether media has been sent in the last two seconds.
     pub streaming: bool,
+    /// Seconds since DTLS came up; null before that.
+    #[schema(example = 12.5)]
+    pub connected_s: Option<f64>,
+    /// Seconds since the peer's last packet; null before the first.
+    #[schema(example = 0.4)]
+    pub last_heard_s: Option<f64>,
+    /// RTP packets of all its streams that were sent again on request.
+    pub packets_retransmitted: u64,
     /// Per stream, in m-line order.
     pub streams: Vec<StreamStats>,
 }
@@ -169,10 +178,24 @@ pub struct StreamStats {
     pub packets_sent: u64,
     /// Frames (access units) handed to the session.
     pub frames_sent: u64,
-    /// Frames withheld because the session was behind.
+    /// Frames withheld: the session was behind, or waited for a key frame.
     pub frames_dropped: u64,
+    /// Those of `frames_dropped` that were withheld because its queue was full.
+    pub frames_dropped_behind: u64,
+    /// Frames that wait in its queue now. At 15 it counts as behind.
+    pub queued_frames: u64,
+    /// Key frames handed to the session.
+    pub key_frames_sent: u64,
+    /// Key frames asked for, by the server for this session or by its peer (PLI, FIR).
+    pub key_frames_requested: u64,
+    /// Seconds since the last packet was sent; null before the first.
+    #[schema(example = 0.02)]
+    pub last_packet_s: Option<f64>,
     /// RTP packets the peer reports lost.
     pub packets_lost: i64,
+    /// Share of packets lost between the peer's last two reports, 0 to 1.
+    #[schema(example = 0.004)]
+    pub fraction_lost: Option<f64>,
     /// Round-trip time in milliseconds, from the peer's reports.
     pub round_trip_time_ms: Option<f64>,
     /// Interarrival jitter in milliseconds, from the peer's reports.
@@ -181,4 +204,10 @@ pub struct StreamStats {
     pub nack_count: u64,
     /// Picture loss indications received.
     pub pli_count: u64,
+    /// Frames a second out of its encoder, over the time since somebody last asked; null for whoever asks first.
+    #[schema(example = 29.9)]
+    pub encoder_fps: Option<f64>,
+    /// Bits a second out of its encoder, likewise.
+    #[schema(example = 1_950_000.0)]
+    pub encoder_bitrate_bps: Option<f64>,
 }

@@ -1,5 +1,60 @@
-//! What the server counts about itself, for Prometheus. Labels are device, stream type and codec; never a session.
+//! What the server counts about itself, for Prometheus. Owns the counters; `text` gives them their names. Labels are
+//! device, stream, codec, reason and the like, all of them bounded; never a session. Counting is relaxed atomics; whatever
+//! costs more is read when somebody asks.
+
+mod devices;
+mod http;
+mod sessions;
+mod text;
+mod values;
+
+use std::sync::Arc;
+
+use self::devices::Devices;
+pub use self::{
+    devices::{DeviceMetrics, EncoderMetrics, MAX_DEVICES, OTHER, StreamMetrics},
+    http::{HttpMetrics, Route},
+    sessions::{End, SessionMetrics},
+    text::Format,
+    values::{Counter, Gauge, Histogram},
+};
+use crate::{core::sessions::State, process::Usage};
 
 /// Every metric.
 #[derive(Debug, Default)]
-pub struct Metrics {}
+pub struct Metrics {
+    /// Sessions and offers.
+    pub sessions: SessionMetrics,
+    /// Requests and Socket.IO.
+    pub http: HttpMetrics,
+    /// Pipelines read again and swapped in.
+    pub reloads: Counter,
+    /// Pipelines read again and refused.
+    pub reload_failures: Counter,
+    devices: Devices,
+}
+
+/// What is not counted but looked at when somebody asks.
+#[derive(Debug, Default)]
+pub struct Observed {
+    /// The state of every session.
+    pub sessions: Vec<State>,
+    /// What the process uses.
+    pub process: Usage,
+    /// GStreamer's version.
+    pub gstreamer: String,
+    /// librealsense's version, or "none".
+    pub sdk: String,
+}
+
+impl Metrics {
+    /// A pipeline was read again: it runs now, or it was refused.
+    pub fn reloaded(&self, ok: bool) {
+        if ok { self.reloads.inc() } else { self.reload_failures.inc() }
+    }
+
+    /// Everything as text.
+    pub fn render(self: &Arc<Self>, observed: Observed, format: Format) -> String {
+        text::render(self.clone(), observed, format)
+    }
+}

@@ -31,7 +31,7 @@ use crate::{
     error::{Error, Result},
     logging::Logs,
     media::{EndReason, Media, MediaEvent, SessionStats},
-    metrics::Metrics,
+    metrics::{End, Metrics},
     model::{DeviceId, IceCandidate, SessionId, StreamKey},
 };
 
@@ -94,6 +94,7 @@ pub(super) struct Actor {
     pub(super) point_clouds: BTreeSet<DeviceId>,
     pub(super) depth_ranges: BTreeMap<DeviceId, (f32, f32)>,
     snapshot: watch::Sender<Arc<Snapshot>>,
+    pub(super) metrics: Arc<Metrics>,
     /// Set when nothing can be served any more; the loop ends then.
     broken: bool,
     /// A moment in both clocks.
@@ -133,6 +134,7 @@ pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
         point_clouds: BTreeSet::new(),
         depth_ranges: BTreeMap::new(),
         snapshot,
+        metrics: observe.metrics.clone(),
         broken: false,
         epoch: (now(), SystemTime::now()),
     };
@@ -223,11 +225,14 @@ impl Actor {
                 drop(reply.send(candidates));
             }
             Command::Close(session, reply) => {
-                let _ = reply.send(self.close(now, &session, "closed by request"));
+                let _ = reply.send(self.close(now, &session, End::Requested, "closed by request"));
             }
             Command::CloseAll(reply) => {
                 let all: Vec<_> = self.sessions.iter().map(|(id, _)| id.clone()).collect();
-                let count = all.iter().filter(|id| self.close(now, id, "all sessions closed by request")).count();
+                let count = all
+                    .iter()
+                    .filter(|id| self.close(now, id, End::Requested, "all sessions closed by request"))
+                    .count();
                 let _ = reply.send(count);
             }
             Command::References(reply) => drop(reply.send(self.references())),
@@ -290,6 +295,7 @@ impl Actor {
             MediaEvent::LocalCandidate { session, candidate } => self.sessions.local_candidate(&session, candidate),
             MediaEvent::Connected { session, remote_address } => {
                 info!(session = session.short(), peer = remote_address.as_deref().unwrap_or("?"), "connected");
+                self.count_connection(now, &session);
                 self.sessions.connected(now, &session, remote_address);
             }
             MediaEvent::Disconnected { session } => {
@@ -302,13 +308,14 @@ impl Actor {
                 }
             }
             MediaEvent::Ended { session, reason } => {
+                let end = End::from(&reason);
                 let why = match reason {
                     EndReason::PeerClosed => "the peer closed the connection".to_owned(),
                     EndReason::PeerSilent(silence) => format!("nothing came from the peer for {} s", silence.as_secs()),
                     EndReason::ConnectFailed(why) => format!("the connection failed: {why}"),
                     EndReason::PipelineError(why) => format!("its pipeline failed: {why}"),
                 };
-                self.close(now, &session, &why);
+                self.close(now, &session, end, &why);
             }
             MediaEvent::Failed => {
                 error!("the media side ended by a bug; the server ends, too, so that it can be started again");
@@ -323,14 +330,15 @@ impl Actor {
     fn timeout(&mut self) {
         let now = now();
         for (session, why) in self.sessions.expired(now) {
-            self.close(now, &session, &why.to_string());
+            self.close(now, &session, why.into(), &why.to_string());
         }
         self.streams.handle_timeout(now);
     }
 
     /// Ends a session: its references first, then its media. False if there was none.
-    pub(super) fn close(&mut self, now: Instant, id: &SessionId, why: &str) -> bool {
+    pub(super) fn close(&mut self, now: Instant, id: &SessionId, end: End, why: &str) -> bool {
         let Some(session) = self.sessions.remove(id) else { return false };
+        self.metrics.sessions.ended(end);
         self.streams.release(now, &session.device, &Holder::Session(id.clone()));
         self.media.close_session(id.clone());
         let lasted = now.saturating_duration_since(session.created);
@@ -344,6 +352,15 @@ impl Actor {
             drop(reply.send(Err(ended())));
         }
         true
+    }
+
+    /// Counts a session's first connection; a silent peer that comes back is announced as connected, too.
+    fn count_connection(&self, now: Instant, id: &SessionId) {
+        let first = |session: &&Session| !matches!(session.state, State::Connected | State::Disconnected);
+        if let Some(session) = self.sessions.get(id).ok().filter(first) {
+            self.metrics.sessions.connected.inc();
+            self.metrics.sessions.connect_seconds.observe_time(now.saturating_duration_since(session.created));
+        }
     }
 
     pub(super) fn carry_out_effects(&mut self) {
@@ -490,7 +507,7 @@ impl Actor {
         let all: Vec<_> = self.sessions.iter().map(|(id, _)| id.clone()).collect();
         info!(sessions = all.len(), "closing every session");
         for id in &all {
-            self.close(now, id, "the server is shutting down");
+            self.close(now, id, End::Shutdown, "the server is shutting down");
         }
         for start in self.starts.drain(..) {
             drop(start.reply.send(Err(Error::unavailable("The server is shutting down."))));

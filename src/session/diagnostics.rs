@@ -1,7 +1,7 @@
 //! The handle's part about looking inside: pipelines, graphs, elements, logs and metrics. Nothing of it goes through the
 //! actor, so it answers even when the actor is busy.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -10,10 +10,20 @@ use super::handle::Handle;
 use crate::{
     error::{Error, Result},
     logging::Logs,
-    media::diagnostics::{Answer, ElementPath, GraphRequest, ReloadError},
-    metrics::Metrics,
+    media::{
+        self,
+        diagnostics::{Answer, ElementPath, GraphRequest, ReloadError},
+    },
+    metrics::{Format, Metrics, Observed},
     model::{ElementInfo, Graph, PipelineInfo},
+    process,
 };
+
+/// How long a scrape waits for the sessions' figures. Prometheus itself gives up after 10 s.
+const SCRAPE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longest wait for those who look at running pipelines. Looking takes milliseconds; a pipeline that hangs must not hold up
+/// who asked for longer.
+const LOOK: Duration = Duration::from_secs(5);
 
 fn ended() -> Error {
     Error::unavailable("The server is shutting down; try again once it is back.")
@@ -24,6 +34,18 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         ask(reply);
         answer.await.map_err(|_| ended())
+    }
+
+    /// An answer about what runs, or none in time.
+    async fn look<T>(&self, ask: impl FnOnce(Answer<Result<T>>)) -> Result<T> {
+        let looked = tokio::time::timeout(LOOK, self.diagnose(ask)).await;
+        looked.map_err(|_| {
+            Error::unavailable(format!(
+                "The running pipelines did not answer within {} s: one of them hangs, or the machine is overloaded. Ask \
+                 again: the graph then leaves out what hangs.",
+                LOOK.as_secs()
+            ))
+        })??
     }
 
     /// Every pipeline there is, by name.
@@ -45,9 +67,9 @@ impl Handle {
     /// The graph of a device as it runs.
     ///
     /// # Errors
-    /// NotFound for a session that is not there.
+    /// NotFound for a session that is not there, Unavailable when a pipeline hangs.
     pub async fn graph(&self, request: GraphRequest) -> Result<Graph> {
-        self.diagnose(|reply| self.diagnostics.graph(request, reply)).await?
+        self.look(|reply| self.diagnostics.graph(request, reply)).await
     }
 
     /// An element and its properties.
@@ -55,7 +77,7 @@ impl Handle {
     /// # Errors
     /// NotFound when it does not run.
     pub async fn element(&self, path: ElementPath) -> Result<ElementInfo> {
-        self.diagnose(|reply| self.diagnostics.element(path, reply)).await?
+        self.look(|reply| self.diagnostics.element(path, reply)).await
     }
 
     /// Sets properties of an element, all or none.
@@ -63,7 +85,7 @@ impl Handle {
     /// # Errors
     /// NotFound when it does not run, Invalid for a property it has not or a value that does not fit.
     pub async fn set_properties(&self, path: ElementPath, values: BTreeMap<String, Value>) -> Result<ElementInfo> {
-        self.diagnose(|reply| self.diagnostics.set_properties(path, values, reply)).await?
+        self.look(|reply| self.diagnostics.set_properties(path, values, reply)).await
     }
 
     /// The log.
@@ -74,5 +96,18 @@ impl Handle {
     /// What is counted.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.observe.metrics
+    }
+
+    /// What is counted, as text. Looks at the peers' reports first, at most once a second however often this is asked; a
+    /// server too busy to do so shows what it has.
+    pub async fn scrape(&self, format: Format) -> String {
+        // Whoever asks about sessions makes the media side add theirs to the sums.
+        let _ = tokio::time::timeout(SCRAPE_TIMEOUT, self.sessions()).await;
+        // Reads /proc: quick, but it is a file system.
+        let process = tokio::task::spawn_blocking(process::usage).await.unwrap_or_default();
+        let sessions = self.snapshot.borrow().session_states.iter().map(|(_, state)| *state).collect();
+        let observed =
+            Observed { sessions, process, gstreamer: media::gst::library_version(), sdk: self.health().sdk_version };
+        self.metrics().render(observed, format)
     }
 }

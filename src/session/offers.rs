@@ -13,6 +13,7 @@ use crate::{
     core::{profile, streams::Holder},
     error::{Error, Result},
     media::{LocalOffer, SessionSpec},
+    metrics::End,
     model::{Codec, DeviceId, Profile, SensorInfo, SessionId, StreamKey, StreamType},
 };
 
@@ -37,12 +38,11 @@ impl Actor {
     pub(super) fn offer(&mut self, now: Instant, request: OfferRequest, reply: Reply<Offer>) {
         let codecs = match self.offered_codecs(request.codecs.as_deref()) {
             Ok(codecs) => codecs,
-            Err(error) => return drop(reply.send(Err(error))),
+            Err(error) => return self.refuse(reply, error),
         };
-        // A requester that went away needs no answer.
         let choices = match self.choose(now, &request) {
             Ok(choices) => choices,
-            Err(error) => return drop(reply.send(Err(error))),
+            Err(error) => return self.refuse(reply, error),
         };
         let id = SessionId::random();
         for (stream, choice) in request.streams.iter().zip(&choices) {
@@ -50,9 +50,10 @@ impl Actor {
             let holder = Holder::Session(id.clone());
             if let Err(error) = self.streams.acquire(now, &key, holder.clone(), choice.sensor, choice.config) {
                 self.streams.release(now, &request.device, &holder);
-                return drop(reply.send(Err(error)));
+                return self.refuse(reply, error);
             }
         }
+        self.metrics.sessions.opened.inc();
         let names: Vec<_> = request.streams.iter().map(ToString::to_string).collect();
         info!(session = id.short(), device = %request.device, streams = names.join("+"), "session created");
         self.sessions.insert(now, id.clone(), request.device.clone(), request.streams, request.user_agent);
@@ -64,6 +65,12 @@ impl Actor {
         let pending = PendingOffer { reply, device: request.device, streams: streams.collect(), codecs, asked: false };
         self.offers.insert(id.clone(), pending);
         self.advance_offer(&id);
+    }
+
+    fn refuse(&self, reply: Reply<Offer>, error: Error) {
+        self.metrics.sessions.refused(&error);
+        // A requester that went away needs no answer.
+        drop(reply.send(Err(error)));
     }
 
     /// The codecs that the browser can receive and this server offers, in the browser's order.
@@ -153,16 +160,16 @@ impl Actor {
         self.sessions.offered(now, id, local.candidates);
         let offer = Offer { session: id.clone(), sdp: local.sdp, streams: pending.streams };
         if pending.reply.send(Ok(offer)).is_err() {
-            self.close(now, id, "the requester went away before the offer was ready");
+            self.close(now, id, End::RequesterGone, "the requester went away before the offer was ready");
         }
     }
 
     /// Refuses an offer that was under way: the session is gone as if it had never been.
     pub(super) fn fail_offer(&mut self, now: Instant, id: &SessionId, error: &Error) {
         let pending = self.offers.remove(id);
-        self.close(now, id, error.for_log());
+        self.close(now, id, End::NotStarted, error.for_log());
         if let Some(pending) = pending {
-            drop(pending.reply.send(Err(error.clone())));
+            self.refuse(pending.reply, error.clone());
         }
     }
 }

@@ -47,7 +47,8 @@ impl Bench {
         let timing = manager::Timing { reply: Duration::from_secs(15), stall: Duration::from_secs(30) };
         let camera_events = Arc::new(move |event| drop(sender.send(Event::Camera(event))));
         let recordings = Recordings::new(&config.recording, None);
-        let cameras = manager::start(vec![backend], hub.clone(), camera_events, timing, recordings).unwrap();
+        let cameras =
+            manager::start(vec![backend], hub.clone(), camera_events, timing, recordings, Arc::default()).unwrap();
         let config = Arc::new(config);
         let parts =
             Parts { config, hub, cameras: cameras.clone(), media: media.clone(), observe: Observe::default(), events };

@@ -19,6 +19,7 @@ use realsense_webrtc::{
     config::{Config, SimCameras},
     http::{Limits, serve_with},
     media::fake::FakeMedia,
+    model::{Fault, PipelineInfo, PipelineState},
     session::{self, Event, Handle, Observe, Parts},
 };
 use serde_json::Value;
@@ -50,6 +51,21 @@ pub fn config() -> Config {
     let mut config = Config::default();
     config.camera.linger_s = 0.1;
     config
+}
+
+/// The pipelines that the scripted media side knows: a good one and one with a fault.
+pub fn pipelines() -> Vec<PipelineInfo> {
+    let fault = Fault {
+        file: "pipelines/color.vp8.gst".into(),
+        line: 18,
+        column: Some(3),
+        token: Some("vp88enc".into()),
+        nearest: Some("vp8enc".into()),
+        message: "there is no GStreamer element 'vp88enc'; the nearest is vp8enc".into(),
+    };
+    let good = PipelineInfo { name: "color.h264".into(), state: PipelineState::Works, ..PipelineInfo::default() };
+    let broken = PipelineInfo { name: "color.vp8".into(), state: PipelineState::Fault, ..PipelineInfo::default() };
+    vec![good, PipelineInfo { fault: Some(fault), ..broken }]
 }
 
 /// How many cameras a test asked for.
@@ -99,9 +115,11 @@ impl TestServer {
             Timing { reply: Duration::from_secs(5), stall: Duration::from_secs(config.camera.stall_timeout_s) };
         let report = Arc::new(move |event| drop(camera_events.send(Event::Camera(event))));
         let recordings = Recordings::new(&config.recording, factory);
-        let cameras = camera::manager::start(vec![backend], hub.clone(), report, timing, recordings).unwrap();
-        let media = FakeMedia::new(Arc::new(move |event| drop(media_events.send(Event::Media(event)))));
         let observe = Observe::default();
+        let metrics = observe.metrics.clone();
+        let cameras = camera::manager::start(vec![backend], hub.clone(), report, timing, recordings, metrics).unwrap();
+        let report = Arc::new(move |event| drop(media_events.send(Event::Media(event))));
+        let media = FakeMedia::with_pipelines(report, pipelines());
         let parts = Parts { config, hub, cameras: cameras.clone(), media: media.clone(), observe, events: inbox };
         let (handle, _actor) = session::spawn(parts);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

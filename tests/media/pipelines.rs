@@ -4,8 +4,8 @@ use std::{path::Path, time::Duration};
 
 use realsense_webrtc::{
     config::Config,
-    media::{MediaEvent, gst::check_pipelines},
-    model::{Codec, PixelFormat, Profile, StreamType},
+    media::{MediaEvent, diagnostics::ReloadError, gst::check_pipelines},
+    model::{Codec, PipelineInfo, PipelineState, PixelFormat, Profile, StreamType},
     probe::receiver::Options,
 };
 
@@ -79,6 +79,82 @@ async fn a_broken_file_never_takes_a_running_stream_down() {
     edit(folder.path(), "color.vp8.gst", "vp88enc name", "vp8enc name");
     second.wait(SOON, |stats| stats.streams[0].frames >= 10).await.expect("pictures once the file is right");
     assert_eq!(viewer.stats().streams[0].broken, 0);
+    bench.shutdown().await;
+}
+
+async fn reload(bench: &Bench, name: &str) -> Result<PipelineInfo, ReloadError> {
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    bench.media.diagnostics().reload(name.into(), reply);
+    tokio::time::timeout(SOON, answer).await.expect("an answer in time").expect("an answer")
+}
+
+async fn pipeline(bench: &Bench, name: &str) -> PipelineInfo {
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    bench.media.diagnostics().pipelines(reply);
+    let all = tokio::time::timeout(SOON, answer).await.expect("an answer in time").expect("an answer");
+    all.into_iter().find(|info| info.name == name).expect("the pipeline is listed")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_saved_file_is_swapped_in_and_a_broken_one_changes_nothing() {
+    let (folder, config) = copy_of_pipelines();
+    let mut bench = Bench::start(config);
+    bench.camera(StreamType::Color, PixelFormat::I420, SMALL);
+    let (session, first) = bench.watch_color().await;
+    let (_, second) = bench.watch_color().await;
+    for viewer in [&first, &second] {
+        viewer.wait(SOON, |stats| stats.streams[0].frames >= 10).await.expect("pictures");
+    }
+    // Saved: it is noticed by itself, and both get a picture that stands alone from the new encoder.
+    let keys = first.stats().streams[0].keyframes;
+    edit(folder.path(), "color.h264.gst", "bitrate={bitrate_kbps}", "bitrate=300");
+    for viewer in [&first, &second] {
+        let frames = viewer.stats().streams[0].frames;
+        viewer
+            .wait(SOON, |stats| stats.streams[0].keyframes > keys && stats.streams[0].frames >= frames + 30)
+            .await
+            .expect("pictures of the new encoder");
+    }
+    let info = pipeline(&bench, "color.h264").await;
+    assert_eq!((info.state, info.used_by.len(), info.used_by[0].sessions), (PipelineState::Works, 1, 2));
+    // Broken: refused with its place, and nobody notices.
+    edit(folder.path(), "color.h264.gst", "x264enc name", "x246enc name");
+    let fault = match reload(&bench, "color.h264").await {
+        Err(ReloadError::Fault(fault)) => fault,
+        other => panic!("a fault, not {other:?}"),
+    };
+    assert!(fault.file.ends_with("color.h264.gst") && fault.message.contains("x246enc"), "{fault:?}");
+    let frames = first.stats().streams[0].frames;
+    first.wait(SOON, |stats| stats.streams[0].frames >= frames + 15).await.expect("the old encoder goes on");
+    let info = pipeline(&bench, "color.h264").await;
+    assert_eq!(info.state, PipelineState::Fault);
+    assert!(info.used_by[0].outdated && info.fault.is_some());
+    // Another encoder altogether, in the same codec.
+    edit(
+        folder.path(),
+        "color.h264.gst",
+        "x246enc name=encoder tune=zerolatency speed-preset=superfast threads=1",
+        "openh264enc name=encoder",
+    );
+    edit(folder.path(), "color.h264.gst", "bitrate=300", "bitrate=300000");
+    edit(
+        folder.path(),
+        "color.h264.gst",
+        "key-int-max={keyframe_interval} byte-stream=true aud=false",
+        "gop-size={keyframe_interval}",
+    );
+    let info = reload(&bench, "color.h264").await.expect("it is good again");
+    assert_eq!((info.state, info.fault.clone(), info.used_by[0].outdated), (PipelineState::Works, None, false));
+    for viewer in [&first, &second] {
+        let frames = viewer.stats().streams[0].frames;
+        viewer.wait(SOON, |stats| stats.streams[0].frames >= frames + 30).await.expect("pictures of the other encoder");
+        assert_eq!(viewer.stats().streams[0].broken, 0);
+    }
+    assert!(bench.stats(&session).await.is_some(), "the sessions stayed");
+    assert!(matches!(reload(&bench, "nosuch.h264").await, Err(ReloadError::Refused(_))));
+    // A file that nobody runs is checked, too.
+    edit(folder.path(), "depth.vp8.gst", "vp8enc name", "vp88enc name");
+    assert!(matches!(reload(&bench, "depth.vp8").await, Err(ReloadError::Fault(_))));
     bench.shutdown().await;
 }
 

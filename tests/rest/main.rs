@@ -10,6 +10,8 @@ mod bundle;
 mod depth;
 mod devices;
 mod logs;
+mod metrics;
+mod pipelines;
 mod playback;
 mod recordings;
 mod sessions;
@@ -69,6 +71,9 @@ const ROUTES: &[(&str, &str)] = &[
     ("GET", "/api/webrtc/sessions/{session_id}/ice-candidates"),
     ("GET", "/api/webrtc/ice-servers"),
     ("GET", "/api/webrtc/stream-references"),
+    ("GET", "/api/pipelines"),
+    ("POST", "/api/pipelines/{name}/reload"),
+    ("GET", "/api/metrics"),
     ("GET", "/api/debug/logs"),
     ("GET", "/api/debug/log-levels"),
     ("PUT", "/api/debug/log-levels"),
@@ -108,6 +113,7 @@ async fn the_openapi_document_has_every_route_and_no_other() {
         assert!(operation["tags"][0].is_string() && operation["operationId"].is_string(), "{method} {path}");
         let content_type = match (*method, *path) {
             ("GET", "/api/recordings/{name}") => "application/octet-stream",
+            ("GET", "/api/metrics") => "text/plain",
             ("GET", "/api/debug/logs") => "text/plain",
             ("GET", "/api/debug/bundle") => "application/x-tar",
             _ => "application/json",

@@ -7,12 +7,14 @@ export class ApiError extends Error {
    * @param {number} status HTTP status; 0 when no answer came
    * @param {string} detail one sentence
    * @param {number|null} retryAfterS what the server asks for, in seconds
+   * @param {any} body the answer's, if it was JSON: some say more than a sentence
    */
-  constructor(status, detail, retryAfterS = null) {
+  constructor(status, detail, retryAfterS = null, body = null) {
     super(detail);
     this.name = 'ApiError';
     this.status = status;
     this.retryAfterS = retryAfterS;
+    this.body = body;
   }
 }
 
@@ -47,14 +49,15 @@ export class Api {
 
   /**
    * @param {string} method @param {string} path below the API's prefix @param {unknown} [body]
-   * @param {{timeoutMs?: number, keepalive?: boolean}} [options]
-   * @returns {Promise<any>} the parsed body
+   * @param {{timeoutMs?: number, keepalive?: boolean, token?: string, as?: 'json'|'text'|'blob'}} [options] token: another than
+   *   the page's; as: what the answer is when all is well
+   * @returns {Promise<any>} the parsed body, or the text, or the blob
    * @throws {ApiError}
    */
-  async request(method, path, body, { timeoutMs = TIMEOUT_MS, keepalive = false } = {}) {
+  async request(method, path, body, { timeoutMs = TIMEOUT_MS, keepalive = false, token = this.token, as = 'json' } = {}) {
     const headers = {};
     if (body !== undefined) headers['Content-Type'] = 'application/json';
-    if (this.token) headers.Authorization = `Bearer ${this.token}`;
+    if (token) headers.Authorization = `Bearer ${token}`;
     let response;
     let parsed = null;
     try {
@@ -66,7 +69,9 @@ export class Api {
         keepalive,
         signal: keepalive ? undefined : AbortSignal.timeout(timeoutMs),
       });
+      if (response.ok && as === 'blob') return await response.blob();
       const text = await response.text();
+      if (response.ok && as === 'text') return text;
       try {
         parsed = text === '' ? null : JSON.parse(text);
       } catch {
@@ -78,7 +83,7 @@ export class Api {
     }
     if (!response.ok) {
       const retry = Number.parseFloat(response.headers.get('Retry-After') ?? '');
-      throw new ApiError(response.status, detailOf(parsed, response.status), Number.isFinite(retry) ? retry : null);
+      throw new ApiError(response.status, detailOf(parsed, response.status), Number.isFinite(retry) ? retry : null, parsed);
     }
     return parsed;
   }

@@ -11,7 +11,7 @@ use std::{
     collections::VecDeque,
     path::PathBuf,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
@@ -34,6 +34,7 @@ use crate::{
     config,
     core::recording::{EndReason, Limits, QUEUE, QueueLimits},
     error::{Error, Result},
+    metrics::DeviceMetrics,
     model::{DeviceId, StreamType},
 };
 
@@ -150,6 +151,7 @@ impl RecordingStatus {
 #[derive(Default)]
 pub(super) struct Tap {
     current: RwLock<Option<Arc<Recording>>>,
+    metrics: OnceLock<Arc<DeviceMetrics>>,
 }
 
 impl Tap {
@@ -159,6 +161,15 @@ impl Tap {
         if let Some(recording) = current.as_ref() {
             recording.offer(frame);
         }
+    }
+
+    /// Where its recordings are counted.
+    pub(super) fn count_in(&self, metrics: &Arc<DeviceMetrics>) {
+        self.metrics.get_or_init(|| metrics.clone());
+    }
+
+    fn metrics(&self) -> Option<&DeviceMetrics> {
+        self.metrics.get().map(Arc::as_ref)
     }
 
     /// The newest recording.

@@ -70,6 +70,9 @@ impl Job {
             state.since = Some(Instant::now());
         }
         info!(%device, file = claim.name, "recording");
+        if let Some(metrics) = self.tap.metrics() {
+            metrics.recordings.inc();
+        }
         if reply.send(Ok(recording.status())).is_err() {
             recording.end(EndReason::Stopped, Some("Whoever asked for it went away before it began.".into()));
         }
@@ -82,6 +85,9 @@ impl Job {
         // The streams stop now when nobody else wants them. Before the end is told, so that whoever hears of it may begin
         // the next one at once.
         drop(ticket);
+        if let Some(metrics) = self.tap.metrics() {
+            metrics.recordings.dec();
+        }
         self.finish();
         let status = recording.status();
         let (reason, detail) = (status.end_reason, status.detail.as_deref().unwrap_or_default());
@@ -148,6 +154,7 @@ impl Job {
                 free_bytes = self.folder.free_bytes().map(|free| free.saturating_add(reserve.unused(bytes)));
             }
             let mut state = recording.state();
+            self.count_bytes(state.bytes, bytes);
             state.bytes = bytes;
             let elapsed = state.since.map_or(Duration::ZERO, |since| since.elapsed());
             drop(state);
@@ -160,12 +167,14 @@ impl Job {
         let finished = recorder.finish();
         reserve.give_back();
         let completed = finished.and_then(|()| claim.complete());
+        let bytes = files::size(completed.as_ref().unwrap_or(&path));
         let mut state = recording.state();
+        self.count_bytes(state.bytes, bytes);
+        state.bytes = bytes;
         match completed {
-            Ok(path) => state.bytes = files::size(&path),
+            Ok(_) => {}
             Err(error) => {
                 warn!(device = %recording.device, file = claim.name, error = error.for_log(), "the recording is not complete");
-                state.bytes = files::size(&path);
                 state.file = crate::core::recording::partial_name(&claim.name);
                 if let Some(end) = &mut state.end {
                     if end.reason != EndReason::DiskFull {
@@ -175,6 +184,12 @@ impl Job {
                     end.detail = Some(format!("{before}The file is not complete: {}", error.public()));
                 }
             }
+        }
+    }
+
+    fn count_bytes(&self, before: u64, now: u64) {
+        if let Some(metrics) = self.tap.metrics() {
+            metrics.recording_bytes.add(now.saturating_sub(before));
         }
     }
 

@@ -13,7 +13,7 @@ use tracing::Level;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    super::{errors::ApiResult, extract::JsonBody},
+    super::{errors::ApiResult, extract::JsonBody, guard::AdminIfAny},
     responses::{AnyRoute, Checked, Named, WithBody},
 };
 use crate::{
@@ -158,6 +158,7 @@ pub(in super::super) struct LevelsBody {
     request_body = LevelsBody,
     responses((status = 200, description = "The thresholds now.", body = Levels), AnyRoute, Checked, WithBody))]
 pub(in super::super) async fn set_levels(
+    _: AdminIfAny,
     State(handle): State<Handle>,
     JsonBody(body): JsonBody<LevelsBody>,
 ) -> ApiResult<Json<Levels>> {

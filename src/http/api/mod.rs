@@ -2,8 +2,11 @@
 //! is not documented cannot be registered. Handlers parse, call the session handle and shape the answer; no more.
 
 mod bundle;
+mod debug;
 mod devices;
 mod logs;
+mod metrics;
+mod pipelines;
 mod playback;
 mod recordings;
 mod responses;
@@ -60,6 +63,11 @@ pub(super) fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(playback::repeat))
         .routes(routes!(playback::close))
         .routes(routes!(playback::preset, playback::load_preset))
+        .routes(routes!(pipelines::list))
+        .routes(routes!(pipelines::reload))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(debug::graph))
+        .routes(routes!(debug::element, debug::set_element))
         .routes(routes!(logs::logs))
         .routes(routes!(logs::levels, logs::set_levels))
         .routes(routes!(bundle::bundle))

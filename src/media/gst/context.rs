@@ -9,15 +9,12 @@ use std::{
 use gst::prelude::*;
 use tokio::sync::oneshot;
 
-use super::stats::PeerStats;
+use super::{folder::Files, starter::Started, stats::PeerStats, streams::ReloadAnswer};
 use crate::{
     camera::hub::FrameHub,
     config::Config,
     logging,
-    media::{
-        MediaEvent, SessionSpec, SessionStats,
-        diagnostics::{Answer, ReloadError},
-    },
+    media::{MediaEvent, SessionSpec, SessionStats, diagnostics::Answer},
     metrics::Metrics,
     model::{DeviceId, IceCandidate, PipelineInfo, Profile, SessionId, StreamKey},
 };
@@ -31,6 +28,8 @@ pub(super) struct Context {
     pub(super) hub: Arc<FrameHub>,
     /// What is counted.
     pub(super) metrics: Arc<Metrics>,
+    /// The pipeline files.
+    pub(super) files: Files,
     pub(super) events: Events,
     /// To the control thread. Not bounded by itself, but everything that sends is: the session actor has one request
     /// per session under way, callbacks send only changes of state.
@@ -45,12 +44,13 @@ impl Context {
         config: Arc<Config>,
         hub: Arc<FrameHub>,
         metrics: Arc<Metrics>,
+        files: Files,
         events: Events,
         control: mpsc::Sender<Msg>,
     ) -> Self {
         let clock = gst::SystemClock::obtain();
         let (started, base_time) = (Instant::now(), clock.time());
-        Self { config, hub, metrics, events, control, clock, base_time, started }
+        Self { config, hub, metrics, files, events, control, clock, base_time, started }
     }
 
     /// Puts a pipeline on the common clock and base time, so that a buffer's PTS means the same everywhere and can be
@@ -99,7 +99,13 @@ pub(super) enum Msg {
     /// Every pipeline there is.
     Pipelines(Answer<Vec<PipelineInfo>>),
     /// Check a pipeline again and swap it in.
-    Reload(String, Answer<Result<PipelineInfo, ReloadError>>),
+    Reload(String, ReloadAnswer),
+    /// A pipeline file was saved or went away.
+    FileChanged(String),
+    /// A start or a check is through.
+    Started(Started),
+    /// What runs of a device, and of the session that is named, for who looks at it from a thread of its own.
+    Running(DeviceId, Option<SessionId>, mpsc::SyncSender<super::running::Running>),
     /// The encoder pipeline with this serial number failed.
     EncoderFailed(u64, String),
     /// A tee pad is unlinked and its branch can be taken apart.

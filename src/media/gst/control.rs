@@ -11,6 +11,8 @@ use tokio::sync::oneshot;
 
 use super::{
     context::{Context, Msg, Signal},
+    counts,
+    running::Running,
     session::{Phase, Session},
     stats::PeerStats,
     streams::Streams,
@@ -19,7 +21,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     media::{EndReason, MediaEvent, SessionSpec, SessionStats, StreamStats},
-    model::{Codec, Profile, SessionId, StreamKey, StreamType},
+    model::{Codec, DeviceId, Profile, SessionId, StreamKey, StreamType},
 };
 
 /// How often connected peers are looked at.
@@ -27,6 +29,9 @@ const WATCH_EVERY: Duration = Duration::from_millis(250);
 /// From "silent" to "gone": a browser that is busy or roams gets this much more. With the default `peer_silence_s` of 5 a
 /// vanished peer's session ends after 10 s.
 const GONE_AFTER: Duration = Duration::from_secs(5);
+/// How old the peers' reports may be before they are asked for again: browsers report about once a second, and asking costs
+/// webrtcbin a walk through all its parts.
+const STATS_FRESH: Duration = Duration::from_secs(1);
 /// Longest wait for the peers' reports.
 const STATS_WAIT: Duration = Duration::from_millis(250);
 /// The statistics request that asks for a new connection's address; real requests count from 1.
@@ -96,6 +101,7 @@ impl Control {
         };
         let sessions: Vec<_> = self.sessions.keys().cloned().collect();
         sessions.iter().for_each(|session| self.close(session));
+        self.ctx.files.stop();
         self.streams.shutdown(&self.teardown);
         // Branches unlinked meanwhile would wait for this thread; their pipelines go down whole.
         self.teardown.finish(SHUTDOWN_WAIT);
@@ -128,7 +134,7 @@ impl Control {
                 }
             }
             Msg::Close(session) => self.close(&session),
-            Msg::StreamRunning(key, profile) => self.streams.running(&self.ctx, &self.teardown, &key, profile),
+            Msg::StreamRunning(key, profile) => self.streams.running(&self.ctx, &key, profile),
             Msg::StreamStopped(key) => self.streams.stopped(&self.teardown, &key),
             Msg::DepthRange(device, min_m, max_m) => self.streams.set_range(&device, (min_m, max_m)),
             Msg::Stats(sessions, reply) => self.request_stats(sessions, reply),
@@ -142,11 +148,25 @@ impl Control {
             Msg::EncoderFailed(serial, message) => {
                 self.streams.encoder_failed(&self.ctx, &self.teardown, serial, &message, Instant::now());
             }
-            Msg::Pipelines(_) | Msg::Reload(..) => {}
+            Msg::Pipelines(reply) => self.ctx.files.list(self.streams.standing(&self.ctx), reply),
+            Msg::Reload(name, reply) => self.streams.reload(&self.ctx, &name, Some(reply)),
+            Msg::FileChanged(name) => self.streams.reload(&self.ctx, &name, None),
+            Msg::Started(started) => self.streams.started(&self.ctx, &self.teardown, started),
+            // Who asked may have given up.
+            Msg::Running(device, session, reply) => drop(reply.try_send(self.running(&device, session.as_ref()))),
             Msg::BranchUnlinked(branch) => branch.free(),
             // Taken by `run`.
             Msg::Shutdown(_) => {}
         }
+    }
+
+    /// What runs of a device; a session may be named by its first eight characters, as the log names it.
+    fn running(&self, device: &DeviceId, session: Option<&SessionId>) -> Running {
+        let encoders = self.streams.look(device, &self.serials);
+        let wanted = |id: &SessionId| session.is_some_and(|wanted| id == wanted || id.short() == wanted.as_str());
+        let of_device = self.sessions.values().filter(|session| session.spec.device == *device);
+        let sessions = of_device.map(|session| session.look(wanted(session.id()))).collect();
+        Running { encoders, sessions }
     }
 
     fn emit(&self, event: MediaEvent) {
@@ -181,7 +201,7 @@ impl Control {
         self.serials.remove(&session.serial);
         // First the branches, so that the encoders have nothing to do with what follows; then the pipeline.
         self.streams.leave(&self.ctx, session.serial, Instant::now());
-        session.close(&self.teardown);
+        session.close(&self.ctx, &self.teardown);
         for pending in self.stats.values_mut() {
             pending.missing.remove(id);
         }
@@ -280,7 +300,7 @@ impl Control {
             let key = StreamKey::new(session.spec.device.clone(), stream);
             let key_frames = self.streams.key_frames(&key, profile, codec);
             let gate = session.build_leg(&self.ctx, index, (payload, codec), key_frames)?;
-            self.streams.join(&self.ctx, &self.teardown, &key, codec, session.serial, gate);
+            self.streams.join(&self.ctx, &key, codec, session.serial, gate);
             streams.push((stream, codec));
         }
         Ok(streams)
@@ -292,6 +312,7 @@ impl Control {
         match session.connection_state() {
             State::Connected if !session.connected => {
                 session.connected = true;
+                session.connected_at = Some(Instant::now());
                 // The silence clock starts now, whether or not the peer has said anything yet.
                 session.link.heard_ms.fetch_max(self.ctx.now_ms().max(1), Relaxed);
                 let serial = session.serial;
@@ -402,23 +423,35 @@ impl Control {
         self.next_stats += 1;
         let request = self.next_stats;
         let mut missing = HashSet::new();
+        let now = Instant::now();
         for id in &sessions {
-            if let Some(session) = self.sessions.get(id).filter(|session| session.connected) {
+            let Some(session) = self.sessions.get_mut(id).filter(|session| session.connected) else { continue };
+            if session.polled_at.is_none_or(|at| now.saturating_duration_since(at) >= STATS_FRESH) {
+                session.polled_at = Some(now);
+                session.polling = true;
                 session.request_stats(&self.ctx, request);
+            }
+            // Whoever asks while an answer is out waits for the same one.
+            if session.polling {
                 missing.insert(id.clone());
             }
         }
-        let deadline = Instant::now() + STATS_WAIT;
+        let deadline = now + STATS_WAIT;
         self.stats.insert(request, PendingStats { sessions, missing, deadline, reply });
     }
 
     fn take_stats(&mut self, request: u64, id: &SessionId, part: PeerStats) {
         if let Some(session) = self.sessions.get_mut(id) {
-            for (ssrc, stats) in part.streams {
-                if let Some(leg) = session.legs.iter_mut().find(|leg| leg.ssrc == ssrc) {
-                    leg.peer = stats;
+            for peer in part.streams {
+                let Some(leg) = session.legs.iter_mut().find(|leg| leg.ssrc == peer.ssrc) else { continue };
+                leg.peer = peer.stats;
+                // A report that was seen before says nothing new.
+                if peer.report.is_some() && std::mem::replace(&mut leg.report, peer.report) != peer.report {
+                    let key = StreamKey::new(session.spec.device.clone(), leg.stream);
+                    counts::observe_report(&self.ctx.metrics.stream(&key), &leg.peer);
                 }
             }
+            session.polling &= request == ANNOUNCE;
             if part.remote_address.is_some() {
                 session.remote_address = part.remote_address;
             }
@@ -426,8 +459,10 @@ impl Control {
         if request == ANNOUNCE {
             self.announce(id);
         }
-        if let Some(pending) = self.stats.get_mut(&request) {
-            pending.missing.remove(id);
+        if request != ANNOUNCE {
+            for pending in self.stats.values_mut() {
+                pending.missing.remove(id);
+            }
         }
     }
 
@@ -437,6 +472,11 @@ impl Control {
             self.stats.iter().filter(|(_, pending)| due(pending)).map(|(request, _)| *request).collect();
         for request in ready {
             let Some(pending) = self.stats.remove(&request) else { continue };
+            for session in &pending.sessions {
+                if let Some(session) = self.sessions.get_mut(session) {
+                    session.add_shares(&self.ctx);
+                }
+            }
             let known = pending.sessions.into_iter().filter_map(|id| {
                 let stats = self.session_stats(self.sessions.get(&id)?);
                 Some((id, stats))
@@ -447,12 +487,17 @@ impl Control {
     }
 
     fn session_stats(&self, session: &Session) -> SessionStats {
-        let now_ms = self.ctx.now_ms();
+        let now = Instant::now();
+        let now_ms = self.ctx.ms(now);
+        // Of a time stamp that is 0 for never.
+        let since = |at_ms: u64| (at_ms > 0).then(|| Duration::from_millis(now_ms.saturating_sub(at_ms)).as_secs_f64());
         let mut streaming = false;
         let streams = session.legs.iter().map(|leg| {
             let counters = &leg.counters;
             let sent_ms = counters.sent_ms.load(Relaxed);
             streaming |= sent_ms > 0 && now_ms.saturating_sub(sent_ms) <= STREAMING_MS;
+            let rate = leg.share.as_ref().and_then(|share| share.encoder().rate(now));
+            let plis = leg.peer.pli_count.max(counters.plis.load(Relaxed));
             StreamStats {
                 stream_type: leg.stream.to_string(),
                 codec: leg.codec,
@@ -460,12 +505,22 @@ impl Control {
                 packets_sent: counters.packets.load(Relaxed),
                 frames_sent: counters.frames.load(Relaxed),
                 frames_dropped: counters.dropped.load(Relaxed),
-                pli_count: leg.peer.pli_count.max(counters.plis.load(Relaxed)),
+                frames_dropped_behind: counters.behind.load(Relaxed),
+                queued_frames: leg.gate.as_ref().map_or(0, |gate| gate.queued()),
+                key_frames_sent: counters.keys.load(Relaxed),
+                key_frames_requested: counters.asked.load(Relaxed) + plis,
+                last_packet_s: since(sent_ms),
+                pli_count: plis,
+                encoder_fps: rate.map(|(fps, _)| fps),
+                encoder_bitrate_bps: rate.map(|(_, bitrate)| bitrate),
                 ..leg.peer.clone()
             }
         });
         let streams = streams.collect();
-        SessionStats { streaming, streams }
+        let connected_s = session.connected_at.map(|at| now.saturating_duration_since(at).as_secs_f64());
+        let last_heard_s = since(session.link.heard_ms.load(Relaxed));
+        let packets_retransmitted = session.retransmitted_now();
+        SessionStats { streaming, connected_s, last_heard_s, packets_retransmitted, streams }
     }
 }
 

@@ -11,7 +11,14 @@ fn control(config: Config) -> (Control, mpsc::Receiver<MediaEvent>) {
     let (sender, events) = mpsc::channel();
     let emit = Arc::new(move |event| drop(sender.send(event)));
     let (messages, _) = mpsc::channel();
-    let ctx = Context::new(Arc::new(config), Arc::new(FrameHub::default()), Arc::default(), emit, messages);
+    let ctx = Context::new(
+        Arc::new(config),
+        Arc::new(FrameHub::default()),
+        Arc::default(),
+        super::super::folder::Files::idle(),
+        emit,
+        messages,
+    );
     (Control::new(Arc::new(ctx), Teardown::start().expect("threads")), events)
 }
 

@@ -2,22 +2,23 @@
 //! the pipeline and its tee pads; used by the control thread only.
 
 use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use gst::prelude::*;
 
 use super::{
     context::{Context, Msg},
+    counts,
     gate::{Gate, KeyFrames},
     graph,
     library::Text,
     teardown::Teardown,
 };
 use crate::{
-    core::template::Fault,
-    model::{Codec, Profile, StreamKey},
+    core::template::{Fault, Values},
+    model::{Codec, StreamKey},
 };
 
 /// Serial numbers tell a live pipeline's callbacks from a dead one's.
@@ -30,7 +31,9 @@ pub(super) fn next_serial() -> u64 {
 pub(super) struct Encoder {
     pub(super) serial: u64,
     pub(super) source: gst_app::AppSrc,
-    pipeline: gst::Pipeline,
+    /// The file it was built from.
+    pub(super) file: String,
+    pub(super) pipeline: gst::Pipeline,
     fanout: gst::Element,
 }
 
@@ -39,11 +42,11 @@ pub(super) struct Branch {
     pipeline: gst::Pipeline,
     fanout: gst::Element,
     tee_pad: gst::Pad,
-    sink: gst_app::AppSink,
+    pub(super) sink: gst_app::AppSink,
 }
 
 impl Encoder {
-    /// Builds and starts the pipeline that `text` describes.
+    /// Builds and starts the pipeline that `text` describes. May take long, or hang: never called on the control thread.
     ///
     /// # Errors
     /// A fault in the text, or the state change failed (as a fault at line 1).
@@ -51,28 +54,40 @@ impl Encoder {
         ctx: &Arc<Context>,
         key: &StreamKey,
         codec: Codec,
-        profile: Profile,
         text: &Text,
-        key_frames: &KeyFrames,
-        teardown: &Teardown,
+        values: &Values,
     ) -> Result<Self, Fault> {
-        let graph = graph::build(text, &graph::values(&ctx.config, key, profile))?;
+        let metrics = ctx.metrics.encoder(key, codec);
+        let graph = graph::build(text, values).inspect_err(|_| metrics.failures.inc())?;
         let serial = next_serial();
         let pipeline = graph.pipeline;
         // For the log, which reads whose it is from it; it has no parent yet that could refuse.
         let codec_name = codec.name().to_ascii_lowercase();
         pipeline.set_property("name", format!("encoder-{}-{}-{codec_name}-{serial}", key.device, key.stream));
         ctx.synchronise(&pipeline);
-        watch_bus(ctx, &pipeline, key, codec, serial);
+        let words = watch_bus(ctx, &pipeline, key, codec, serial);
+        counts::watch_encoder(&pipeline, &metrics);
         if pipeline.set_state(gst::State::Playing).is_err() {
-            teardown.pipeline(pipeline);
-            let message =
-                format!("the {codec} pipeline of {} does not start; the log has the element's words", key.stream);
+            let _ = pipeline.set_state(gst::State::Null);
+            let words = words.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let message = match words {
+                // An error on the bus has been counted there.
+                Some(words) => format!("the {codec} pipeline of {} does not start: {words}", key.stream),
+                None => {
+                    metrics.failures.inc();
+                    format!("the {codec} pipeline of {} does not start; the log has the elements' words", key.stream)
+                }
+            };
             return Err(Fault { file: text.file.clone(), line: 1, message, ..Fault::default() });
         }
-        key_frames.set_target(&graph.fanout);
-        tracing::info!(stream = %key, %codec, file = %text.file, "Encoder started");
-        Ok(Self { serial, source: graph.source, pipeline, fanout: graph.fanout })
+        metrics.starts.inc();
+        Ok(Self { serial, source: graph.source, file: text.file.clone(), pipeline, fanout: graph.fanout })
+    }
+
+    /// From now on key frames are asked of this encoder.
+    pub(super) fn take_requests(&self, ctx: &Context, key: &StreamKey, codec: Codec, key_frames: &KeyFrames) {
+        key_frames.count_in(&ctx.metrics.encoder(key, codec));
+        key_frames.set_target(&self.fanout);
     }
 
     /// Puts a session's branch on the tee. Nothing reaches the session before the next key frame.
@@ -80,7 +95,8 @@ impl Encoder {
     /// # Errors
     /// GStreamer refused; the branch is gone again.
     pub(super) fn attach(&self, gate: Arc<Gate>) -> Result<Branch, String> {
-        let passing = gate.clone();
+        // What an older encoder still has under way no longer counts.
+        let (passing, epoch) = (gate.clone(), gate.restart());
         let sink = gst_app::AppSink::builder()
             .sync(false)
             .async_(false)
@@ -94,7 +110,7 @@ impl Encoder {
                         if let Some(sample) = sink.try_pull_sample(gst::ClockTime::ZERO)
                             && let (Some(unit), Some(shared)) = (sample.buffer(), sample.buffer_owned())
                         {
-                            passing.deliver(unit, shared);
+                            passing.deliver(epoch, unit, shared);
                         }
                         // Never an error: it would travel up the tee and stop the encoder for everybody.
                         Ok(gst::FlowSuccess::Ok)
@@ -116,7 +132,7 @@ impl Encoder {
         })();
         match linked {
             Ok(tee_pad) => {
-                gate.restart();
+                gate.ask();
                 Ok(Branch { pipeline: self.pipeline.clone(), fanout: self.fanout.clone(), tee_pad, sink })
             }
             Err(error) => {
@@ -139,7 +155,7 @@ impl Branch {
     pub(super) fn detach(self, ctx: &Arc<Context>) {
         let ctx = ctx.clone();
         let pad = self.tee_pad.clone();
-        let branch = std::sync::Mutex::new(Some(self));
+        let branch = Mutex::new(Some(self));
         pad.add_probe(gst::PadProbeType::IDLE, move |pad, _| {
             // An idle probe may be called again before its removal takes effect; only the first call counts.
             let Some(branch) = branch.lock().ok().and_then(|mut branch| branch.take()) else {
@@ -166,20 +182,34 @@ impl Branch {
 }
 
 /// Errors go to the control thread, warnings to the log, the rest is dropped: an undrained bus keeps what posts on it
-/// alive.
-fn watch_bus(ctx: &Arc<Context>, pipeline: &gst::Pipeline, key: &StreamKey, codec: Codec, serial: u64) {
-    let Some(bus) = pipeline.bus() else { return };
+/// alive. Gives back where the first error's words are kept.
+fn watch_bus(
+    ctx: &Arc<Context>,
+    pipeline: &gst::Pipeline,
+    key: &StreamKey,
+    codec: Codec,
+    serial: u64,
+) -> Arc<Mutex<Option<String>>> {
+    let words = Arc::new(Mutex::new(None));
+    let Some(bus) = pipeline.bus() else { return words };
+    let first = words.clone();
     let control = ctx.control.clone();
     let stream = key.to_string();
+    let (metrics, failed) = (ctx.metrics.encoder(key, codec), AtomicBool::new(false));
+    // One failure often posts several errors.
+    let count_failure = move || metrics.failures.add(u64::from(!failed.swap(true, Ordering::Relaxed)));
     bus.set_sync_handler(move |_, message| {
         match message.view() {
             gst::MessageView::Error(error) => {
                 let source = error.src().map(|source| source.name().to_string()).unwrap_or_default();
                 tracing::error!(%stream, %codec, element = %source, debug = ?error.debug(), "{}", error.error());
                 let text = format!("{source}: {}", error.error());
+                first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| text.clone());
+                count_failure();
                 let _ = control.send(Msg::EncoderFailed(serial, text));
             }
             gst::MessageView::Eos(_) => {
+                count_failure();
                 let _ = control.send(Msg::EncoderFailed(serial, "the pipeline ended by itself (end of stream)".into()));
             }
             gst::MessageView::Warning(warning) => {
@@ -189,4 +219,5 @@ fn watch_bus(ctx: &Arc<Context>, pipeline: &gst::Pipeline, key: &StreamKey, code
         }
         gst::BusSyncReply::Drop
     });
+    words
 }

@@ -20,6 +20,7 @@ use crate::{
         hub::{Next, SubscriptionCloser},
     },
     core::colormap::{ColorMap, Colorizer, DepthRange},
+    metrics::StreamMetrics,
     model::{Codec, PixelFormat, StreamKey, StreamType},
 };
 
@@ -79,9 +80,14 @@ impl Feed {
         let mut pump = Pump::new(ctx.clone(), key.clone(), shared.clone(), map);
         let thread = std::thread::Builder::new().name(format!("feed-{}", key.stream)).spawn(move || {
             tracing::debug!(stream = %pump.key, "Feed started");
+            let mut dropped = 0;
             loop {
                 match subscription.next(Duration::from_secs(1)) {
-                    Next::Frame(frame) => pump.push(&frame),
+                    Next::Frame(frame) => {
+                        let so_far = subscription.dropped();
+                        pump.metrics.dropped_feed.add(so_far - std::mem::replace(&mut dropped, so_far));
+                        pump.push(&frame);
+                    }
                     Next::Timeout => {}
                     Next::Closed => break,
                 }
@@ -148,6 +154,7 @@ struct Pump {
     layout: Option<(Layout, gst::Caps)>,
     last_pts: Option<gst::ClockTime>,
     complained: Option<Instant>,
+    metrics: Arc<StreamMetrics>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -161,7 +168,8 @@ struct Layout {
 impl Pump {
     fn new(ctx: Arc<Context>, key: StreamKey, shared: Arc<Shared>, map: ColorMap) -> Self {
         let pool = Arc::default();
-        Self { ctx, key, shared, map, colorizer: None, pool, layout: None, last_pts: None, complained: None }
+        let metrics = ctx.metrics.stream(&key);
+        Self { ctx, key, shared, map, colorizer: None, pool, layout: None, last_pts: None, complained: None, metrics }
     }
 
     fn push(&mut self, frame: &Arc<Frame>) {
@@ -190,6 +198,9 @@ impl Pump {
         for target in targets.values() {
             if target.source.caps().as_ref() != Some(&caps) {
                 target.source.set_caps(Some(&caps));
+            }
+            if is_full(&target.source) {
+                self.metrics.dropped_encoder.inc();
             }
             // An appsrc that is flushing belongs to an encoder on its way out.
             let _ = target.source.push_buffer(buffer.clone());
@@ -262,6 +273,7 @@ impl Pump {
     }
 
     fn complain(&mut self, frame: &Frame) {
+        self.metrics.unusable.inc();
         let count = self.shared.unusable.fetch_add(1, Relaxed) + 1;
         if self.complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
             self.complained = Some(Instant::now());
@@ -269,6 +281,13 @@ impl Pump {
             tracing::warn!(stream = %self.key, ?frame, bytes, count, "Frame dropped: its size or format does not fit");
         }
     }
+}
+
+/// Whether the next frame costs the oldest that waits: GStreamer's own rule, since the appsrc tells of no drop itself. Only
+/// this thread fills it, so at worst a drop is counted that the encoder's thread avoided by a moment.
+fn is_full(source: &gst_app::AppSrc) -> bool {
+    let (buffers, bytes) = (source.max_buffers(), source.max_bytes());
+    (buffers > 0 && source.current_level_buffers() >= buffers) || (bytes > 0 && source.current_level_bytes() >= bytes)
 }
 
 /// Says how the bytes lie where that is not GStreamer's own layout: it rounds rows up to four bytes, cameras do not.

@@ -3,13 +3,14 @@
 //! session's queue, the key-frame target, the encoder's list of events) are each held for a few instructions.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, OnceLock, PoisonError,
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
 use gst::prelude::*;
 
 use super::context::Context;
+use crate::metrics::EncoderMetrics;
 
 /// Access units that may wait in a session before it counts as behind: half a second at 30 fps. On a network that keeps
 /// up, none waits.
@@ -33,9 +34,15 @@ pub(super) struct KeyFrames {
     running: AtomicBool,
     last_ms: AtomicU64,
     count: AtomicU32,
+    metrics: OnceLock<Arc<EncoderMetrics>>,
 }
 
 impl KeyFrames {
+    /// Where requests are counted.
+    pub(super) fn count_in(&self, metrics: &Arc<EncoderMetrics>) {
+        self.metrics.get_or_init(|| metrics.clone());
+    }
+
     pub(super) fn set_target(&self, fanout: &gst::Element) {
         let pad = fanout.static_pad("sink").map(|pad| pad.downgrade()).unwrap_or_default();
         self.running.store(false, Relaxed);
@@ -44,6 +51,9 @@ impl KeyFrames {
 
     /// Asks for a key frame, now or as soon as the interval allows.
     pub(super) fn request(&self, now_ms: u64) {
+        if let Some(metrics) = self.metrics.get() {
+            metrics.key_frames_requested.inc();
+        }
         self.wanted.store(true, Relaxed);
         self.poll(now_ms);
     }
@@ -78,6 +88,9 @@ impl KeyFrames {
             .count(self.count.fetch_add(1, Relaxed))
             .build();
         pad.push_event(event);
+        if let Some(metrics) = self.metrics.get() {
+            metrics.key_frames_forced.inc();
+        }
     }
 }
 
@@ -87,6 +100,8 @@ pub(super) struct Gate {
     source: gst_app::AppSrc,
     pub(super) key_frames: Arc<KeyFrames>,
     waiting_for_key: AtomicBool,
+    /// Counts the encoders it was attached to; only what the newest makes passes.
+    epoch: AtomicU64,
     closed: AtomicBool,
     asked_ms: AtomicU64,
     pub(super) counters: Arc<Counters>,
@@ -96,7 +111,14 @@ pub(super) struct Gate {
 #[derive(Default)]
 pub(super) struct Counters {
     pub(super) frames: AtomicU64,
+    /// Frames withheld for whatever reason.
     pub(super) dropped: AtomicU64,
+    /// Those of them that were withheld because the queue was full.
+    pub(super) behind: AtomicU64,
+    /// Key frames handed over.
+    pub(super) keys: AtomicU64,
+    /// Key frames asked for by the gate; the peer's own requests are `plis`.
+    pub(super) asked: AtomicU64,
     pub(super) packets: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) plis: AtomicU64,
@@ -116,16 +138,19 @@ impl Gate {
             source,
             key_frames,
             waiting_for_key: AtomicBool::new(true),
+            epoch: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             asked_ms: AtomicU64::new(0),
             counters,
         })
     }
 
-    /// Starts over with a key frame: the session was just attached to an encoder.
-    pub(super) fn restart(&self) {
+    /// Starts over with a key frame: the session is being attached to an encoder. Gives back that encoder's number, by which
+    /// its access units are told from those that an older one still has under way.
+    pub(super) fn restart(&self) -> u64 {
+        let epoch = self.epoch.fetch_add(1, Relaxed) + 1;
         self.waiting_for_key.store(true, Relaxed);
-        self.ask();
+        epoch
     }
 
     /// Lets nothing pass any more.
@@ -138,8 +163,11 @@ impl Gate {
         self.source.current_level_buffers()
     }
 
-    /// Passes an access unit on, or withholds it.
-    pub(super) fn deliver(&self, unit: &gst::BufferRef, shared: gst::Buffer) {
+    /// Passes an access unit of the encoder with this number on, or withholds it.
+    pub(super) fn deliver(&self, epoch: u64, unit: &gst::BufferRef, shared: gst::Buffer) {
+        if self.epoch.load(Relaxed) != epoch {
+            return;
+        }
         let is_key = !unit.flags().contains(gst::BufferFlags::DELTA_UNIT);
         self.key_frames.saw(is_key, self.ctx.now_ms());
         if self.closed.load(Relaxed) {
@@ -149,6 +177,7 @@ impl Gate {
         if self.waiting_for_key.load(Relaxed) {
             if queued > RESUME_QUEUED {
                 self.counters.dropped.fetch_add(1, Relaxed);
+                self.counters.behind.fetch_add(1, Relaxed);
                 return;
             }
             if !is_key {
@@ -163,23 +192,28 @@ impl Gate {
             // Behind: what was encoded from here to the next key frame would not decode.
             self.waiting_for_key.store(true, Relaxed);
             self.counters.dropped.fetch_add(1, Relaxed);
+            self.counters.behind.fetch_add(1, Relaxed);
             return;
         }
         // A session on its way out refuses; that is no concern of the encoder's.
         if self.source.push_buffer(shared).is_ok() {
             self.counters.frames.fetch_add(1, Relaxed);
+            self.counters.keys.fetch_add(u64::from(is_key), Relaxed);
         }
     }
 
-    fn ask(&self) {
+    /// Asks for a key frame.
+    pub(super) fn ask(&self) {
         let now = self.ctx.now_ms();
         self.asked_ms.store(now, Relaxed);
+        self.counters.asked.fetch_add(1, Relaxed);
         self.key_frames.request(now);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::folder::Files;
     use super::*;
     use crate::{camera::hub::FrameHub, config::Config};
 
@@ -199,6 +233,7 @@ mod tests {
             Arc::new(Config::default()),
             Arc::new(FrameHub::default()),
             Arc::default(),
+            Files::idle(),
             Arc::new(|_| {}),
             control,
         );
@@ -208,12 +243,14 @@ mod tests {
         pipeline.add_many([source.upcast_ref(), &sink]).expect("adds");
         source.link(&sink).expect("links");
         pipeline.set_state(gst::State::Paused).expect("pauses");
-        (pipeline, Gate::new(Arc::new(ctx), source, Arc::default(), Arc::default()))
+        let gate = Gate::new(Arc::new(ctx), source, Arc::default(), Arc::default());
+        assert_eq!(gate.restart(), 1);
+        (pipeline, gate)
     }
 
     fn deliver(gate: &Gate, key: bool) -> bool {
         let before = gate.counters.frames.load(Relaxed);
-        gate.deliver(unit(key).as_ref(), unit(key));
+        gate.deliver(1, unit(key).as_ref(), unit(key));
         gate.counters.frames.load(Relaxed) > before
     }
 
@@ -234,6 +271,12 @@ mod tests {
         }
         assert!(!deliver(&gate, false), "what depends on dropped frames stays out");
         assert!(deliver(&gate, true) && deliver(&gate, false), "a key frame opens it again");
+        let before = gate.counters.frames.load(Relaxed);
+        assert_eq!(gate.restart(), 2);
+        assert!(
+            !deliver(&gate, true) && before == gate.counters.frames.load(Relaxed),
+            "an older encoder's unit is late"
+        );
         gate.close();
         assert!(!deliver(&gate, true));
         pipeline.set_state(gst::State::Null).expect("stops");

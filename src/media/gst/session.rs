@@ -11,9 +11,12 @@ use gst_webrtc::{WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection, WebRTCSDPT
 
 use super::{
     context::{Context, Msg, Signal},
+    counts::Share,
     encoder::next_serial,
     gate::{Counters, Gate, KeyFrames},
-    net, sdp,
+    net,
+    running::RunningSession,
+    sdp,
     teardown::Teardown,
     wiring,
 };
@@ -21,7 +24,7 @@ use crate::{
     core::candidate::Candidate,
     error::{Error, Result},
     media::{LocalOffer, SessionSpec, StreamStats},
-    model::{Codec, IceCandidate, SessionId, StreamType},
+    model::{Codec, IceCandidate, SessionId, StreamKey, StreamType},
 };
 
 /// A live session.
@@ -33,6 +36,12 @@ pub(super) struct Session {
     pub(super) link: Arc<Link>,
     /// Whether DTLS is up.
     pub(super) connected: bool,
+    /// Since when.
+    pub(super) connected_at: Option<Instant>,
+    /// When the peer's reports were last asked for, and whether the answer is still out.
+    pub(super) polled_at: Option<Instant>,
+    pub(super) polling: bool,
+    retransmitted: u64,
     /// Until when the news of the connection waits for the peer's address.
     pub(super) announce_by: Option<Instant>,
     /// The peer's address.
@@ -42,6 +51,7 @@ pub(super) struct Session {
     /// When its last activity was reported.
     pub(super) reported_ms: u64,
     pub(super) webrtc: gst::Element,
+    opened_at: Instant,
     pipeline: gst::Pipeline,
     candidates: Vec<(u32, String)>,
     remote_candidates: usize,
@@ -68,8 +78,12 @@ pub(super) struct Leg {
     pub(super) counters: Arc<Counters>,
     /// What the peer last reported.
     pub(super) peer: StreamStats,
+    /// Which of the peer's reports that was.
+    pub(super) report: Option<(u32, u32)>,
     pad: gst::Pad,
-    gate: Option<Arc<Gate>>,
+    pub(super) gate: Option<Arc<Gate>>,
+    /// Its part of what is counted for all sessions, once its codec is known.
+    pub(super) share: Option<Share>,
 }
 
 /// What the session's callbacks write down.
@@ -77,6 +91,8 @@ pub(super) struct Leg {
 pub(super) struct Link {
     /// The element that can say good-bye for us.
     pub(super) dtlsenc: Mutex<glib::WeakRef<gst::Element>>,
+    /// The element that sends packets again and counts them.
+    pub(super) rtprtxsend: Mutex<glib::WeakRef<gst::Element>>,
     /// When the last packet of the peer came; 0 for never.
     pub(super) heard_ms: AtomicU64,
 }
@@ -104,11 +120,16 @@ impl Session {
                 legs,
                 link,
                 connected: false,
+                connected_at: None,
+                polled_at: None,
+                polling: false,
+                retransmitted: 0,
                 announce_by: None,
                 remote_address: None,
                 silent: false,
                 reported_ms: 0,
                 webrtc,
+                opened_at: Instant::now(),
                 pipeline,
                 candidates: Vec::new(),
                 remote_candidates: 0,
@@ -154,7 +175,8 @@ impl Session {
             transceiver.set_property("codec-preferences", codec_preferences(&spec.codecs, ssrc));
             let counters = Arc::default();
             let peer = StreamStats::default();
-            legs.push(Leg { stream: *stream, ssrc, codec: None, counters, peer, pad, gate: None });
+            let (codec, report, gate, share) = (None, None, None, None);
+            legs.push(Leg { stream: *stream, ssrc, codec, counters, peer, report, pad, gate, share });
         }
         pipeline.set_state(gst::State::Playing).map_err(|error| internal("starting the session", &error))?;
         let control = ctx.control.clone();
@@ -281,6 +303,9 @@ impl Session {
         let failed = |error: &dyn std::fmt::Display| Error::internal(format!("payloader for {codec}: {error}"));
         let source = wiring::session_source(codec);
         let payloader = wiring::payloader(codec, payload, leg.ssrc).map_err(|error| failed(&error))?;
+        // For the log and the graph; neither has a parent yet that could refuse.
+        source.set_property("name", format!("source-{}", leg.stream));
+        payloader.set_property("name", format!("payloader-{}", leg.stream));
         self.pipeline.add_many([source.upcast_ref(), &payloader]).map_err(|error| failed(&error))?;
         source.link(&payloader).map_err(|error| failed(&error))?;
         let out = payloader.static_pad("src").ok_or_else(|| failed(&"no src pad"))?;
@@ -290,6 +315,8 @@ impl Session {
         payloader.sync_state_with_parent().map_err(|error| failed(&error))?;
         source.sync_state_with_parent().map_err(|error| failed(&error))?;
         let gate = Gate::new(ctx.clone(), source, key_frames, leg.counters.clone());
+        let key = StreamKey::new(self.spec.device.clone(), leg.stream);
+        leg.share = Some(Share::new(ctx.metrics.encoder(&key, codec), leg.counters.clone()));
         leg.codec = Some(codec);
         leg.gate = Some(gate.clone());
         Ok(gate)
@@ -322,9 +349,35 @@ impl Session {
         self.webrtc.emit_by_name::<()>("get-stats", &[&None::<gst::Pad>, &promise]);
     }
 
+    /// Adds what its streams did since the last time to what is counted for all sessions.
+    pub(super) fn add_shares(&mut self, ctx: &Context) {
+        for leg in &mut self.legs {
+            if let Some(share) = &mut leg.share {
+                share.add(&leg.peer);
+            }
+        }
+        let now = self.retransmitted_now();
+        if now > self.retransmitted {
+            ctx.metrics.device(&self.spec.device).retransmitted.add(now - self.retransmitted);
+            self.retransmitted = now;
+        }
+    }
+
+    /// Packets sent again, as the element tells that keeps them.
+    pub(super) fn retransmitted_now(&self) -> u64 {
+        let element = self.link.rtprtxsend.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        element.map_or(0, |element| element.property::<u32>("num-rtx-packets").into())
+    }
+
     /// webrtcbin's view of the connection.
     pub(super) fn connection_state(&self) -> gst_webrtc::WebRTCPeerConnectionState {
         self.webrtc.property("connection-state")
+    }
+
+    /// For who looks at it from another thread.
+    pub(super) fn look(&self, wanted: bool) -> RunningSession {
+        let (session, pipeline) = (self.id().clone(), self.pipeline.clone());
+        RunningSession { serial: self.serial, session, opened_at: self.opened_at, wanted, pipeline }
     }
 
     pub(super) fn id(&self) -> &SessionId {
@@ -334,7 +387,8 @@ impl Session {
     /// Ends the session. Its branches are detached by the caller before; here the gates close, so nothing more comes in,
     /// what is queued leaves, and the pipeline goes to NULL on a worker thread: from a callback of webrtcbin it would
     /// deadlock, and here it would hold everybody up.
-    pub(super) fn close(self, teardown: &Teardown) {
+    pub(super) fn close(mut self, ctx: &Context, teardown: &Teardown) {
+        self.add_shares(ctx);
         let gates: Vec<_> = self.legs.into_iter().filter_map(|leg| leg.gate).collect();
         gates.iter().for_each(|gate| gate.close());
         let dtlsenc = self.link.dtlsenc.lock().unwrap_or_else(PoisonError::into_inner).upgrade();

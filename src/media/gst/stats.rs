@@ -10,10 +10,19 @@ const CLOCK_KHZ: f64 = 90.0;
 /// What webrtcbin knows of a session from its peer.
 #[derive(Debug, Default)]
 pub(super) struct PeerStats {
-    /// Reports about each of our streams, by SSRC.
-    pub(super) streams: Vec<(u32, StreamStats)>,
+    /// Reports about each of our streams.
+    pub(super) streams: Vec<PeerStream>,
     /// The remote side of the selected candidate pair, `ip:port`.
     pub(super) remote_address: Option<String>,
+}
+
+/// What the peer tells of one of our streams.
+#[derive(Debug, Default)]
+pub(super) struct PeerStream {
+    pub(super) ssrc: u32,
+    pub(super) stats: StreamStats,
+    /// Tells one receiver report from the next: the last sender report it knew and the highest packet it had.
+    pub(super) report: Option<(u32, u32)>,
 }
 
 pub(super) fn parse(stats: &gst::StructureRef) -> PeerStats {
@@ -23,19 +32,23 @@ pub(super) fn parse(stats: &gst::StructureRef) -> PeerStats {
         match entry.get::<Type>("type") {
             Ok(Type::OutboundRtp) => {
                 let Some(stream) = stream_of(&mut found.streams, &entry) else { continue };
-                stream.nack_count = u64::from(entry.get::<u32>("nack-count").unwrap_or(0));
-                stream.pli_count = u64::from(entry.get::<u32>("pli-count").unwrap_or(0));
+                stream.stats.nack_count = u64::from(entry.get::<u32>("nack-count").unwrap_or(0));
+                stream.stats.pli_count = u64::from(entry.get::<u32>("pli-count").unwrap_or(0));
             }
             Ok(Type::RemoteInboundRtp) => {
                 let Some(stream) = stream_of(&mut found.streams, &entry) else { continue };
-                stream.packets_lost = packets_lost(&entry);
+                let PeerStream { stats, report, .. } = stream;
+                stats.packets_lost = packets_lost(&entry);
                 // In seconds. Zero means that no report carried one yet.
                 let round_trip = entry.get::<f64>("round-trip-time").ok().filter(|seconds| *seconds > 0.0);
-                stream.round_trip_time_ms = round_trip.map(|seconds| seconds * 1e3);
+                stats.round_trip_time_ms = round_trip.map(|seconds| seconds * 1e3);
                 // Of the report itself: 1.22's own "jitter" is missing or zero.
                 let source = entry.get::<gst::Structure>("gst-rtpsource-stats").ok();
-                let jitter = source.and_then(|source| source.get::<u32>("rb-jitter").ok());
-                stream.jitter_ms = jitter.map(|ticks| f64::from(ticks) / CLOCK_KHZ);
+                let field = |name: &str| source.as_ref().and_then(|source| source.get::<u32>(name).ok());
+                stats.jitter_ms = field("rb-jitter").map(|ticks| f64::from(ticks) / CLOCK_KHZ);
+                // RFC 3550: a fixed-point number with the binary point at the left edge of eight bits.
+                stats.fraction_lost = field("rb-fractionlost").map(|lost| f64::from(lost.min(255)) / 256.0);
+                *report = field("rb-lsr").zip(field("rb-exthighestseq"));
             }
             Ok(Type::CandidatePair) => {
                 // Candidates are found by the pair's field: 1.22 swaps the two types in the entries themselves.
@@ -49,13 +62,13 @@ pub(super) fn parse(stats: &gst::StructureRef) -> PeerStats {
     found
 }
 
-fn stream_of<'a>(streams: &'a mut Vec<(u32, StreamStats)>, entry: &gst::Structure) -> Option<&'a mut StreamStats> {
+fn stream_of<'a>(streams: &'a mut Vec<PeerStream>, entry: &gst::Structure) -> Option<&'a mut PeerStream> {
     let ssrc = entry.get::<u32>("ssrc").ok()?;
-    let position = streams.iter().position(|(known, _)| *known == ssrc).unwrap_or_else(|| {
-        streams.push((ssrc, StreamStats::default()));
+    let position = streams.iter().position(|known| known.ssrc == ssrc).unwrap_or_else(|| {
+        streams.push(PeerStream { ssrc, ..PeerStream::default() });
         streams.len() - 1
     });
-    Some(&mut streams[position].1)
+    Some(&mut streams[position])
 }
 
 fn address(candidate: &gst::Structure) -> Option<String> {

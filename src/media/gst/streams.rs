@@ -1,21 +1,31 @@
 //! The streams' encoders: started when a session needs them, stopped when none does, rebuilt when they fail. Owns feeds,
 //! encoders and branches; used by the control thread only.
 
+mod look;
+mod reload;
+mod starts;
+
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
 
+pub(super) use self::reload::{ReloadAnswer, Standing};
+use self::{
+    reload::Reload,
+    starts::{Cause, Start},
+};
 use super::{
     context::Context,
     encoder::{Branch, Encoder},
     feed::{Feed, Target},
     gate::{Gate, KeyFrames},
-    library::{self, Text},
+    library::Text,
     teardown::Teardown,
 };
 use crate::{
+    core::template::Fault,
     media::MediaEvent,
     model::{Codec, DeviceId, Profile, StreamKey},
 };
@@ -33,8 +43,20 @@ const RAN_WELL: Duration = Duration::from_secs(10);
 pub(super) struct Streams {
     streams: BTreeMap<StreamKey, Stream>,
     ranges_m: HashMap<DeviceId, (f32, f32)>,
-    /// The last text of each file that built, for a running stream whose file breaks.
-    good: HashMap<(&'static str, Codec), Text>,
+    /// The last text of each pipeline that started, for a running stream whose file breaks.
+    good: HashMap<String, Text>,
+    /// Pipelines that started on this machine as they are now.
+    works: BTreeSet<String>,
+    /// Pipelines whose file has a fault by now.
+    files: BTreeMap<String, Fault>,
+    /// Starts under way, by job number.
+    starts: BTreeMap<u64, Start>,
+    next_job: u64,
+    /// Starts that were given up and have not come back.
+    hung: BTreeSet<u64>,
+    /// Encoders that failed before they were taken up, by serial number, and why.
+    early_failures: Vec<(u64, String)>,
+    reloads: Vec<Reload>,
     /// Sessions that could not be attached to an encoder, and why; the control thread ends them.
     refused: Vec<(u64, String)>,
 }
@@ -48,6 +70,10 @@ struct Stream {
 /// One stream in one codec.
 struct Slot {
     encoder: Option<Encoder>,
+    /// What the encoder was built from.
+    text: Option<Text>,
+    /// The start under way.
+    job: Option<u64>,
     key_frames: Arc<KeyFrames>,
     users: HashMap<u64, User>,
     idle_since: Option<Instant>,
@@ -66,6 +92,8 @@ impl Slot {
     fn new(now: Instant) -> Self {
         Self {
             encoder: None,
+            text: None,
+            job: None,
             key_frames: Arc::default(),
             users: HashMap::new(),
             idle_since: None,
@@ -78,7 +106,7 @@ impl Slot {
 
 impl Streams {
     /// A stream runs with this profile: a new one is noted, a changed one rebuilds its encoders.
-    pub(super) fn running(&mut self, ctx: &Arc<Context>, teardown: &Teardown, key: &StreamKey, profile: Profile) {
+    pub(super) fn running(&mut self, ctx: &Arc<Context>, key: &StreamKey, profile: Profile) {
         let Some(stream) = self.streams.get_mut(key) else {
             self.streams.insert(key.clone(), Stream { profile, feed: None, slots: BTreeMap::new() });
             return;
@@ -90,10 +118,14 @@ impl Streams {
         if let Some(feed) = &stream.feed {
             feed.set_framerate(profile.framerate);
         }
-        let codecs: Vec<_> =
-            stream.slots.iter().filter(|(_, s)| s.encoder.is_some()).map(|(codec, _)| *codec).collect();
+        let codecs: Vec<_> = stream
+            .slots
+            .iter()
+            .filter(|(_, s)| s.encoder.is_some() || s.job.is_some())
+            .map(|(codec, _)| *codec)
+            .collect();
         for codec in codecs {
-            self.start(ctx, teardown, key, codec);
+            self.begin(ctx, key, codec, Cause::Wanted);
         }
     }
 
@@ -130,20 +162,12 @@ impl Streams {
     }
 
     /// A session will watch: the encoder starts now, so that it is ready when the peer connection is up.
-    pub(super) fn join(
-        &mut self,
-        ctx: &Arc<Context>,
-        teardown: &Teardown,
-        key: &StreamKey,
-        codec: Codec,
-        session: u64,
-        gate: Arc<Gate>,
-    ) {
+    pub(super) fn join(&mut self, ctx: &Arc<Context>, key: &StreamKey, codec: Codec, session: u64, gate: Arc<Gate>) {
         let Some(slot) = self.streams.get_mut(key).and_then(|stream| stream.slots.get_mut(&codec)) else { return };
         slot.users.insert(session, User { gate, live: false, branch: None });
         slot.idle_since = None;
-        if slot.encoder.is_none() && slot.retry_at.is_none() {
-            self.start(ctx, teardown, key, codec);
+        if slot.encoder.is_none() && slot.job.is_none() && slot.retry_at.is_none() {
+            self.begin(ctx, key, codec, Cause::Wanted);
         }
     }
 
@@ -206,6 +230,10 @@ impl Streams {
                 return;
             }
         }
+        // One that is being taken up; there are no more of them than starts.
+        if self.early_failures.len() < self.starts.len() {
+            self.early_failures.push((serial, message.to_owned()));
+        }
     }
 
     /// Does what is due: retries, and the end of encoders nobody watches.
@@ -237,14 +265,16 @@ impl Streams {
             }
         }
         for (key, codec) in retry {
-            self.start(ctx, teardown, &key, codec);
+            self.begin(ctx, &key, codec, Cause::Wanted);
         }
+        self.expire_starts(ctx, now);
     }
 
     /// When `handle_timeout` is next due.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         let slots = self.streams.values().flat_map(|stream| stream.slots.values());
-        slots.flat_map(|slot| [slot.retry_at, slot.idle_until()]).flatten().min()
+        let starts = self.starts.values().map(|start| start.deadline);
+        slots.flat_map(|slot| [slot.retry_at, slot.idle_until()]).flatten().chain(starts).min()
     }
 
     /// Stops everything.
@@ -253,54 +283,12 @@ impl Streams {
         keys.iter().for_each(|key| self.stopped(teardown, key));
     }
 
-    /// Starts a slot's encoder, or replaces the one that runs once the new one has started.
-    fn start(&mut self, ctx: &Arc<Context>, teardown: &Teardown, key: &StreamKey, codec: Codec) {
-        let range_m =
-            self.ranges_m.get(&key.device).copied().unwrap_or((ctx.config.depth.min_m, ctx.config.depth.max_m));
-        let Some(stream) = self.streams.get_mut(key) else { return };
-        let Some(slot) = stream.slots.get_mut(&codec) else { return };
-        let now = Instant::now();
-        slot.retry_at = None;
-        let name = library::choose(&ctx.config, key, codec);
-        let Some(text) = library::read(&ctx.config, &name) else {
-            return retry_later(ctx, key, slot, &format!("there is no pipeline '{name}'"), now);
-        };
-        let family = (key.stream.family(), codec);
-        let build = |text: &Text| Encoder::start(ctx, key, codec, stream.profile, text, &slot.key_frames, teardown);
-        let started = build(&text).map(|encoder| (encoder, text.clone())).or_else(|fault| {
-            let Some(good) = self.good.get(&family).filter(|good| **good != text) else { return Err(fault) };
-            tracing::error!(stream = %key, %codec, "{fault}; going on with the file as it last worked");
-            build(good).map(|encoder| (encoder, good.clone()))
-        });
-        let (encoder, text) = match started {
-            Ok(started) => started,
-            Err(fault) if slot.encoder.is_some() => {
-                tracing::error!(stream = %key, %codec, "{fault}; the encoder that runs goes on");
-                return;
-            }
-            Err(fault) => return retry_later(ctx, key, slot, &fault.to_string(), now),
-        };
-        self.good.insert(family, text);
-        if stream.feed.is_none() {
-            match Feed::start(ctx, key, stream.profile.framerate, range_m) {
-                Ok(feed) => stream.feed = Some(feed),
-                Err(error) => {
-                    encoder.stop(teardown);
-                    return retry_later(ctx, key, slot, &format!("no thread for the stream's frames: {error}"), now);
-                }
-            }
-        }
-        stop_encoder(teardown, slot);
-        slot.started_at = now;
-        for (session, user) in slot.users.iter_mut().filter(|(_, user)| user.live) {
-            user.branch = attach(&encoder, user, key, codec).map_err(|why| self.refused.push((*session, why))).ok();
-        }
-        // Frames only once somebody is there to see them: the encoder's first picture is a key frame, and the next one
-        // would have to wait for the interval.
-        if let (Some(feed), true) = (&stream.feed, slot.users.values().any(|user| user.live)) {
-            feed.add(codec, slot.target(&encoder));
-        }
-        slot.encoder = Some(encoder);
+    fn slot(&self, key: &StreamKey, codec: Codec) -> Option<&Slot> {
+        self.streams.get(key)?.slots.get(&codec)
+    }
+
+    fn slots(&self) -> impl Iterator<Item = (&StreamKey, Codec, &Slot)> {
+        self.streams.iter().flat_map(|(key, stream)| stream.slots.iter().map(move |(codec, slot)| (key, *codec, slot)))
     }
 }
 

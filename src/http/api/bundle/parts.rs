@@ -15,6 +15,7 @@ use crate::{
     config::Config,
     logging::ring::Query,
     media::{diagnostics::GraphRequest, gst::pipeline_text},
+    metrics::Format,
     model::{DeviceId, SessionId},
     session::Handle,
 };
@@ -36,8 +37,9 @@ devices.json            as GET /api/devices
 sessions.json           as GET /api/webrtc/sessions, with what was sent and what the browsers report
 stream-references.json  who watches what, and what runs
 pipelines.json          the pipeline files, their faults, and which streams use them
+metrics.txt             as GET /metrics
 pipelines/              the text of those in use
-graph/DEVICE.*          the pipelines as they run: elements, states, caps, links
+graph/DEVICE.*          the pipelines as they run: elements, states, caps, links; .svg opens in any browser
 graph/session-ID.*      the same with the inside of a session's pipeline
 logs/server.txt         the log's last lines
 logs/gstreamer.txt      GStreamer's among them
@@ -71,6 +73,10 @@ pub(super) fn parts(handle: &Handle) -> Vec<Part> {
             with(handle, |handle| async move { Ok(StreamReferences::from(handle.references().await?)) }),
         ),
         pipelines(handle),
+        part("metrics.txt", {
+            let handle = handle.clone();
+            async move { Ok(vec![File::new("metrics.txt", handle.scrape(Format::Prometheus).await)]) }
+        }),
         logs(handle),
         json("log-levels.json", {
             let levels = handle.logs().levels();
@@ -192,7 +198,11 @@ fn graph(handle: &Handle, name: String, device: DeviceId, session: Option<Sessio
         // Measuring stays as it is.
         let request = GraphRequest { device, session, measure: Duration::ZERO };
         let graph = handle.graph(request).await.map_err(|error| error.for_log().to_owned())?;
-        Ok(vec![json_file(format!("{name}.json"), &graph)?])
+        let drawn = [("svg", crate::core::graph::svg(&graph)), ("dot", crate::core::graph::dot(&graph))];
+        let drawn = drawn.map(|(extension, text)| File::new(format!("{name}.{extension}"), text));
+        let mut files = vec![json_file(format!("{name}.json"), &graph)?];
+        files.extend(drawn);
+        Ok(files)
     })
 }
 

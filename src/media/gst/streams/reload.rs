@@ -1,0 +1,202 @@
+//! The streams' part about changed files: which streams run one, swapping it in, and what is told about it. An invalid file
+//! changes nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::{Cause, Streams};
+use crate::{
+    core::template::Fault,
+    error::Error,
+    media::{
+        diagnostics::{Answer, ReloadError},
+        gst::{
+            context::Context,
+            library::{self, Text},
+            starter::{self, Job, Source},
+        },
+    },
+    model::{Codec, DeviceId, PipelineInfo, PipelineState, PipelineUse, Profile, StreamKey, StreamType},
+};
+
+/// Where a reload's answer goes.
+pub(in super::super) type ReloadAnswer = Answer<Result<PipelineInfo, ReloadError>>;
+
+/// Reloads that may be under way; more come only from somebody who floods.
+const MAX_RELOADS: usize = 64;
+
+/// A reload under way.
+pub(super) struct Reload {
+    name: String,
+    jobs: BTreeSet<u64>,
+    fault: Option<Fault>,
+    /// Nobody waits for the reload of a saved file.
+    reply: Option<ReloadAnswer>,
+}
+
+/// What the control thread knows of a pipeline beyond its file.
+#[derive(Debug, Clone, Default)]
+pub(in super::super) struct Standing {
+    pub(in super::super) uses: Vec<PipelineUse>,
+    pub(in super::super) fault: Option<Fault>,
+    pub(in super::super) works: bool,
+}
+
+impl Standing {
+    /// Adds what is known here to what the file says.
+    pub(in super::super) fn complete(self, mut info: PipelineInfo) -> PipelineInfo {
+        info.used_by = self.uses;
+        // A fault that only frames brought to light; one of the text is in `info` already.
+        if info.fault.is_none() {
+            info.fault = self.fault;
+        }
+        info.state = match (&info.fault, self.works) {
+            (Some(_), _) => PipelineState::Fault,
+            (None, true) => PipelineState::Works,
+            (None, false) => PipelineState::Parsed,
+        };
+        info
+    }
+}
+
+impl Streams {
+    /// Reads a pipeline again, checks it on the side and swaps it into the streams that run it. `only_if_changed`: a file
+    /// that was saved as it was is left alone.
+    pub(in super::super) fn reload(&mut self, ctx: &Arc<Context>, name: &str, reply: Option<ReloadAnswer>) {
+        if self.reloads.len() >= MAX_RELOADS {
+            let error = Error::unavailable("Too many reloads are under way; try again in a moment.");
+            return refuse(reply, error);
+        }
+        let Some(text) = library::read(&ctx.config, name) else {
+            self.files.remove(name);
+            let error = Error::not_found(format!(
+                "{}. GET /api/pipelines lists them.",
+                sentence(&library::no_such(&ctx.config, name))
+            ));
+            return refuse(reply, error);
+        };
+        let slots: Vec<(StreamKey, Codec)> = self
+            .slots()
+            .filter(|(key, codec, _)| library::choose(&ctx.config, key, *codec) == name)
+            .map(|(key, codec, _)| (key.clone(), codec))
+            .collect();
+        if reply.is_none() {
+            let same = |slot: &super::Slot| slot.encoder.is_none() || slot.text.as_ref() == Some(&text);
+            let unchanged = slots.iter().all(|(key, codec)| self.slot(key, *codec).is_some_and(same));
+            if unchanged && !slots.is_empty() && !self.files.contains_key(name) {
+                return;
+            }
+        }
+        tracing::info!(pipeline = name, streams = slots.len(), file = %text.file, "Pipeline changed; checking it");
+        let mut jobs = BTreeSet::new();
+        for (key, codec) in &slots {
+            jobs.extend(self.begin(ctx, key, *codec, Cause::Reload));
+        }
+        if slots.is_empty() {
+            jobs.extend(self.begin_check(ctx, name, text));
+        }
+        let reload = Reload { name: name.into(), jobs, fault: None, reply };
+        if reload.jobs.is_empty() {
+            let error = Error::unavailable("The server cannot start another encoder now; its log says why.");
+            return refuse(reload.reply, error);
+        }
+        self.reloads.push(reload);
+    }
+
+    /// Checks a pipeline that nobody runs, as the colour stream would run it.
+    fn begin_check(&mut self, ctx: &Arc<Context>, name: &str, text: Text) -> Option<u64> {
+        let family = name.split('.').next().unwrap_or_default();
+        let stream = match family {
+            "depth" => StreamType::Depth,
+            "infrared" => StreamType::Infrared(1),
+            _ => StreamType::Color,
+        };
+        let codec = Codec::of_pipeline(name)?;
+        self.next_job += 1;
+        let key = StreamKey::new(DeviceId::new("check"), stream);
+        let profile: Profile = ctx.config.streams.of(stream).profile();
+        let job = Job { key, codec, profile, source: Source::Text(text), trial: true, start: false };
+        starter::begin(ctx, self.next_job, job).ok().map(|()| self.next_job)
+    }
+
+    /// A check is through.
+    pub(super) fn checked(&mut self, ctx: &Context, job: u64, text: Option<Text>, result: Result<(), Fault>) {
+        if let Some(text) = text {
+            match &result {
+                Ok(()) => {
+                    self.files.remove(&text.name);
+                    self.works.insert(text.name.clone());
+                }
+                Err(fault) => {
+                    tracing::error!("{fault}; nothing runs it");
+                    self.files.insert(text.name.clone(), fault.clone());
+                }
+            }
+        }
+        self.job_done(ctx, job, &result);
+    }
+
+    /// A job of a reload is through; the last one answers it.
+    pub(super) fn job_done(&mut self, ctx: &Context, job: u64, result: &Result<(), Fault>) {
+        for reload in &mut self.reloads {
+            if reload.jobs.contains(&job)
+                && let Err(fault) = result
+            {
+                reload.fault = Some(fault.clone());
+            }
+            reload.jobs.remove(&job);
+        }
+        while let Some(at) = self.reloads.iter().position(|reload| reload.jobs.is_empty()) {
+            let reload = self.reloads.swap_remove(at);
+            ctx.metrics.reloaded(reload.fault.is_none());
+            let Some(reply) = reload.reply else { continue };
+            match reload.fault {
+                Some(fault) => drop(reply.send(Err(ReloadError::Fault(fault)))),
+                None => self.watcher_info(ctx, &reload.name, reply),
+            }
+        }
+    }
+
+    fn watcher_info(&self, ctx: &Context, name: &str, reply: ReloadAnswer) {
+        let standing = self.standing(ctx).remove(name).unwrap_or_default();
+        ctx.files.describe(name, standing, reply);
+    }
+
+    /// What is known of every pipeline that anything is known of.
+    pub(in super::super) fn standing(&self, ctx: &Context) -> BTreeMap<String, Standing> {
+        let mut all: BTreeMap<String, Standing> = BTreeMap::new();
+        for name in &self.works {
+            all.entry(name.clone()).or_default().works = true;
+        }
+        for (name, fault) in &self.files {
+            all.entry(name.clone()).or_default().fault = Some(fault.clone());
+        }
+        let now = Instant::now();
+        for (key, codec, slot) in self.slots().filter(|(_, _, slot)| slot.encoder.is_some()) {
+            let name = library::choose(&ctx.config, key, codec);
+            all.entry(name.clone()).or_default().uses.push(PipelineUse {
+                device_id: key.device.clone(),
+                stream_type: key.stream,
+                sessions: slot.users.len(),
+                running_s: now.saturating_duration_since(slot.started_at).as_secs_f64(),
+                outdated: self.files.contains_key(&name),
+            });
+        }
+        all
+    }
+}
+
+/// With a capital.
+fn sentence(text: &str) -> String {
+    let mut rest = text.chars();
+    rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
+}
+
+fn refuse(reply: Option<ReloadAnswer>, error: Error) {
+    if let Some(reply) = reply {
+        drop(reply.send(Err(ReloadError::Refused(error))));
+    }
+}

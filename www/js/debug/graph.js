@@ -1,0 +1,263 @@
+// The graph as a drawing: a lane per pipeline, a box per element, a line per link. Owns its SVG; is given what runs, and tells
+// which box somebody chose.
+
+import { el, reconcile, setText } from '../dom.js';
+import { bitrate, browserName, duration, streamName } from '../words.js';
+import { capsGist } from './caps.js';
+import { droppedBy, fill, kilobits, milliseconds, perSecond, queueText } from './figures.js';
+import { curve, layOut, nextBox } from './layout.js';
+
+const NS = 'http://www.w3.org/2000/svg';
+/** Most sessions drawn at one tee: the list of sessions has them all. */
+const MOST_BRANCHES = 8;
+/** Widths of boxes, and heights of their lines. */
+const WIDE = 142;
+const NARROW = 94;
+const SESSION = 232;
+const LINE = 16;
+const PAD = 8;
+/** A drawing that has less room than this share of its width is scrolled rather than made smaller: letters stay legible. */
+const LEAST_SCALE = 0.82;
+/** Widths of a letter, on average: of plain and of bold text. */
+const LETTER = 6.5;
+const BOLD = 7.4;
+/** Above this, data is raw pictures, whose rate says nothing. */
+const RAW_KBPS = 50000;
+
+/** @param {string} tag @param {Record<string, string|number>} [attributes] @returns {SVGElement} */
+function svg(tag, attributes = {}, ...children) {
+  const node = document.createElementNS(NS, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, String(value));
+  node.append(...children);
+  return node;
+}
+
+/** Writes attributes that changed. */
+function put(node, attributes) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (node.getAttribute(name) !== String(value)) node.setAttribute(name, String(value));
+  }
+}
+
+/** @param {string} text @param {number} width that there is @param {number} letter */
+function cut(text, width, letter) {
+  const most = Math.floor(width / letter);
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+}
+
+/** Event `select` {pipeline, element}: names; null when nothing is chosen any more. */
+export class GraphView extends EventTarget {
+  #node;
+  /** Key of the chosen box, "" for none. */
+  #chosen = '';
+  /** Key of the box that the Tab key leads to. */
+  #current = '';
+
+  /** @param {HTMLElement} node */
+  constructor(node) {
+    super();
+    this.#node = node;
+    node.addEventListener('keydown', (event) => this.#onKey(event));
+  }
+
+  /** Takes the mark from the chosen box and gives it the focus back. */
+  unselect() {
+    const box = this.#box(this.#chosen);
+    this.#chosen = '';
+    for (const other of this.#boxes()) other.setAttribute('aria-pressed', 'false');
+    box?.focus();
+  }
+
+  /** Chooses a box as if it were clicked. @param {string} pipeline @param {string} element */
+  select(pipeline, element) {
+    this.#choose(`${pipeline}/${element}`, pipeline, element);
+  }
+
+  /**
+   * @param {any} graph as the server tells it
+   * @param {{sessions: Map<string, any>, rates: import('./figures.js').Rates}} facts about sessions, by id
+   */
+  show(graph, facts) {
+    const lanes = graph.pipelines.map((pipeline) => arrange(pipeline, facts));
+    const width = Math.max(0, ...lanes.map((lane) => lane.width));
+    reconcile(this.#node, lanes, (lane) => lane.pipeline.id, (lane) => createLane(lane), (node, lane) => {
+      updateHead(node, lane);
+      this.#updateDrawing(/** @type {any} */ (node.querySelector('svg')), lane, width);
+    });
+    const boxes = this.#boxes();
+    if (!boxes.some((box) => box.dataset.key === this.#current)) this.#current = boxes[0]?.dataset.key ?? '';
+    for (const box of boxes) put(box, { tabindex: box.dataset.key === this.#current ? 0 : -1 });
+  }
+
+  #updateDrawing(drawing, lane, width) {
+    put(drawing, { viewBox: `0 0 ${width} ${lane.height}`, width, height: lane.height });
+    drawing.style.minWidth = `${Math.round(width * LEAST_SCALE)}px`;
+    const [links, boxes] = drawing.children;
+    reconcile(links, lane.edges, (edge) => edge.key, () => /** @type {any} */ (svg('path', {}, svg('title'))), (node, edge) => {
+      put(node, { d: edge.path, class: `link${edge.flow}` });
+      setText(/** @type {Element} */ (node.firstElementChild), edge.caps);
+    });
+    reconcile(boxes, lane.boxes, (box) => `${lane.pipeline.id}/${box.name}`, (box) => this.#createBox(lane, box), (node, box) => {
+      updateBox(node, box);
+      put(node, { 'aria-pressed': node.dataset.key === this.#chosen });
+    });
+  }
+
+  #createBox(lane, box) {
+    const node = /** @type {any} */ (svg('g', { role: 'button', tabindex: -1 }, svg('title'), svg('rect', { rx: 8, class: 'box' }),
+      svg('circle', { r: 4, class: 'dot' }), svg('g', { class: 'text' }), svg('rect', { rx: 2, class: 'bar' }), svg('rect', { rx: 2, class: 'bar-fill' })));
+    node.addEventListener('click', () => this.#choose(node.dataset.key, lane.pipeline.id, box.name));
+    return node;
+  }
+
+  #choose(key, pipeline, element) {
+    const same = this.#chosen === key;
+    this.#chosen = same ? '' : key;
+    this.#current = key;
+    for (const box of this.#boxes()) put(box, { 'aria-pressed': box.dataset.key === this.#chosen, tabindex: box.dataset.key === key ? 0 : -1 });
+    this.dispatchEvent(new CustomEvent('select', { detail: same ? null : { pipeline, element } }));
+  }
+
+  #boxes() {
+    return /** @type {any[]} */ ([...this.#node.querySelectorAll('g[role="button"]')]);
+  }
+
+  #box(key) {
+    return this.#boxes().find((box) => box.dataset.key === key);
+  }
+
+  /** @param {KeyboardEvent} event */
+  #onKey(event) {
+    const at = /** @type {any} */ (event.target).closest?.('g[role="button"]');
+    if (!at) return;
+    if (event.key === 'Enter' || event.key === ' ') {
+      event.preventDefault();
+      at.dispatchEvent(new MouseEvent('click', { bubbles: true }));
+    } else if (event.key.startsWith('Arrow')) {
+      event.preventDefault();
+      const boxes = this.#boxes();
+      const next = boxes[nextBox(boxes.map((box) => box.getBoundingClientRect()), boxes.indexOf(at), /** @type {any} */ (event.key))];
+      put(at, { tabindex: -1 });
+      put(next, { tabindex: 0 });
+      this.#current = next.dataset.key;
+      next.focus();
+      next.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+    }
+  }
+}
+
+/** Boxes and lines of a pipeline, with their places and words. */
+function arrange(pipeline, facts) {
+  const branches = pipeline.elements.filter((element) => element.session_id && pipeline.kind === 'encoder');
+  const hidden = branches.length > MOST_BRANCHES ? branches.slice(MOST_BRANCHES - 1) : [];
+  const shown = pipeline.elements.filter((element) => !hidden.includes(element));
+  const boxes = shown.map((element) => boxOf(element, pipeline, facts));
+  const links = [...pipeline.links];
+  if (hidden.length > 0) {
+    const name = hidden[0].name;
+    boxes.push({ name, element: hidden[0], kind: 'more', width: SESSION, height: LINE + 2 * PAD, lines: [`and ${hidden.length} more sessions`], state: '', warn: false, queue: null, label: '' });
+  }
+  const place = layOut(boxes, links);
+  const byName = new Map(pipeline.elements.map((element) => [element.name, element]));
+  const edges = links.filter((link) => place.nodes.has(link.from) && place.nodes.has(link.to)).map((link) => {
+    const meter = byName.get(link.from)?.meter;
+    return {
+      key: `${link.from}.${link.from_pad}>${link.to}.${link.to_pad}`,
+      path: curve(place.nodes.get(link.from), place.nodes.get(link.to)),
+      caps: link.caps ?? 'nothing negotiated yet',
+      flow: meter ? (meter.buffers_per_s > 0 ? ' flows' : ' still') : '',
+    };
+  });
+  return { pipeline, boxes: boxes.map((box) => ({ ...box, ...place.nodes.get(box.name) })), edges, width: place.width, height: place.height };
+}
+
+/** What a box says and how large it is. */
+function boxOf(element, pipeline, facts) {
+  const session = element.session_id && pipeline.kind === 'encoder' ? element.session_id : '';
+  const plumbing = ['capsfilter', 'identity', 'tee', 'queue'].includes(element.factory);
+  const width = session ? SESSION : plumbing ? NARROW : WIDE;
+  const dropped = droppedBy(element);
+  const lines = session ? sessionLines(session, pipeline, facts) : nameLines(element);
+  if (element.meter) lines.push(...meterLines(element, plumbing, session !== ''));
+  if (dropped > 0) lines.push(`${dropped} dropped`);
+  const queue = !session && element.queue ? element.queue : null;
+  const height = 2 * PAD + lines.length * LINE - 2 + (queue ? 7 : 0);
+  const state = session ? facts.sessions.get(session)?.state ?? '' : element.state;
+  const label = [...lines, session ? state : element.state, queue ? queueText(queue) : ''].filter(Boolean).join(', ');
+  return { name: element.name, element, kind: session ? 'session' : plumbing ? 'plumbing' : /Encoder/.test(element.klass) ? 'encoder' : 'element', width, height, lines, state, warn: dropped > 0, queue, label };
+}
+
+function nameLines(element) {
+  if (element.factory === 'capsfilter') return ['caps', capsGist(element.properties?.caps).replace('constrained-', 'c-') || element.name];
+  return new RegExp(`^${element.factory}[\\d_]*$`).test(element.name) ? [element.factory] : [element.name, element.factory];
+}
+
+function sessionLines(id, pipeline, { sessions, rates }) {
+  const session = sessions.get(id);
+  const rate = rates.of(id, pipeline.stream_type);
+  const stats = session?.stats?.streams?.find((stream) => stream.stream_type === pipeline.stream_type);
+  const rtt = stats?.round_trip_time_ms;
+  const loss = rate ? `${(rate.loss * 100).toFixed(rate.loss >= 0.1 ? 0 : 1)} % lost` : '';
+  return [
+    `${id.slice(0, 8)} · ${session ? browserName(session.user_agent) : 'session'}`,
+    [rate ? bitrate(rate.bitsPerSecond) : session?.state ?? '', loss, rtt === null || rtt === undefined ? '' : milliseconds(rtt)].filter(Boolean).join(' · '),
+  ];
+}
+
+function meterLines({ meter }, plumbing, session) {
+  const latency = meter.latency_ms === null || meter.latency_ms === undefined ? '' : milliseconds(meter.latency_ms);
+  if (session) return [];
+  if (plumbing) return [perSecond(meter.buffers_per_s), latency].filter(Boolean);
+  const rate = [perSecond(meter.buffers_per_s), meter.kbps > 0 && meter.kbps < RAW_KBPS ? kilobits(meter.kbps) : ''].filter(Boolean).join(' · ');
+  return [rate, latency ? `${latency}, max ${milliseconds(meter.latency_max_ms)}` : ''].filter(Boolean);
+}
+
+function updateBox(node, box) {
+  put(node, { transform: `translate(${box.x.toFixed(1)} ${box.y.toFixed(1)})`, 'aria-label': box.label });
+  put(node, { 'data-kind': box.kind, 'data-warn': box.warn, 'data-state': stateOf(box.state) });
+  const [title, rect, dot, text, bar, filled] = node.children;
+  setText(title, box.label.replaceAll(', ', '\n'));
+  put(rect, { width: box.width, height: box.height });
+  put(dot, { cx: box.width - 11, cy: 13 });
+  if (text.childElementCount !== box.lines.length) text.replaceChildren(...box.lines.map(() => svg('text', { x: PAD + 2 })));
+  box.lines.forEach((line, i) => {
+    put(text.children[i], { y: PAD + LINE * i + 11 });
+    setText(text.children[i], i === 0 ? cut(line, box.width - 2 * PAD - 12, BOLD) : cut(line, box.width - 2 * PAD, LETTER));
+    put(text.children[i], { class: line.endsWith('dropped') ? 'bad' : i === 0 ? 'name' : '' });
+  });
+  bar.style.display = filled.style.display = box.queue ? '' : 'none';
+  if (!box.queue) return;
+  const place = { x: PAD + 2, y: box.height - PAD - 3, height: 5 };
+  put(bar, { ...place, width: box.width - 2 * PAD - 4 });
+  put(filled, { ...place, width: (box.width - 2 * PAD - 4) * fill(box.queue), 'data-full': fill(box.queue) >= 1 });
+}
+
+/** @param {string} state of an element or a session @returns {string} "good", "bad", "wait", or "" for unknown */
+function stateOf(state) {
+  if (state === 'PLAYING' || state === 'connected') return 'good';
+  if (['disconnected', 'closing', 'NULL'].includes(state)) return 'bad';
+  return state === '' ? '' : 'wait';
+}
+
+function createLane({ pipeline }) {
+  const drawing = svg('svg', { role: 'presentation' }, svg('g', { class: 'links-layer' }), svg('g', {}));
+  return el('section', { class: 'lane', 'aria-label': titleOf(pipeline) },
+    el('div', { class: 'lane-head' }, el('h3', {}, titleOf(pipeline)), el('span', { class: 'badge' }), el('span', { class: 'note' })),
+    /** @type {any} */ (drawing));
+}
+
+function titleOf(pipeline) {
+  if (pipeline.kind === 'session') return `Inside of session ${String(pipeline.session_id).slice(0, 8)}`;
+  return `${streamName(pipeline.stream_type ?? '')} · ${pipeline.codec ?? ''}`;
+}
+
+function updateHead(node, { pipeline }) {
+  const [, badge, note] = /** @type {any} */ (node.querySelector('.lane-head')).children;
+  setText(badge, pipeline.state);
+  badge.dataset.state = pipeline.state === 'PLAYING' ? 'on' : 'warn';
+  const encoder = pipeline.elements.find((element) => element.name === 'encoder');
+  const gist = encoder ? ['to', 'from'].map((side) => capsGist(pipeline.links.find((link) => link[side] === 'encoder')?.caps)).filter(Boolean).join(' → ') : '';
+  const sessions = pipeline.elements.filter((element) => element.session_id).length;
+  const users = pipeline.kind === 'encoder' ? `${sessions} ${sessions === 1 ? 'session' : 'sessions'}` : '';
+  setText(note, [gist, users, pipeline.file, `for ${duration(pipeline.running_s)}`].filter(Boolean).join(' · '));
+}
