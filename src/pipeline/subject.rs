@@ -132,11 +132,11 @@ fn key(pipeline: &str, asked: &str, stream: &StreamArgs) -> StreamKey {
     StreamKey::new(DeviceId::new(stream.device.as_deref().unwrap_or(NO_DEVICE)), stream_type)
 }
 
-fn parse_stream(text: &str) -> Result<StreamType, String> {
+pub(super) fn parse_stream(text: &str) -> Result<StreamType, String> {
     StreamType::parse_video(text).map_err(|error| error.public().to_owned())
 }
 
-fn parse_size(text: &str) -> Result<(u32, u32), String> {
+pub(super) fn parse_size(text: &str) -> Result<(u32, u32), String> {
     let size =
         text.split_once(['x', 'X']).and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
     let good = |side: u32| (1..=4096).contains(&side);

@@ -135,7 +135,7 @@ fn words(text: &str) -> Vec<String> {
             (None, c) if c.is_whitespace() => {
                 while chars.next_if(|next| next.is_whitespace()).is_some() {}
                 let assigns = chars.peek() == Some(&'=') || (is_setting(&word) && word.ends_with('='));
-                if !(assigns && !word.is_empty()) {
+                if !assigns || word.is_empty() {
                     words.extend(take(&mut word));
                 }
             }

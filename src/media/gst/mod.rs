@@ -7,6 +7,7 @@
 //!                                                       (one branch per session and stream; session.rs)
 //! ```
 
+pub(crate) mod capture;
 mod context;
 mod control;
 mod diagnostics;
