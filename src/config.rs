@@ -2,12 +2,14 @@
 //! `realsense-webrtc.toml` in the repository documents every key and equals these defaults (a test says so).
 
 mod load;
+mod pipelines;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 pub use load::ENV_PREFIX;
+pub use pipelines::AUTO;
 
 use crate::{
     core::recording::Limits,

@@ -117,6 +117,7 @@ impl Config {
                 "webrtc.turn_servers.url must look like turn:HOST:PORT or turns:HOST:PORT",
             )?;
         }
+        self.pipelines.validate().map_err(|error| format!("In the configuration: {error}."))?;
         check(!self.recording.dir.as_os_str().is_empty(), "recording.dir must name a folder")?;
         for (name, mb) in
             [("recording.max_mb", self.recording.max_mb), ("recording.min_free_mb", self.recording.min_free_mb)]

@@ -11,6 +11,7 @@ pub mod recording;
 pub mod sessions;
 pub mod streams;
 pub mod template;
+pub mod words;
 
 #[cfg(test)]
 mod streams_tests;

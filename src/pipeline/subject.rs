@@ -66,7 +66,7 @@ impl Subject {
         if let Some(format) = &stream.format {
             values.format.clone_from(format);
         }
-        Ok(Self { codec: files::codec_of(&text.name), text, values })
+        Ok(Self { codec: Codec::of_pipeline(&text.name), text, values })
     }
 
     /// What it makes; needed by whatever looks at what comes out.
@@ -114,15 +114,7 @@ fn find_text(config: &Config, name: &str, stream: &StreamArgs) -> Result<Text, S
         return files::read(config, &chosen)
             .ok_or_else(|| format!("{name} uses the pipeline '{chosen}', which is not there."));
     }
-    let names = files::names(config);
-    let near = names.iter().map(|known| (strsim::jaro_winkler(name, known), known));
-    let near = near.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(likeness, _)| *likeness > 0.8);
-    let hint = near.map(|(_, known)| format!(" Did you mean '{known}'?")).unwrap_or_default();
-    Err(format!(
-        "There is no pipeline '{name}' in {} or in the program.{hint} `realsense-webrtc pipeline list` shows them; a file is \
-         named by its path.",
-        config.pipelines.dir.display()
-    ))
+    Err(files::no_such(config, name))
 }
 
 /// The stream that is asked for, else the one in the name, else colour.
@@ -187,7 +179,7 @@ mod tests {
         let subject = find("infrared-2", &StreamArgs::default()).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!((subject.text.name.as_str(), subject.values.stream.as_str()), ("infrared.h264", "infrared-2"));
         let error = find("colour.h264", &StreamArgs::default()).err().expect("none");
-        assert!(error.contains("Did you mean 'color.h264'?") && error.contains("pipeline list"), "{error}");
+        assert!(error.contains("did you mean color.h264?"), "{error}");
         assert!(find("/nonexistent.gst", &StreamArgs::default()).err().expect("none").contains("no file"));
     }
 

@@ -7,7 +7,9 @@
 //!                                                       (one branch per session and stream; session.rs)
 //! ```
 
+mod auto;
 pub(crate) mod capture;
+mod check;
 mod context;
 mod control;
 mod diagnostics;
@@ -26,6 +28,7 @@ mod session;
 mod stats;
 mod streams;
 mod teardown;
+mod trial;
 mod wiring;
 
 use std::{
