@@ -192,6 +192,8 @@ fn measure(subject: &Subject, built: Built, clip: &Clip, length: Duration, stop:
     ended.store(true, Relaxed);
     let _ = feeder.join();
     let Window { seconds, pushed, out, threads } = watched?;
+    // The first frame stands for the time before it: 31 frames take 30 intervals from the first to the last.
+    let span = seconds + 1.0 / f64::from(subject.values.framerate.max(1));
     let cost = |ours: bool| {
         let is_ours = |name: &str| OURS.iter().any(|known| name.starts_with(known));
         threads.iter().filter(|(name, _)| !(ours && is_ours(name))).map(|(_, cost)| cost).sum::<f64>()
@@ -212,11 +214,11 @@ fn measure(subject: &Subject, built: Built, clip: &Clip, length: Duration, stop:
         frames_in: pushed,
         frames_out: out.frames,
         dropped: pushed.saturating_sub(out.frames),
-        fps_in: pushed as f64 / seconds,
-        fps_out: out.frames as f64 / seconds,
+        fps_in: pushed as f64 / span,
+        fps_out: out.frames as f64 / span,
         cpu_percent: cost(false),
         pipeline_cpu_percent: cost(true),
-        bitrate_kbps: out.bytes as f64 * 8.0 / 1000.0 / seconds,
+        bitrate_kbps: out.bytes as f64 * 8.0 / 1000.0 / span,
         asked_kbps: values.bitrate_kbps,
         key_frames: out.keys,
         frame_bytes_mean: out.bytes / out.frames.max(1),

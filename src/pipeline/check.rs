@@ -48,9 +48,15 @@ pub(super) fn run(config: &Config, names: &[String], with_frames: bool, stream: 
 /// Builds it, and puts test pictures through: what was found, in words.
 fn check(subject: &Subject, with_frames: bool) -> Result<String, Fault> {
     let encoder = files::build(&subject.text, &subject.values)?.encoder().unwrap_or_else(|| "its encoder".into());
-    let Some(codec) = subject.codec.filter(|_| with_frames) else {
+    let codec = subject.needs_codec().map_err(|message| Fault {
+        file: subject.text.file.clone(),
+        line: 1,
+        message,
+        ..Fault::default()
+    })?;
+    if !with_frames {
         return Ok(format!("{encoder}, parses"));
-    };
+    }
     let TryReport { pictures, units, held_back, key_on_request, headers_repeat, first, .. } =
         files::try_pipeline(&subject.text, &subject.values, codec, PATIENCE)?;
     let mut found = format!(

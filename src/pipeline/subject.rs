@@ -74,11 +74,9 @@ impl Subject {
     /// # Errors
     /// The name does not say.
     pub(crate) fn needs_codec(&self) -> Result<Codec, String> {
+        let name = &self.text.name;
         self.codec.ok_or_else(|| {
-            format!(
-                "'{}' does not say what it makes: the file's name must end in .h264.gst, .vp8.gst or .vp9.gst.",
-                self.text.file
-            )
+            format!("the name '{name}' does not say what it makes: name the file ….h264.gst, ….vp8.gst or ….vp9.gst")
         })
     }
 

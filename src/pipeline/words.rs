@@ -3,6 +3,9 @@
 
 use crate::core::words::{self, Kind};
 
+/// Characters of a line before settings go on in the next.
+const LINE: usize = 100;
+
 /// A piece of gst-launch text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -71,19 +74,24 @@ pub(crate) fn arguments(parts: &[Part]) -> Vec<String> {
     parts.iter().flat_map(Part::words).cloned().collect()
 }
 
-/// The parts as lines of a shell command: an element, or a link and what it leads to, on each.
+/// The parts as lines of a shell command: an element, or a link and what it leads to, on each. Settings that do not fit go on
+/// in a line that is indented.
 pub(crate) fn shell_lines(parts: &[Part]) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut joins = false;
     for part in parts {
-        let text = part.words().iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ");
         let stays = joins || matches!(part, Part::Bracket(word) if word == ")");
-        match lines.last_mut() {
-            Some(line) if stays => {
-                line.push(' ');
-                line.push_str(&text);
+        for (index, word) in part.words().iter().map(|word| quote(word)).enumerate() {
+            match lines.last_mut() {
+                Some(line) if index > 0 && line.chars().count() + word.chars().count() >= LINE => {
+                    lines.push(format!("    {word}"));
+                }
+                Some(line) if index > 0 || stays => {
+                    line.push(' ');
+                    line.push_str(&word);
+                }
+                _ => lines.push(word),
             }
-            _ => lines.push(text),
         }
         joins = matches!(part, Part::Link(_)) || matches!(part, Part::Bracket(word) if word != ")");
     }
