@@ -189,7 +189,8 @@ function boxOf(element, pipeline, facts) {
 
 function nameLines(element) {
   if (element.factory === 'capsfilter') return ['caps', capsGist(element.properties?.caps).replace('constrained-', 'c-') || element.name];
-  return new RegExp(`^${element.factory}[\\d_]*$`).test(element.name) ? [element.factory] : [element.name, element.factory];
+  const name = element.name.split('/').pop(); // what is in a bin has the bin's name before its own
+  return new RegExp(`^${element.factory}[\\d_]*$`).test(name) ? [name] : [name, element.factory];
 }
 
 function sessionLines(id, pipeline, { sessions, rates }) {
@@ -235,7 +236,7 @@ function updateBox(node, box) {
 /** @param {string} state of an element or a session @returns {string} "good", "bad", "wait", or "" for unknown */
 function stateOf(state) {
   if (state === 'PLAYING' || state === 'connected') return 'good';
-  if (['disconnected', 'closing', 'NULL'].includes(state)) return 'bad';
+  if (['disconnected', 'closing', 'NULL', 'HANGS'].includes(state)) return 'bad';
   return state === '' ? '' : 'wait';
 }
 
