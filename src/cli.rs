@@ -8,7 +8,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use toml::Value;
 
-use crate::{config::Config, probe::ProbeArgs};
+use crate::{config::Config, pipeline::PipelineArgs, probe::ProbeArgs};
 
 /// Gets an Intel RealSense depth camera into many browsers at once: every stream is encoded once and fanned out over
 /// WebRTC. Without a subcommand it serves; open the printed address in a browser.
@@ -52,6 +52,8 @@ pub struct Cli {
 pub enum Command {
     /// Check or measure a running server with WebRTC receivers of its own, without a browser.
     Probe(ProbeArgs),
+    /// List, check, tune and play pipeline files, without a server or a browser.
+    Pipeline(PipelineArgs),
     /// Ask the server of this configuration whether it is well; exit code 0 if so. For a container's health check.
     Healthcheck,
 }
@@ -64,10 +66,17 @@ const AFTER_HELP: &str = "Examples:
   realsense-webrtc --config my.toml --log debug    with a configuration of your own
   realsense-webrtc probe                           watch one stream of a running server and report
   realsense-webrtc probe load --viewers 10 --secs 20
+  realsense-webrtc pipeline list                   pipeline files: which there are, and what uses them
 
 Every key of the configuration can also be set by environment: REALSENSE_WEBRTC__SESSIONS__LIMIT=20.";
 
 impl Cli {
+    /// Takes over what a subcommand says about the configuration; said there, it goes before what is said in front of it.
+    pub fn take_over(&mut self, config: Option<PathBuf>, pipelines: Option<PathBuf>) {
+        self.config = config.or(self.config.take());
+        self.pipelines = pipelines.or(self.pipelines.take());
+    }
+
     /// The configuration: file, environment, then the flags.
     ///
     /// # Errors

@@ -2,12 +2,14 @@
 //! `realsense-webrtc.toml` in the repository documents every key and equals these defaults (a test says so).
 
 mod load;
+mod pipelines;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 pub use load::ENV_PREFIX;
+pub use pipelines::AUTO;
 
 use crate::{
     core::recording::Limits,
@@ -398,6 +400,15 @@ impl Default for Recording {
 impl Default for Log {
     fn default() -> Self {
         Self { filter: "info".into(), format: "text".into(), gst: "*:1".into(), keep_lines: 2000 }
+    }
+}
+
+impl Config {
+    /// Whether a property of a running element may be set over the API: `debug.settable` lists it, and there is a token that
+    /// only administrators have.
+    pub fn may_set(&self, element: &str, property: &str) -> bool {
+        let listed = |entry: &String| entry.rsplit_once('.') == Some((element, property));
+        !self.server.admin_token.is_empty() && self.debug.settable.iter().any(listed)
     }
 }
 

@@ -14,6 +14,7 @@ pub mod logging;
 pub mod media;
 pub mod metrics;
 pub mod model;
+pub mod pipeline;
 pub mod probe;
 pub mod process;
 pub mod session;

@@ -1,20 +1,14 @@
-//! Starts what the command line asks for: logging, the server until a signal, or the probe.
+//! Starts what the command line asks for: logging, the server until a signal, the probe, or work on pipeline files.
 
-use std::{
-    io::{IsTerminal, Write},
-    pin::pin,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{io::Write, pin::pin, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use realsense_webrtc::{
     app,
     cli::{Cli, Command},
-    healthcheck, media, probe, process, session,
+    healthcheck, logging, media, pipeline, probe, process, session,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 /// How long a start goes on after a signal, so that what it began ends in order. Only an SDK that hangs takes longer.
 const FINISH_START: Duration = Duration::from_secs(4);
@@ -36,6 +30,9 @@ fn main() -> ExitCode {
             Ok(false) => ExitCode::FAILURE,
             Err(error) => fail(error.for_log()),
         },
+        Some(Command::Pipeline(args)) => {
+            runtime.block_on(work_on_pipelines(cli, args)).unwrap_or_else(|message| fail(&message))
+        }
         Some(Command::Healthcheck) => runtime.block_on(check_health(cli)).unwrap_or_else(|message| fail(&message)),
         None => runtime.block_on(serve(cli)).unwrap_or_else(|message| fail(&message)),
     };
@@ -53,16 +50,24 @@ async fn check_health(cli: Cli) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
+async fn work_on_pipelines(mut cli: Cli, args: pipeline::PipelineArgs) -> Result<ExitCode, String> {
+    cli.take_over(args.config.clone(), args.pipelines.clone());
+    let config = cli.configuration(std::env::vars())?;
+    let usual = config.log.filter == realsense_webrtc::config::Log::default().filter;
+    logging::start_plain(if usual { "warn" } else { &config.log.filter })?;
+    Ok(if pipeline::run(args, config).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 async fn serve(cli: Cli) -> Result<ExitCode, String> {
     // From the first moment on: the first process of a container is not ended by a signal that it does not listen for.
     let mut signals = Signals::listen();
     let config = cli.configuration(std::env::vars())?;
-    start_logging(&config.log.filter, &config.log.format)?;
+    let (logs, _writes_the_log_until_the_end) = logging::start(&config)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), gstreamer = media::gst::version(), "starting");
     media::gst::check_installation().map_err(|problems| problems.join("\n"))?;
     media::gst::check_pipelines(&config).map_err(|problems| problems.join("\n"))?;
     let token = config.server.token.clone();
-    let mut start = pin!(app::App::start(config, session::Observe::default()));
+    let mut start = pin!(app::App::start(config, session::Observe { logs, ..session::Observe::default() }));
     let started = tokio::select! {
         started = &mut start => started,
         name = signals.next() => {
@@ -107,19 +112,6 @@ impl Signals {
         };
         tokio::select! { _ = terminate.recv() => "SIGTERM", _ = interrupt.recv() => "SIGINT" }
     }
-}
-
-fn start_logging(filter: &str, format: &str) -> Result<(), String> {
-    let filter =
-        EnvFilter::try_new(filter).map_err(|error| format!("log.filter '{filter}' is not a filter: {error}."))?;
-    let colours = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
-    if format == "json" {
-        builder.json().init();
-    } else {
-        builder.with_target(false).init();
-    }
-    Ok(())
 }
 
 /// Prints a line; a closed standard output is no reason to stop serving.

@@ -294,6 +294,12 @@ impl Codec {
         }
     }
 
+    /// What a pipeline of this name makes: the part after its last dot, as in `color.h264`.
+    pub fn of_pipeline(name: &str) -> Option<Self> {
+        let (_, codec) = name.rsplit_once('.').filter(|(base, _)| !base.is_empty())?;
+        Self::ALL.into_iter().find(|known| known.name().to_ascii_lowercase() == codec)
+    }
+
     /// Reads `video/H264`, `H264`, `video/VP8; …` in any case; `None` for a codec this server does not send.
     pub fn from_mime(text: &str) -> Option<Self> {
         let name = text.split(';').next()?.trim();

@@ -439,7 +439,7 @@ impl Open<'_> {
                 let key = StreamKey::new(self.thread.device.clone(), config.stream);
                 let error = Error::unavailable(format!("{key} stopped delivering frames and is being restarted."));
                 self.thread.metrics.stream(config.stream).stalls.inc();
-                warn!(%key, "no frames for {:?}; restarting the sensor", self.thread.stall);
+                warn!(stream = %key, "no frames for {:?}; restarting the sensor", self.thread.stall);
                 self.thread.report(CameraEvent::Broke { key, error });
             }
         }

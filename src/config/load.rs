@@ -5,6 +5,7 @@ use std::{net::IpAddr, path::Path};
 use toml::{Table, Value};
 
 use super::{Config, SIM_CAMERAS, SimCameras};
+use crate::logging::{levels::GstThresholds, ring::MOST_LINES};
 
 /// Environment variables with this prefix override keys: `REALSENSE_WEBRTC__SESSIONS__LIMIT=20` sets `sessions.limit`.
 pub const ENV_PREFIX: &str = "REALSENSE_WEBRTC__";
@@ -117,13 +118,17 @@ impl Config {
                 "webrtc.turn_servers.url must look like turn:HOST:PORT or turns:HOST:PORT",
             )?;
         }
+        self.pipelines.validate().map_err(|error| format!("In the configuration: {error}."))?;
         check(!self.recording.dir.as_os_str().is_empty(), "recording.dir must name a folder")?;
         for (name, mb) in
             [("recording.max_mb", self.recording.max_mb), ("recording.min_free_mb", self.recording.min_free_mb)]
         {
             check(mb <= MOST_MB, &format!("{name} must be from 0 to {MOST_MB} (a petabyte)"))?;
         }
-        check(["text", "json"].contains(&self.log.format.as_str()), "log.format must be text or json")
+        check(["text", "json"].contains(&self.log.format.as_str()), "log.format must be text or json")?;
+        GstThresholds::parse(&self.log.gst).map_err(|words| format!("In the configuration, log.gst: {words}"))?;
+        let lines = self.log.keep_lines <= MOST_LINES;
+        check(lines, &format!("log.keep_lines must be from 0 to {MOST_LINES}"))
     }
 }
 
@@ -351,6 +356,8 @@ mod tests {
             ("[webrtc]\nannounce_address = \"0.0.0.0\"\n", "webrtc.announce_address"),
             ("[recording]\ndir = \"\"\n", "recording.dir"),
             ("[recording]\nmax_mb = 1000000001\n", "recording.max_mb"),
+            ("[log]\ngst = \"x264enc\"\n", "log.gst: 'x264enc'"),
+            ("[log]\nkeep_lines = 100001\n", "log.keep_lines"),
             ("[recording]\nmin_free_mb = 9223372036854775807\n", "recording.min_free_mb"),
             ("[recording]\nmax_seconds = 31536001\n", "recording.max_seconds"),
             (

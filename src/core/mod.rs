@@ -5,12 +5,14 @@ pub mod candidate;
 pub mod colormap;
 pub mod depth;
 pub mod geometry;
+pub mod graph;
 pub mod plan;
 pub mod profile;
 pub mod recording;
 pub mod sessions;
 pub mod streams;
 pub mod template;
+pub mod words;
 
 #[cfg(test)]
 mod streams_tests;

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::words::{self, Word};
+
 /// The names a pipeline file must give to three of its elements, and what each is.
 pub const NAMED_ELEMENTS: [(&str, &str); 3] = [
     ("source", "the appsrc that takes the camera's frames"),
@@ -27,14 +29,30 @@ pub struct Values {
     pub stream: String,
     /// The device's serial number.
     pub device: String,
+    /// When the pipeline is built, fit for a file's name: `20260314-153027-123`.
+    pub time: String,
 }
 
 /// Seconds between key frames that nobody asked for. Viewers ask when they join or lose a picture, so this only bounds
 /// how long a recording branch waits; a low value costs bitrate.
 const KEY_FRAME_SECONDS: u32 = 10;
 
-const PLACEHOLDERS: [&str; 9] =
-    ["width", "height", "framerate", "bitrate_kbps", "bitrate_bps", "keyframe_interval", "format", "stream", "device"];
+/// What may stand in braces.
+pub const PLACEHOLDERS: [&str; 10] = [
+    "width",
+    "height",
+    "framerate",
+    "bitrate_kbps",
+    "bitrate_bps",
+    "keyframe_interval",
+    "format",
+    "stream",
+    "device",
+    "time",
+];
+
+/// How alike two names must be, from 0 to 1, before one is offered for the other.
+const ALIKE: f64 = 0.72;
 
 impl Values {
     fn get(&self, name: &str) -> Option<String> {
@@ -48,6 +66,7 @@ impl Values {
             "format" => self.format.clone(),
             "stream" => self.stream.clone(),
             "device" => self.device.clone(),
+            "time" => self.time.clone(),
             _ => return None,
         })
     }
@@ -81,6 +100,29 @@ pub struct Template {
     lines: Vec<String>,
 }
 
+/// Pipeline text with placeholders filled in, which knows where each byte of it stands in the file.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    /// The text; its lines are those of the file.
+    pub text: String,
+    /// Runs of bytes, in order: where one begins in `text`, its line and column in the file, and whether it is the file's own
+    /// text or stands for a placeholder.
+    runs: Vec<(usize, Place, bool)>,
+}
+
+/// A line and a column, in characters, both counted from 1.
+pub type Place = (usize, usize);
+
+impl Rendered {
+    /// Where a byte of the text stands in the file; what a placeholder became stands where the placeholder does.
+    pub fn place(&self, at: usize) -> Place {
+        let index = self.runs.partition_point(|(start, ..)| *start <= at).saturating_sub(1);
+        let Some((start, (line, column), literal)) = self.runs.get(index) else { return (1, 1) };
+        let within = if *literal { self.text.get(*start..at).map_or(0, |text| text.chars().count()) } else { 0 };
+        (*line, column + within)
+    }
+}
+
 impl Template {
     /// Reads a pipeline file's text; `file` is only for messages.
     ///
@@ -93,46 +135,79 @@ impl Template {
         }
         for (index, line) in template.lines.iter().enumerate() {
             if line.chars().filter(|c| *c == '"').count() % 2 == 1 {
-                return Err(template.fault(index + 1, "a quote (\") is opened and not closed on its line".into()));
+                let at = line.rfind('"').unwrap_or(0);
+                let place = (index + 1, column(line, at));
+                let message = "a quote (\") is opened and not closed on its line".into();
+                return Err(template.fault_at(place, "\"", None, message));
             }
-            for (_, name) in placeholders(line) {
+            for (at, name) in placeholders(line) {
                 if !PLACEHOLDERS.contains(&name) {
                     let known = PLACEHOLDERS.map(|name| format!("{{{name}}}")).join(" ");
-                    return Err(template.fault(index + 1, format!("unknown placeholder {{{name}}}; known are {known}")));
+                    let near = nearest(name, PLACEHOLDERS).map(|near| format!("{{{near}}}"));
+                    let meant = near.as_ref().map_or(String::new(), |near| format!("did you mean {near}? "));
+                    let message = format!("unknown placeholder {{{name}}}; {meant}known are {known}");
+                    let place = (index + 1, column(line, at));
+                    return Err(template.fault_at(place, &format!("{{{name}}}"), near, message));
                 }
             }
         }
-        for (name, what) in NAMED_ELEMENTS {
-            match template.lines_naming(name).as_slice() {
-                [] => {
-                    let last = template.lines.len();
-                    return Err(template.fault(last, format!("no element has name={name}; it must be {what}")));
-                }
-                [_] => {}
-                [_, again, ..] => {
-                    return Err(template.fault(*again, format!("name={name} is given a second time")));
-                }
-            }
-        }
+        template.check_names()?;
         Ok(template)
+    }
+
+    /// Each of the named elements must be there, once.
+    fn check_names(&self) -> Result<(), Fault> {
+        let text = self.lines.join("\n");
+        let words = words::words(&text);
+        let names: Vec<(String, &Word<'_>)> =
+            words.iter().filter_map(|word| word.value_of("name").map(|name| (name, word))).collect();
+        for (name, what) in NAMED_ELEMENTS {
+            let mut found = names.iter().filter(|(given, _)| given == name);
+            if found.next().is_none() {
+                let mut fault = self.fault(self.lines.len(), format!("no element has name={name}; it must be {what}"));
+                let others = names.iter().filter(|(given, _)| !NAMED_ELEMENTS.iter().any(|(known, _)| known == given));
+                let near = others.max_by(|(a, _), (b, _)| likeness(a, name).total_cmp(&likeness(b, name)));
+                if let Some((given, word)) = near.filter(|(given, _)| likeness(given, name) >= ALIKE) {
+                    let message = format!("{}; did you mean name={name} in place of name={given}?", fault.message);
+                    fault = self.fault_at(place(&text, word.at), word.text, Some(format!("name={name}")), message);
+                }
+                return Err(fault);
+            }
+            if let Some((_, again)) = found.next() {
+                let message = format!("name={name} is given a second time");
+                return Err(self.fault_at(place(&text, again.at), again.text, None, message));
+            }
+        }
+        Ok(())
     }
 
     /// The pipeline text with placeholders filled in; line numbers stay those of the file.
     pub fn render(&self, values: &Values) -> String {
-        let mut rendered = Vec::with_capacity(self.lines.len());
-        for line in &self.lines {
-            let mut out = String::with_capacity(line.len());
-            let mut rest = line.as_str();
-            while let Some((at, name)) = placeholders(rest).next() {
-                out.push_str(&rest[..at]);
-                // `parse` let only known names through.
-                out.push_str(&values.get(name).unwrap_or_default());
-                rest = &rest[at + name.len() + 2..];
+        self.render_placed(values).text
+    }
+
+    /// The same, with the places of its bytes in the file.
+    pub fn render_placed(&self, values: &Values) -> Rendered {
+        let mut rendered = Rendered { text: String::new(), runs: Vec::new() };
+        for (index, line) in self.lines.iter().enumerate() {
+            if index > 0 {
+                rendered.text.push('\n');
             }
-            out.push_str(rest);
-            rendered.push(out);
+            let mut done = 0;
+            let place = |at: usize| (index + 1, column(line, at));
+            for (at, name) in placeholders(line) {
+                // `parse` let only known names through.
+                let Some(value) = values.get(name) else { continue };
+                rendered.runs.push((rendered.text.len(), place(done), true));
+                rendered.text.push_str(&line[done..at]);
+                rendered.runs.push((rendered.text.len(), place(at), false));
+                rendered.text.push_str(&value);
+                done = at + name.len() + 2;
+            }
+            rendered.runs.push((rendered.text.len(), place(done), true));
+            rendered.text.push_str(&line[done..]);
         }
-        rendered.join("\n")
+        rendered
     }
 
     /// The file as the person knows it.
@@ -145,21 +220,46 @@ impl Template {
         self.lines.iter().position(|line| contains_word(line, word)).map_or(1, |index| index + 1)
     }
 
-    /// A fault in this file.
+    /// A fault in this file of which only the line is known.
     pub fn fault(&self, line: usize, message: String) -> Fault {
         Fault { file: self.file.clone(), line: line.max(1), message, ..Fault::default() }
     }
 
-    fn lines_naming(&self, name: &str) -> Vec<usize> {
-        let mut found = Vec::new();
-        for (index, line) in self.lines.iter().enumerate() {
-            // `name = x` is legal in gst-launch text too.
-            let squeezed = line.replace(" =", "=").replace("= ", "=").replace('"', "");
-            let hits = squeezed.split_whitespace().filter(|word| word.strip_prefix("name=") == Some(name)).count();
-            found.extend(std::iter::repeat_n(index + 1, hits));
-        }
-        found
+    /// A fault at a word of this file.
+    pub fn fault_at(&self, (line, column): Place, token: &str, nearest: Option<String>, message: String) -> Fault {
+        let token = (!token.is_empty()).then(|| token.to_owned());
+        Fault { file: self.file.clone(), line, column: Some(column), token, nearest, message }
     }
+}
+
+/// The first line of a file's leading comment, without its `#`; empty where there is none.
+pub fn title(text: &str) -> &str {
+    text.lines().next().and_then(|line| line.trim_start().strip_prefix('#')).map_or("", str::trim)
+}
+
+/// The name that is most like this one, if any is much like it.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = known.into_iter().map(|known| (likeness(name, known), known));
+    scored.filter(|(score, _)| *score >= ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, known)| known)
+}
+
+/// From 0, nothing in common, to 1. A slip of the finger counts the same anywhere in the name; a shared beginning counts a
+/// little more, for what is forgotten is mostly the end.
+fn likeness(a: &str, b: &str) -> f64 {
+    let (a, b) = (a.to_lowercase().replace('_', "-"), b.to_lowercase().replace('_', "-"));
+    strsim::normalized_damerau_levenshtein(&a, &b).max(strsim::jaro_winkler(&a, &b) - 0.1)
+}
+
+/// Line and column of a byte.
+fn place(text: &str, at: usize) -> Place {
+    let before = text.get(..at).unwrap_or(text);
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
+}
+
+/// The column of a byte of a line.
+fn column(line: &str, at: usize) -> usize {
+    line.get(..at).map_or(1, |before| before.chars().count() + 1)
 }
 
 /// Splits rendered pipeline text at its links, so that each piece can be tried alone to find the one at fault.
@@ -191,7 +291,7 @@ pub fn segments(rendered: &str) -> Vec<Segment> {
 }
 
 /// The text before a `#` that starts the line or follows a blank, outside quotes.
-fn strip_comment(line: &str) -> String {
+pub fn strip_comment(line: &str) -> String {
     let (mut quoted, mut blank) = (false, true);
     for (at, c) in line.char_indices() {
         match c {
@@ -239,6 +339,7 @@ mod tests {
             format: "I420".into(),
             stream: "color".into(),
             device: "844212070924".into(),
+            time: "20260314-153027-123".into(),
         }
     }
 
@@ -261,9 +362,14 @@ mod tests {
     fn faults_name_file_and_line() {
         let unknown = fault(&GOOD.replace("{bitrate_kbps}", "{bitrat}"));
         assert_eq!(unknown.line, 4);
-        assert!(unknown.to_string().starts_with("pipelines/color.h264.gst:4: unknown placeholder {bitrat}"));
+        let words = "pipelines/color.h264.gst:4:33: unknown placeholder {bitrat}; did you mean {bitrate_bps}?";
+        assert!(unknown.to_string().starts_with(words), "{unknown}");
+        assert_eq!((unknown.token.as_deref(), unknown.nearest.as_deref()), (Some("{bitrat}"), Some("{bitrate_bps}")));
         assert!(unknown.message.contains("{bitrate_kbps}"));
-        assert!(fault(&GOOD.replace("name=encoder", "")).message.contains("name=encoder"));
+        let nearly = fault(&GOOD.replace("name=encoder", "name=enc"));
+        assert_eq!((nearly.line, nearly.column, nearly.nearest.as_deref()), (4, Some(12), Some("name=encoder")));
+        let missing = fault(&GOOD.replace("name=encoder", ""));
+        assert_eq!((missing.line, missing.message.contains("name=encoder")), (5, true));
         assert!(fault(&GOOD.replace("name=fanout", "name=fanout2")).message.contains("the tee"));
         let twice = fault(&format!("{GOOD} tee name=fanout"));
         assert_eq!((twice.line, twice.message.contains("second time")), (6, true));
@@ -280,11 +386,46 @@ mod tests {
         assert_eq!(segments[1].text, "videoconvert name=\"a!b\"");
     }
 
+    #[test]
+    fn rendered_bytes_know_their_place_in_the_file() {
+        let text = GOOD.replace("x264enc name", "\u{e4}{width}x{height} x264enc name");
+        let rendered = Template::parse("x", &text).expect("good").render_placed(&values());
+        for (word, place) in
+            [("appsrc", (2, 1)), ("\u{e4}640x", (4, 4)), ("x480", (4, 12)), ("x264enc", (4, 22)), ("2000", (4, 51))]
+        {
+            let at = rendered.text.find(word).expect(word);
+            assert_eq!(rendered.place(at), place, "{word}");
+        }
+        assert_eq!(rendered.place(rendered.text.find("640").expect("a number") + 2), (4, 5), "inside a placeholder");
+        assert_eq!(title(GOOD), "a comment");
+        assert_eq!(title("x"), "");
+    }
+
+    #[test]
+    fn the_nearest_name_is_the_one_a_finger_missed() {
+        let names = ["x264enc", "x265enc", "openh264enc", "vp8enc", "videoconvert", "videoscale"];
+        for (wrong, right) in [
+            ("x264encc", Some("x264enc")),
+            ("x246enc", Some("x264enc")),
+            ("openh264encoder", Some("openh264enc")),
+            ("videoconver", Some("videoconvert")),
+            ("qqq", None),
+        ] {
+            assert_eq!(nearest(wrong, names), right, "{wrong}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_panics(text in "[ -~\n\u{e4}{}\"#!=]{0,300}") {
             if let Ok(template) = Template::parse("fuzz", &text) {
-                segments(&template.render(&values()));
+                let rendered = template.render_placed(&values());
+                segments(&rendered.text);
+                for at in 0..=rendered.text.len() {
+                    let (line, column) = rendered.place(at);
+                    prop_assert!(line <= text.lines().count());
+                    prop_assert!(column <= text.lines().nth(line - 1).unwrap_or("").chars().count() + 1);
+                }
             }
         }
 
@@ -292,6 +433,8 @@ mod tests {
         fn fault_lines_lie_in_the_file(text in "([a-z {}\"]{0,12}\n){0,8}") {
             if let Err(fault) = Template::parse("fuzz", &text) {
                 prop_assert!(fault.line >= 1 && fault.line <= text.lines().count().max(1));
+                let width = text.lines().nth(fault.line - 1).unwrap_or("").chars().count();
+                prop_assert!(fault.column.is_none_or(|column| (1..=width + 1).contains(&column)));
             }
         }
     }

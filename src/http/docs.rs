@@ -59,6 +59,7 @@ sends it as `?token=` or in its `auth` as `{\"token\"}`.";
         (name = "playback", description = "Control of a recording that is played back"),
         (name = "webrtc", description = "Sessions; the server offers"),
         (name = "pipelines", description = "Pipeline files, and reading one again"),
+        (name = "debug", description = "Looking inside: running pipelines and their elements, logs, the bundle"),
         (name = "simulator", description = "Faults of simulated cameras")
     )
 )]

@@ -1,5 +1,5 @@
 //! What every request passes: request id, time limit, panic barrier, JSON errors (`finish`), who may ask (`Access`),
-//! CORS. Owns no route and no state beyond the configured origins, hosts and token.
+//! CORS. Owns no route and no state beyond the configured origins, hosts and tokens.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -9,8 +9,8 @@ use std::{
 
 use axum::{
     Json,
-    extract::{Query, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
+    extract::{FromRequestParts, Query, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -129,6 +129,7 @@ pub(super) struct Access {
     /// The names a request's `Host` may have; `None` when any will do.
     hosts: Option<Vec<String>>,
     token: String,
+    admin_token: String,
     handshakes: Handshakes,
 }
 
@@ -164,6 +165,7 @@ impl Access {
             any_origin,
             hosts,
             token: server.token.clone(),
+            admin_token: server.admin_token.clone(),
             handshakes: Handshakes::new(),
         })
     }
@@ -178,7 +180,7 @@ impl Access {
         };
         CorsLayer::new()
             .allow_origin(origin)
-            .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])
+            .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
             .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION])
             .expose_headers([header::RETRY_AFTER, REQUEST_ID])
             .max_age(Duration::from_secs(600))
@@ -212,29 +214,116 @@ impl Access {
         if self.token.is_empty() {
             return Credential::Good;
         }
-        let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
-        });
-        let given = bearer.or_else(|| Query::<TokenQuery>::try_from_uri(uri).ok().and_then(|Query(query)| query.token));
-        match given {
-            None => Credential::Missing,
-            Some(given) => self.check_token(&given),
-        }
+        given_token(headers, uri).map_or(Credential::Missing, |given| self.check_token(&given))
     }
 
-    /// Checks a token.
+    /// Checks a token; the administrators' is as good as the other.
     pub(super) fn check_token(&self, given: &str) -> Credential {
-        if self.token.is_empty() || same_bytes(given.as_bytes(), self.token.as_bytes()) {
+        if self.token.is_empty() || self.is_token(given) || self.is_admin_token(given) {
             Credential::Good
         } else {
             Credential::Wrong
         }
     }
+
+    fn is_token(&self, given: &str) -> bool {
+        !self.token.is_empty() && same_bytes(given.as_bytes(), self.token.as_bytes())
+    }
+
+    fn is_admin_token(&self, given: &str) -> bool {
+        !self.admin_token.is_empty() && same_bytes(given.as_bytes(), self.admin_token.as_bytes())
+    }
+
+    /// Whether a request may change the server itself.
+    fn standing(&self, headers: &HeaderMap, uri: &Uri) -> Standing {
+        if self.admin_token.is_empty() {
+            return Standing::NoAdmins;
+        }
+        match given_token(headers, uri) {
+            None => Standing::Nobody,
+            Some(given) if self.is_admin_token(&given) => Standing::Admin,
+            Some(_) => Standing::User,
+        }
+    }
+}
+
+/// The token of a request's header, or else of its query.
+fn given_token(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = authorization.and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    });
+    bearer.or_else(|| Query::<TokenQuery>::try_from_uri(uri).ok().and_then(|Query(query)| query.token))
+}
+
+/// Who asks, as far as `server.admin_token` tells; a request's extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// There is no such token.
+    NoAdmins,
+    /// There is one, and the request brings none at all.
+    Nobody,
+    /// It brings another.
+    User,
+    /// It brings this one.
+    Admin,
+}
+
+/// Taken by handlers that only administrators may call. Without `server.admin_token` nobody may.
+pub(super) struct Admin;
+
+/// Taken by handlers that only administrators may call where there are any; without `server.admin_token`, everybody who may
+/// use the API may.
+pub(super) struct AdminIfAny;
+
+impl<S: Send + Sync> FromRequestParts<S> for Admin {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Response> {
+        admin(parts, false).map(|()| Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for AdminIfAny {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Response> {
+        admin(parts, true).map(|()| Self)
+    }
+}
+
+#[expect(clippy::result_large_err, reason = "a response, as axum takes it; once per refused request")]
+fn admin(parts: &Parts, without_admins: bool) -> Result<(), Response> {
+    match parts.extensions.get::<Standing>() {
+        Some(Standing::Admin) => Ok(()),
+        Some(Standing::NoAdmins) if without_admins => Ok(()),
+        Some(Standing::Nobody) => Err(unauthorised(
+            "This needs the administrators' token: send it as 'Authorization: Bearer <token>'; server.admin_token in the \
+             server's configuration has it.",
+        )),
+        Some(Standing::User) => Err(errors::detail(
+            StatusCode::FORBIDDEN,
+            "This needs the administrators' token, and another one came; server.admin_token in the server's configuration \
+             has it.",
+        )),
+        // Without the layer that says who asks, nobody is an administrator.
+        Some(Standing::NoAdmins) | None => Err(errors::detail(
+            StatusCode::FORBIDDEN,
+            "Nobody may do this, because the server has no administrators' token: set server.admin_token in its \
+             configuration.",
+        )),
+    }
+}
+
+fn unauthorised(sentence: &str) -> Response {
+    let mut response = errors::detail(StatusCode::UNAUTHORIZED, sentence);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
 }
 
 /// Lets a request through only for an allowed host, from an allowed origin and with the right token.
-pub(super) async fn admit(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+pub(super) async fn admit(State(access): State<Arc<Access>>, mut request: Request, next: Next) -> Response {
     if let Some(host) = access.wrong_host(request.headers()) {
         let host: String = host.chars().take(100).collect();
         return errors::detail(
@@ -261,12 +350,9 @@ pub(super) async fn admit(State(access): State<Arc<Access>>, request: Request, n
             // Socket.IO's clients may send it with their connect packet, where `socket` checks it.
             Credential::Missing if socket => {}
             Credential::Missing => {
-                let mut response = errors::detail(
-                    StatusCode::UNAUTHORIZED,
+                return unauthorised(
                     "This server needs a token: send it as 'Authorization: Bearer <token>' or as '?token=<token>'.",
                 );
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-                return response;
             }
             Credential::Wrong => {
                 return errors::detail(StatusCode::FORBIDDEN, "The token is wrong; the server's configuration has it.");
@@ -278,6 +364,8 @@ pub(super) async fn admit(State(access): State<Arc<Access>>, request: Request, n
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         return response;
     }
+    let standing = access.standing(request.headers(), request.uri());
+    request.extensions_mut().insert(standing);
     next.run(request).await
 }
 
@@ -445,6 +533,52 @@ mod tests {
         assert_eq!(of(None, "/api/devices?token=s3cret"), Credential::Wrong);
         assert_eq!(of(Some("Bearer nope"), "/api/devices?token=s3cret%26%C3%A9"), Credential::Wrong);
         assert_eq!(of(Some("Basic abc"), "/api/devices"), Credential::Missing);
+    }
+
+    #[tokio::test]
+    async fn only_the_administrators_token_makes_an_administrator() {
+        let of = async |token: &str, admin_token: &str, given: Option<&str>| {
+            let server =
+                config::Server { token: token.into(), admin_token: admin_token.into(), ..config::Server::default() };
+            let access = Access::new(&server);
+            let router = Router::new()
+                .route("/api/admin", get(async |_: Admin| "yes"))
+                .route("/api/if-any", get(async |_: AdminIfAny| "yes"))
+                .layer(middleware::from_fn_with_state(access, admit));
+            let mut statuses = Vec::new();
+            for path in ["/api/admin", "/api/if-any"] {
+                let mut request = Request::get(path);
+                if let Some(given) = given {
+                    request = request.header(header::AUTHORIZATION, format!("Bearer {given}"));
+                }
+                let request = request.body(Body::empty()).expect("a request");
+                statuses.push(router.clone().oneshot(request).await.expect("infallible").status().as_u16());
+            }
+            (statuses[0], statuses[1])
+        };
+        assert_eq!(of("", "", None).await, (403, 200));
+        assert_eq!(of("", "", Some("x")).await, (403, 200));
+        assert_eq!(of("t", "", Some("t")).await, (403, 200));
+        assert_eq!(of("", "a", None).await, (401, 401));
+        assert_eq!(of("", "a", Some("x")).await, (403, 403));
+        assert_eq!(of("", "a", Some("a")).await, (200, 200));
+        assert_eq!(of("t", "a", None).await, (401, 401));
+        assert_eq!(of("t", "a", Some("t")).await, (403, 403));
+        assert_eq!(of("t", "a", Some("a")).await, (200, 200));
+        assert_eq!(of("t", "a", Some("")).await, (403, 403));
+    }
+
+    #[test]
+    fn the_administrators_token_counts_as_the_token() {
+        let server = config::Server { token: "t".into(), admin_token: "a".into(), ..config::Server::default() };
+        let access = Access::new(&server);
+        assert_eq!(access.check_token("a"), Credential::Good);
+        assert_eq!(access.check_token("t"), Credential::Good);
+        for wrong in ["", "b", "ta", "at"] {
+            assert_eq!(access.check_token(wrong), Credential::Wrong, "{wrong}");
+        }
+        let only_admin = Access::new(&config::Server { admin_token: "a".into(), ..config::Server::default() });
+        assert_eq!(only_admin.credential(&HeaderMap::new(), &Uri::from_static("/api/devices")), Credential::Good);
     }
 
     #[test]

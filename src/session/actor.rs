@@ -322,7 +322,7 @@ impl Actor {
                 self.broken = true;
             }
             MediaEvent::StreamError { key, message, retry_in } => {
-                warn!(%key, message, ?retry_in, "the stream's pipeline failed; its sessions stay connected");
+                warn!(stream = %key, message, ?retry_in, "the stream's pipeline failed; its sessions stay connected");
             }
         }
     }
@@ -387,21 +387,21 @@ impl Actor {
                 }
             }
             Effect::Running { key, config } => {
-                info!(%key, profile = %config.profile, format = %config.format, "stream runs");
+                info!(stream = %key, profile = %config.profile, format = %config.format, "stream runs");
                 if key.stream.is_video() {
                     self.media.stream_running(key.clone(), config.profile);
                 }
                 self.stream_is_running();
             }
             Effect::Failed { key, error, holders } => {
-                warn!(%key, error = error.for_log(), "stream could not start");
+                warn!(stream = %key, error = error.for_log(), "stream could not start");
                 self.stream_failed(now(), &key, &error, &holders);
             }
             Effect::Interrupted { key, error } => {
-                warn!(%key, error = error.for_log(), "stream interrupted; its sessions stay");
+                warn!(stream = %key, error = error.for_log(), "stream interrupted; its sessions stay");
             }
             Effect::Stopped { key } => {
-                info!(%key, "stream stopped");
+                info!(stream = %key, "stream stopped");
                 if key.stream.is_video() {
                     self.media.stream_stopped(key);
                 }

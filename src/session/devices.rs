@@ -231,7 +231,7 @@ impl Actor {
                 if let Ok((sensor, config)) = profile::choose_default(&device.sensors, stream, MOTION) {
                     let key = Self::key(id, stream);
                     if let Err(error) = self.streams.acquire(now, &key, Holder::Metadata, sensor, config) {
-                        warn!(%key, error = error.for_log(), "no motion data");
+                        warn!(stream = %key, error = error.for_log(), "no motion data");
                     }
                 }
             }

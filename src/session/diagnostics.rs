@@ -21,6 +21,9 @@ use crate::{
 
 /// How long a scrape waits for the sessions' figures. Prometheus itself gives up after 10 s.
 const SCRAPE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longest wait for those who look at running pipelines. Looking takes milliseconds; a pipeline that hangs must not hold up
+/// who asked for longer.
+const LOOK: Duration = Duration::from_secs(5);
 
 fn ended() -> Error {
     Error::unavailable("The server is shutting down; try again once it is back.")
@@ -31,6 +34,18 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         ask(reply);
         answer.await.map_err(|_| ended())
+    }
+
+    /// An answer about what runs, or none in time.
+    async fn look<T>(&self, ask: impl FnOnce(Answer<Result<T>>)) -> Result<T> {
+        let looked = tokio::time::timeout(LOOK, self.diagnose(ask)).await;
+        looked.map_err(|_| {
+            Error::unavailable(format!(
+                "The running pipelines did not answer within {} s: one of them hangs, or the machine is overloaded. Ask \
+                 again: the graph then leaves out what hangs.",
+                LOOK.as_secs()
+            ))
+        })??
     }
 
     /// Every pipeline there is, by name.
@@ -52,9 +67,9 @@ impl Handle {
     /// The graph of a device as it runs.
     ///
     /// # Errors
-    /// NotFound for a session that is not there.
+    /// NotFound for a session that is not there, Unavailable when a pipeline hangs.
     pub async fn graph(&self, request: GraphRequest) -> Result<Graph> {
-        self.diagnose(|reply| self.diagnostics.graph(request, reply)).await?
+        self.look(|reply| self.diagnostics.graph(request, reply)).await
     }
 
     /// An element and its properties.
@@ -62,7 +77,7 @@ impl Handle {
     /// # Errors
     /// NotFound when it does not run.
     pub async fn element(&self, path: ElementPath) -> Result<ElementInfo> {
-        self.diagnose(|reply| self.diagnostics.element(path, reply)).await?
+        self.look(|reply| self.diagnostics.element(path, reply)).await
     }
 
     /// Sets properties of an element, all or none.
@@ -70,7 +85,7 @@ impl Handle {
     /// # Errors
     /// NotFound when it does not run, Invalid for a property it has not or a value that does not fit.
     pub async fn set_properties(&self, path: ElementPath, values: BTreeMap<String, Value>) -> Result<ElementInfo> {
-        self.diagnose(|reply| self.diagnostics.set_properties(path, values, reply)).await?
+        self.look(|reply| self.diagnostics.set_properties(path, values, reply)).await
     }
 
     /// The log.

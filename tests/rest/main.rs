@@ -6,8 +6,10 @@
 mod common;
 
 mod bad_input;
+mod bundle;
 mod depth;
 mod devices;
+mod logs;
 mod metrics;
 mod pipelines;
 mod playback;
@@ -72,6 +74,10 @@ const ROUTES: &[(&str, &str)] = &[
     ("GET", "/api/pipelines"),
     ("POST", "/api/pipelines/{name}/reload"),
     ("GET", "/api/metrics"),
+    ("GET", "/api/debug/logs"),
+    ("GET", "/api/debug/log-levels"),
+    ("PUT", "/api/debug/log-levels"),
+    ("GET", "/api/debug/bundle"),
     ("POST", "/api/sim/devices/{device_id}/fault"),
 ];
 
@@ -108,6 +114,8 @@ async fn the_openapi_document_has_every_route_and_no_other() {
         let content_type = match (*method, *path) {
             ("GET", "/api/recordings/{name}") => "application/octet-stream",
             ("GET", "/api/metrics") => "text/plain",
+            ("GET", "/api/debug/logs") => "text/plain",
+            ("GET", "/api/debug/bundle") => "application/x-tar",
             _ => "application/json",
         };
         let schema = &operation["responses"]["200"]["content"][content_type]["schema"];

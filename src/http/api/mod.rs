@@ -1,7 +1,10 @@
 //! The REST routes, by subject. Owns the table of routes, which is also the source of the OpenAPI document: a route that
 //! is not documented cannot be registered. Handlers parse, call the session handle and shape the answer; no more.
 
+mod bundle;
+mod debug;
 mod devices;
+mod logs;
 mod metrics;
 mod pipelines;
 mod playback;
@@ -63,6 +66,11 @@ pub(super) fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(pipelines::list))
         .routes(routes!(pipelines::reload))
         .routes(routes!(metrics::metrics))
+        .routes(routes!(debug::graph))
+        .routes(routes!(debug::element, debug::set_element))
+        .routes(routes!(logs::logs))
+        .routes(routes!(logs::levels, logs::set_levels))
+        .routes(routes!(bundle::bundle))
         .routes(routes!(system::inject_fault));
     OpenApiRouter::with_openapi(docs::description()).nest("/api", api)
 }

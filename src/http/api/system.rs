@@ -18,7 +18,11 @@ use super::{
     },
     responses::{AnyRoute, Checked, Named, WithBody},
 };
-use crate::{error::RETRY_AFTER, model::DeviceId, session::Handle};
+use crate::{
+    error::RETRY_AFTER,
+    model::{DeviceId, Health},
+    session::Handle,
+};
 
 /// What is where
 ///
@@ -48,20 +52,23 @@ pub(in super::super) async fn index() -> Json<BTreeMap<&'static str, &'static st
         (status = 503, description = "No camera backend works; `detail` says why.", body = HealthBody)
     ))]
 pub(in super::super) async fn health(State(handle): State<Handle>) -> Response {
-    let health = handle.health();
-    let degraded = health.degraded.is_some();
-    let body = HealthBody {
-        status: if degraded { "degraded" } else { "ok" },
-        service: "realsense-api",
-        sdk_version: health.sdk_version,
-        version: env!("CARGO_PKG_VERSION"),
-        detail: health.degraded,
-    };
-    if degraded {
+    let body = describe_health(handle.health());
+    if body.detail.is_some() {
         let retry = [(header::RETRY_AFTER, errors::retry_after(RETRY_AFTER))];
         return (StatusCode::SERVICE_UNAVAILABLE, retry, Json(body)).into_response();
     }
     Json(body).into_response()
+}
+
+/// The server's health as the API tells it.
+pub(super) fn describe_health(health: Health) -> HealthBody {
+    HealthBody {
+        status: if health.degraded.is_some() { "degraded" } else { "ok" },
+        service: "realsense-api",
+        sdk_version: health.sdk_version,
+        version: env!("CARGO_PKG_VERSION"),
+        detail: health.degraded,
+    }
 }
 
 /// Make a simulated camera misbehave

@@ -9,10 +9,11 @@ use std::{
 use gst::prelude::*;
 use tokio::sync::oneshot;
 
-use super::{files::Files, starter::Started, stats::PeerStats, streams::ReloadAnswer};
+use super::{folder::Files, starter::Started, stats::PeerStats, streams::ReloadAnswer};
 use crate::{
     camera::hub::FrameHub,
     config::Config,
+    logging,
     media::{MediaEvent, SessionSpec, SessionStats, diagnostics::Answer},
     metrics::Metrics,
     model::{DeviceId, IceCandidate, PipelineInfo, Profile, SessionId, StreamKey},
@@ -53,8 +54,9 @@ impl Context {
     }
 
     /// Puts a pipeline on the common clock and base time, so that a buffer's PTS means the same everywhere and can be
-    /// handed from an encoder's pipeline to a session's as it is.
+    /// handed from an encoder's pipeline to a session's as it is; and lets the log know whose it is, by its name.
     pub(super) fn synchronise(&self, pipeline: &gst::Pipeline) {
+        logging::gst::attribute(pipeline);
         pipeline.use_clock(Some(&self.clock));
         pipeline.set_base_time(self.base_time);
         // Without this a pipeline would take a base time of its own when it starts.
@@ -102,6 +104,8 @@ pub(super) enum Msg {
     FileChanged(String),
     /// A start or a check is through.
     Started(Started),
+    /// What runs of a device, and of the session that is named, for who looks at it from a thread of its own.
+    Running(DeviceId, Option<SessionId>, mpsc::SyncSender<super::running::Running>),
     /// The encoder pipeline with this serial number failed.
     EncoderFailed(u64, String),
     /// A tee pad is unlinked and its branch can be taken apart.

@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 
 use super::{
     context::{Context, Msg, Signal},
-    meter,
+    counts,
+    running::Running,
     session::{Phase, Session},
     stats::PeerStats,
     streams::Streams,
@@ -20,7 +21,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     media::{EndReason, MediaEvent, SessionSpec, SessionStats, StreamStats},
-    model::{Codec, Profile, SessionId, StreamKey, StreamType},
+    model::{Codec, DeviceId, Profile, SessionId, StreamKey, StreamType},
 };
 
 /// How often connected peers are looked at.
@@ -151,10 +152,21 @@ impl Control {
             Msg::Reload(name, reply) => self.streams.reload(&self.ctx, &name, Some(reply)),
             Msg::FileChanged(name) => self.streams.reload(&self.ctx, &name, None),
             Msg::Started(started) => self.streams.started(&self.ctx, &self.teardown, started),
+            // Who asked may have given up.
+            Msg::Running(device, session, reply) => drop(reply.try_send(self.running(&device, session.as_ref()))),
             Msg::BranchUnlinked(branch) => branch.free(),
             // Taken by `run`.
             Msg::Shutdown(_) => {}
         }
+    }
+
+    /// What runs of a device; a session may be named by its first eight characters, as the log names it.
+    fn running(&self, device: &DeviceId, session: Option<&SessionId>) -> Running {
+        let encoders = self.streams.look(device, &self.serials);
+        let wanted = |id: &SessionId| session.is_some_and(|wanted| id == wanted || id.short() == wanted.as_str());
+        let of_device = self.sessions.values().filter(|session| session.spec.device == *device);
+        let sessions = of_device.map(|session| session.look(wanted(session.id()))).collect();
+        Running { encoders, sessions }
     }
 
     fn emit(&self, event: MediaEvent) {
@@ -436,7 +448,7 @@ impl Control {
                 // A report that was seen before says nothing new.
                 if peer.report.is_some() && std::mem::replace(&mut leg.report, peer.report) != peer.report {
                     let key = StreamKey::new(session.spec.device.clone(), leg.stream);
-                    meter::observe_report(&self.ctx.metrics.stream(&key), &leg.peer);
+                    counts::observe_report(&self.ctx.metrics.stream(&key), &leg.peer);
                 }
             }
             session.polling &= request == ANNOUNCE;

@@ -15,7 +15,7 @@ fn control(config: Config) -> (Control, mpsc::Receiver<MediaEvent>) {
         Arc::new(config),
         Arc::new(FrameHub::default()),
         Arc::default(),
-        super::super::files::Files::idle(),
+        super::super::folder::Files::idle(),
         emit,
         messages,
     );

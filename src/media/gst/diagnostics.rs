@@ -1,20 +1,86 @@
 //! The media side's answers to people who look inside. Owns no pipeline: it asks the control thread for what runs and looks
-//! at it from a thread of its own, so that a pipeline that hangs holds up nobody but who asked.
+//! at it from threads of its own (`inspector`), so that a pipeline that hangs holds up nobody but who asked.
 
-use std::{collections::BTreeMap, sync::mpsc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, mpsc},
+};
 
 use serde_json::Value;
 
-use super::context::Msg;
+use super::{
+    context::Msg,
+    inspect,
+    inspector::{Inspector, Look},
+    meter::Meters,
+    properties,
+    running::RunningEncoder,
+};
 use crate::{
-    error::Result,
+    config::Config,
+    error::{Error, Result},
     media::diagnostics::{Answer, Diagnostics, ElementPath, GraphRequest, ReloadError},
     model::{ElementInfo, Graph, PipelineInfo},
 };
 
-/// The door to the running pipelines.
+/// The door to the running pipelines; cheap to clone.
+#[derive(Clone)]
 pub(super) struct GstDiagnostics {
-    pub(super) control: mpsc::Sender<Msg>,
+    control: mpsc::Sender<Msg>,
+    config: Arc<Config>,
+    inspector: Inspector,
+    meters: Meters,
+}
+
+impl GstDiagnostics {
+    pub(super) fn new(control: mpsc::Sender<Msg>, config: Arc<Config>) -> Self {
+        let (inspector, meters) = (Inspector::new(control.clone()), Meters::new(control.clone()));
+        Self { control, config, inspector, meters }
+    }
+
+    /// Ends the threads that look and measure.
+    pub(super) fn stop(&self) {
+        self.inspector.stop();
+        self.meters.stop();
+    }
+
+    /// Has an element looked at, after `first` was done to it.
+    fn look_at(
+        &self,
+        path: ElementPath,
+        reply: Answer<Result<ElementInfo>>,
+        first: impl FnOnce(&gst::Element) -> Result<()> + Send + 'static,
+    ) {
+        let config = self.config.clone();
+        self.inspector.ask(reply, move |look| {
+            let encoder = encoder(look, &path)?;
+            let looked = look.at(encoder.serial, || {
+                let element = inspect::find(&encoder.pipeline, &path.element)?;
+                first(&element)?;
+                let name = format!("{}/{}/{}", path.key, path.codec.name().to_ascii_lowercase(), path.element);
+                Ok(inspect::element_info(&element, name, |property| config.may_set(&path.element, property)))
+            });
+            looked.unwrap_or_else(|| {
+                Err(Error::unavailable(format!(
+                    "The {} pipeline of {} hangs: an element of it does not answer. The graph shows the others.",
+                    path.codec, path.key.stream
+                )))
+            })
+        });
+    }
+}
+
+/// The running encoder that a path names.
+fn encoder(look: &Look, path: &ElementPath) -> Result<RunningEncoder> {
+    let running = look.running(&path.key.device, None)?;
+    let mut encoders = running.encoders.into_iter();
+    encoders.find(|encoder| encoder.key == path.key && encoder.codec == path.codec).ok_or_else(|| {
+        Error::not_found(format!(
+            "{} of device {} is not being encoded in {} now; it is while somebody watches it. GET \
+             /api/debug/graph/{}.json shows what runs.",
+            path.key.stream, path.key.device, path.codec, path.key.device
+        ))
+    })
 }
 
 impl Diagnostics for GstDiagnostics {
@@ -26,15 +92,20 @@ impl Diagnostics for GstDiagnostics {
         let _ = self.control.send(Msg::Reload(name, reply));
     }
 
-    fn graph(&self, _request: GraphRequest, _reply: Answer<Result<Graph>>) {}
+    fn graph(&self, request: GraphRequest, reply: Answer<Result<Graph>>) {
+        let meters = self.meters.clone();
+        meters.measure(&request.device, request.session.as_ref(), request.measure);
+        self.inspector.ask(reply, move |look| {
+            let running = look.running(&request.device, request.session.as_ref())?;
+            inspect::graph(look, &request, &running, &meters)
+        });
+    }
 
-    fn element(&self, _path: ElementPath, _reply: Answer<Result<ElementInfo>>) {}
+    fn element(&self, path: ElementPath, reply: Answer<Result<ElementInfo>>) {
+        self.look_at(path, reply, |_| Ok(()));
+    }
 
-    fn set_properties(
-        &self,
-        _path: ElementPath,
-        _values: BTreeMap<String, Value>,
-        _reply: Answer<Result<ElementInfo>>,
-    ) {
+    fn set_properties(&self, path: ElementPath, values: BTreeMap<String, Value>, reply: Answer<Result<ElementInfo>>) {
+        self.look_at(path, reply, move |element| properties::set(element, &values));
     }
 }

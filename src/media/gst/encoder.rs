@@ -10,10 +10,10 @@ use gst::prelude::*;
 
 use super::{
     context::{Context, Msg},
+    counts,
     gate::{Gate, KeyFrames},
     graph,
     library::Text,
-    meter,
     teardown::Teardown,
 };
 use crate::{
@@ -31,7 +31,9 @@ pub(super) fn next_serial() -> u64 {
 pub(super) struct Encoder {
     pub(super) serial: u64,
     pub(super) source: gst_app::AppSrc,
-    pipeline: gst::Pipeline,
+    /// The file it was built from.
+    pub(super) file: String,
+    pub(super) pipeline: gst::Pipeline,
     fanout: gst::Element,
 }
 
@@ -40,7 +42,7 @@ pub(super) struct Branch {
     pipeline: gst::Pipeline,
     fanout: gst::Element,
     tee_pad: gst::Pad,
-    sink: gst_app::AppSink,
+    pub(super) sink: gst_app::AppSink,
 }
 
 impl Encoder {
@@ -59,11 +61,12 @@ impl Encoder {
         let graph = graph::build(text, values).inspect_err(|_| metrics.failures.inc())?;
         let serial = next_serial();
         let pipeline = graph.pipeline;
-        // For the log; it has no parent yet that could refuse.
-        pipeline.set_property("name", format!("encoder-{}-{}-{codec}-{serial}", key.device, key.stream));
+        // For the log, which reads whose it is from it; it has no parent yet that could refuse.
+        let codec_name = codec.name().to_ascii_lowercase();
+        pipeline.set_property("name", format!("encoder-{}-{}-{codec_name}-{serial}", key.device, key.stream));
         ctx.synchronise(&pipeline);
         let words = watch_bus(ctx, &pipeline, key, codec, serial);
-        meter::watch_encoder(&pipeline, &metrics);
+        counts::watch_encoder(&pipeline, &metrics);
         if pipeline.set_state(gst::State::Playing).is_err() {
             let _ = pipeline.set_state(gst::State::Null);
             let words = words.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -78,7 +81,7 @@ impl Encoder {
             return Err(Fault { file: text.file.clone(), line: 1, message, ..Fault::default() });
         }
         metrics.starts.inc();
-        Ok(Self { serial, source: graph.source, pipeline, fanout: graph.fanout })
+        Ok(Self { serial, source: graph.source, file: text.file.clone(), pipeline, fanout: graph.fanout })
     }
 
     /// From now on key frames are asked of this encoder.

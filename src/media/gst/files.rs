@@ -1,195 +1,119 @@
-//! Watches the folder of pipeline files and tells what the files hold. Owns a thread that looks twice a second: unlike the
-//! kernel's notifications that works through bind mounts, network folders and editors that replace files. It ends with its
-//! handle.
+//! Pipeline files for those who work on them without a server: which there are, what they build, what a session would do
+//! with what comes out. Owns no pipeline that runs in the server.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::{Arc, mpsc},
-    time::{Duration, Instant, SystemTime},
-};
+use std::{collections::BTreeSet, path::Path};
 
-use super::{
-    context::Msg,
-    library,
-    streams::{ReloadAnswer, Standing},
-};
+use gst::prelude::*;
+
+use super::{graph, install, library, sdp, wiring};
 use crate::{
     config::Config,
-    error::Error,
-    media::diagnostics::{Answer, ReloadError},
-    model::PipelineInfo,
+    core::template::{Fault, Values},
+    model::{Codec, Profile, StreamKey},
 };
 
-/// How often the folder is looked at. A file counts as saved when two looks in a row find it the same.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How long to wait for a question where no folder is watched.
-const LONG: Duration = Duration::from_secs(3600);
-/// Questions that may wait; whoever asks more is refused.
-const MAX_WAITING: usize = 16;
-/// Files that are watched at most.
-const MAX_FILES: usize = 500;
+pub(crate) use super::library::Text;
 
-/// The thread's handle.
-pub(super) struct Files {
-    asks: mpsc::SyncSender<Ask>,
+/// A pipeline built from a file, in state NULL.
+pub(crate) struct Built {
+    /// The pipeline.
+    pub(crate) pipeline: gst::Pipeline,
+    /// Where frames go in.
+    pub(crate) source: gst_app::AppSrc,
+    /// The tee.
+    pub(crate) fanout: gst::Element,
 }
 
-enum Ask {
-    List(BTreeMap<String, Standing>, Answer<Vec<PipelineInfo>>),
-    One(String, Box<Standing>, ReloadAnswer),
-    End,
+/// The names of all pipelines: those in the folder, and those built into the program.
+pub(crate) fn names(config: &Config) -> Vec<String> {
+    let name = |file: &str| file.strip_suffix(".gst").map(str::to_owned);
+    let mut names: BTreeSet<String> = library::BUILT_IN.iter().filter_map(|(file, _)| name(file)).collect();
+    let files = std::fs::read_dir(&config.pipelines.dir).into_iter().flatten().flatten();
+    names.extend(files.filter_map(|file| name(file.file_name().to_str()?)));
+    names.into_iter().collect()
 }
 
-/// What shows that a file changed.
-type Stamp = (Option<SystemTime>, u64);
+/// Reads a pipeline by its name; `None` when neither the folder nor the program has it.
+pub(crate) fn read(config: &Config, name: &str) -> Option<Text> {
+    library::read(config, name)
+}
 
-impl Files {
-    /// Starts the thread; saved files are told to the control thread unless `pipelines.reload` is off.
-    ///
-    /// # Errors
-    /// The system gives no thread.
-    pub(super) fn start(config: &Arc<Config>, control: mpsc::Sender<Msg>) -> std::io::Result<Self> {
-        let (asks, inbox) = mpsc::sync_channel(MAX_WAITING);
-        let config = config.clone();
-        std::thread::Builder::new().name("pipeline-files".into()).spawn(move || {
-            let watched = config.pipelines.reload;
-            let mut watch = Watch::new(if watched { look(&config.pipelines.dir) } else { BTreeMap::new() });
-            let mut look_at = Instant::now() + LOOK_EVERY;
-            loop {
-                // By the clock: questions, however many, put no look off.
-                let wait = if watched { look_at.saturating_duration_since(Instant::now()) } else { LONG };
-                match inbox.recv_timeout(wait) {
-                    Ok(Ask::List(standing, reply)) => drop(reply.send(list(&config, standing))),
-                    Ok(Ask::One(name, standing, reply)) => drop(reply.send(describe(&config, &name, *standing))),
-                    Err(mpsc::RecvTimeoutError::Timeout) => {}
-                    Ok(Ask::End) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
-                }
-                if watched && look_at <= Instant::now() {
-                    look_at = Instant::now() + LOOK_EVERY;
-                    for name in watch.changed(look(&config.pipelines.dir)) {
-                        // The control thread is gone only while the program ends.
-                        let _ = control.send(Msg::FileChanged(name));
-                    }
-                }
-            }
-        })?;
-        Ok(Self { asks })
-    }
-
-    /// A handle without a thread: nothing is watched and every question refused.
-    #[cfg(test)]
-    pub(super) fn idle() -> Self {
-        Self { asks: mpsc::sync_channel(1).0 }
-    }
-
-    /// Ends the thread.
-    pub(super) fn stop(&self) {
-        // Full: it ends with its handle.
-        let _ = self.asks.try_send(Ask::End);
-    }
-
-    /// Answers with every pipeline.
-    pub(super) fn list(&self, standing: BTreeMap<String, Standing>, reply: Answer<Vec<PipelineInfo>>) {
-        // Full: the reply is dropped, and whoever asked hears that the server is busy.
-        let _ = self.asks.try_send(Ask::List(standing, reply));
-    }
-
-    /// Answers a reload with the pipeline as it is now.
-    pub(super) fn describe(&self, name: &str, standing: Standing, reply: ReloadAnswer) {
-        let _ = self.asks.try_send(Ask::One(name.into(), Box::new(standing), reply));
+/// Reads a file anywhere.
+pub(crate) fn read_file(path: &Path) -> Text {
+    let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let file = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => Text { name, file, text, unreadable: None },
+        Err(error) => Text { name, file, text: String::new(), unreadable: Some(error.to_string()) },
     }
 }
 
-fn list(config: &Config, mut standing: BTreeMap<String, Standing>) -> Vec<PipelineInfo> {
-    let names = library::names(config).into_iter();
-    names.map(|name| standing.remove(&name).unwrap_or_default().complete(library::info(config, &name))).collect()
+/// Whether a text is the program's own copy.
+pub(crate) fn is_built_in(text: &Text) -> bool {
+    text.file.starts_with("built-in ")
 }
 
-fn describe(config: &Config, name: &str, standing: Standing) -> Result<PipelineInfo, ReloadError> {
-    if library::read(config, name).is_none() {
-        let gone = Error::not_found(format!("There is no pipeline '{name}' any more."));
-        return Err(ReloadError::Refused(gone));
-    }
-    Ok(standing.complete(library::info(config, name)))
+/// The codec that a pipeline's name tells.
+pub(crate) fn codec_of(name: &str) -> Option<Codec> {
+    Codec::from_mime(name.rsplit('.').next()?)
 }
 
-/// The pipeline files of a folder by name. A folder that cannot be read has none.
-fn look(dir: &Path) -> BTreeMap<String, Stamp> {
-    let Ok(entries) = std::fs::read_dir(dir) else { return BTreeMap::new() };
-    let stamp = |entry: std::fs::DirEntry| {
-        let name = entry.file_name().to_str()?.strip_suffix(".gst")?.to_owned();
-        // Through links: what counts is the file that is read.
-        let metadata = std::fs::metadata(entry.path()).ok()?;
-        Some((name, (metadata.modified().ok(), metadata.len())))
-    };
-    entries.flatten().filter_map(stamp).take(MAX_FILES).collect()
+/// The name of the pipeline that a stream uses for a codec.
+pub(crate) fn choose(config: &Config, key: &StreamKey, codec: Codec) -> String {
+    library::choose(config, key, codec)
 }
 
-/// Tells which files changed, once each has come to rest.
-struct Watch {
-    /// As last told.
-    known: BTreeMap<String, Stamp>,
-    /// As last seen.
-    seen: BTreeMap<String, Stamp>,
+/// What placeholders stand for.
+pub(crate) fn values(config: &Config, key: &StreamKey, profile: Profile) -> Values {
+    graph::values(config, key, profile)
 }
 
-impl Watch {
-    fn new(found: BTreeMap<String, Stamp>) -> Self {
-        Self { known: found.clone(), seen: found }
-    }
+/// Builds a pipeline and checks it, without starting it.
+///
+/// # Errors
+/// The first fault.
+pub(crate) fn build(text: &Text, values: &Values) -> Result<Built, Fault> {
+    graph::build(text, values).map(|graph| Built {
+        pipeline: graph.pipeline,
+        source: graph.source,
+        fanout: graph.fanout,
+    })
+}
 
-    /// Takes a look's result; gives back the names that are new, changed or gone since they were last told.
-    fn changed(&mut self, found: BTreeMap<String, Stamp>) -> Vec<String> {
-        let names: Vec<String> = self.known.keys().chain(found.keys()).cloned().collect();
-        let mut changed = Vec::new();
-        for name in names {
-            let now = found.get(&name);
-            let (known, rests) = (self.known.get(&name), self.seen.get(&name) == now);
-            if rests && known != now && !changed.contains(&name) {
-                changed.push(name);
-            }
-        }
-        for name in &changed {
-            match found.get(name) {
-                Some(stamp) => self.known.insert(name.clone(), *stamp),
-                None => self.known.remove(name),
-            };
-        }
-        self.seen = found;
-        changed
+impl Built {
+    /// The factory of its encoder.
+    pub(crate) fn encoder(&self) -> Option<String> {
+        let encoder = self.pipeline.by_name("encoder")?;
+        encoder.factory().map(|factory| factory.name().to_string())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn stamps(files: &[(&str, u64)]) -> BTreeMap<String, Stamp> {
-        files.iter().map(|(name, size)| ((*name).to_owned(), (None, *size))).collect()
+impl Drop for Built {
+    fn drop(&mut self) {
+        // An element wants to be in NULL when it is freed.
+        let _ = self.pipeline.set_state(gst::State::Null);
     }
+}
 
-    #[test]
-    fn a_file_is_told_once_and_only_when_it_rests() {
-        let mut watch = Watch::new(stamps(&[("a", 1), ("b", 1)]));
-        assert!(watch.changed(stamps(&[("a", 1), ("b", 1)])).is_empty());
-        assert!(watch.changed(stamps(&[("a", 2), ("b", 1)])).is_empty(), "it may still be being written");
-        assert!(watch.changed(stamps(&[("a", 3), ("b", 1)])).is_empty());
-        assert_eq!(watch.changed(stamps(&[("a", 3), ("b", 1)])), ["a"]);
-        assert!(watch.changed(stamps(&[("a", 3), ("b", 1)])).is_empty());
-        // An editor that replaces a file: gone for one look only.
-        assert!(watch.changed(stamps(&[("b", 1)])).is_empty());
-        assert!(watch.changed(stamps(&[("a", 3), ("b", 1)])).is_empty());
-        assert!(watch.changed(stamps(&[("b", 1), ("c", 1)])).is_empty());
-        assert_eq!(watch.changed(stamps(&[("b", 1), ("c", 1)])), ["a", "c"]);
-    }
+/// A session's payloader as gst-launch words, and its RTP payload type.
+pub(crate) fn payloader(config: &Config, codec: Codec) -> (Vec<String>, u8) {
+    let offered = sdp::payload_types(&config.pipelines.codecs);
+    let free = sdp::payload_types(&Codec::ALL);
+    // One that the server does not offer now has the number it would have if all were offered.
+    let payload = offered.iter().chain(&free).find(|(_, known)| *known == codec).map_or(96, |(payload, _)| *payload);
+    let (factory, settings) = wiring::payloader_settings(codec);
+    let settings = settings.iter().map(|(name, value)| format!("{name}={value}"));
+    (std::iter::once(factory.to_owned()).chain(settings).chain([format!("pt={payload}")]).collect(), payload)
+}
 
-    #[test]
-    fn only_pipeline_files_are_looked_at() {
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("a.h264.gst"), "x").expect("writes");
-        std::fs::write(folder.path().join("a.h264.gst.swp"), "x").expect("writes");
-        assert_eq!(look(folder.path()).into_keys().collect::<Vec<_>>(), ["a.h264"]);
-        assert!(look(Path::new("/nonexistent")).is_empty());
-    }
+/// Whether the fault is that this machine does not have an element, which others have.
+pub(crate) fn lacks_element(fault: &Fault) -> bool {
+    let mut quoted = fault.message.split('\'');
+    quoted.next().is_some_and(|start| start == "there is no GStreamer element ")
+        && quoted.next().is_some_and(|element| install::package_of(element).is_some())
+}
+
+/// "apt install …" for an element that is not there.
+pub(crate) fn how_to_get(element: &str) -> String {
+    install::how_to_get(element)
 }

@@ -213,7 +213,7 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use super::super::files::Files;
+    use super::super::folder::Files;
     use super::*;
     use crate::{camera::hub::FrameHub, config::Config};
 

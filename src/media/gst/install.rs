@@ -1,12 +1,10 @@
 //! Checks of the installation and of pipeline files at program start. Owns the table from GStreamer element to Debian
 //! package; starts nothing.
 
-use gst::prelude::*;
-
-use super::{graph, library};
+use super::library;
 use crate::{
-    config::Config,
-    model::{DeviceId, StreamKey, StreamType},
+    config::{AUTO, Config},
+    model::{Codec, DeviceId, StreamKey, StreamType},
 };
 
 const BASE: &str = "gstreamer1.0-plugins-base";
@@ -80,6 +78,11 @@ pub(super) fn package_of(element: &str) -> Option<&'static str> {
     PACKAGES.iter().find(|(name, _)| *name == element).map(|(_, package)| *package)
 }
 
+/// The elements whose package is known.
+pub(super) fn known_elements<'a>() -> impl Iterator<Item = &'a str> {
+    PACKAGES.iter().map(|(name, _)| *name)
+}
+
 /// "install it with: apt install …", or a hint where the package is not known.
 pub(super) fn how_to_get(element: &str) -> String {
     match package_of(element) {
@@ -115,34 +118,65 @@ fn report_missing(installed: impl Fn(&str) -> bool) -> Result<(), Vec<String>> {
     Err(report)
 }
 
-/// Reads and tries every pipeline file, without starting any.
+/// Reads and parses every pipeline that a stream of a device may use, without starting any; where a stream is to have the best
+/// encoder of this machine, that is found now, with test pictures.
 ///
 /// # Errors
-/// One `file:line: what is wrong` per fault.
+/// One line per fault: `file:line:column: what is wrong`, or the key that names a pipeline there is not.
 pub fn check_pipelines(config: &Config) -> Result<(), Vec<String>> {
     if let Err(error) = gst::init() {
         return Err(vec![format!("GStreamer does not start: {error}")]);
     }
     let mut faults = Vec::new();
-    for stream in [StreamType::Color, StreamType::Depth, StreamType::Infrared(1)] {
-        for codec in &config.pipelines.codecs {
-            let key = StreamKey::new(DeviceId::new("check"), stream);
-            let name = library::choose(config, &key, *codec);
-            let Some(text) = library::read(config, &name) else {
-                faults.push(format!("there is no pipeline '{name}'"));
-                continue;
-            };
-            let built = graph::build(&text, &graph::values(config, &key, config.streams.of(stream).profile()));
-            match built {
-                Ok(graph) => {
-                    // Never started, but an element wants to be in NULL when it is freed.
-                    let _ = graph.pipeline.set_state(gst::State::Null);
+    let devices = config.pipelines.devices.keys().map(String::as_str);
+    // Any other device stands for all that have no pipelines of their own.
+    for device in devices.chain(["any"]) {
+        for stream in StreamType::VIDEO {
+            let key = StreamKey::new(DeviceId::new(device), stream);
+            // Also what is named for a codec that is not offered: a wrong name is better known now.
+            for codec in Codec::ALL {
+                let chosen = library::chosen(config, &key, codec);
+                let offered = config.pipelines.codecs.contains(&codec);
+                if let Some(fault) = check_choice(config, &key, codec, chosen, offered)
+                    && !faults.contains(&fault)
+                {
+                    faults.push(fault);
                 }
-                Err(fault) => faults.push(fault.to_string()),
             }
         }
     }
     if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+fn check_choice(
+    config: &Config,
+    key: &StreamKey,
+    codec: Codec,
+    chosen: Option<String>,
+    offered: bool,
+) -> Option<String> {
+    if !offered && chosen.is_none() {
+        return None;
+    }
+    let named = chosen.clone().filter(|name| name != AUTO);
+    let name = match (chosen, &named) {
+        (Some(_), None) => {
+            // Whether the best is to be had at all is known once it was tried.
+            if !offered {
+                return None;
+            }
+            library::choose(config, key, codec)
+        }
+        (_, Some(name)) => name.clone(),
+        (None, None) => library::default_of(key.stream, codec),
+    };
+    match library::read(config, &name) {
+        None if named.is_some() => {
+            Some(format!("In the configuration, pipelines for {}: {}", key.stream, library::no_such(config, &name)))
+        }
+        None => Some(library::no_such(config, &name)),
+        Some(text) => library::build_alone(config, key, &text).err().map(|fault| fault.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -1,23 +1,39 @@
 //! The pipelines by name: which there are, their text, and which one a stream uses. Owns reading the folder and the copies
-//! built into the program; parses nothing and starts nothing.
+//! built into the program; starts nothing itself, but has `auto` try encoders when a stream is to have the best.
 
+use std::collections::BTreeSet;
+
+use gst::prelude::*;
+
+use super::{auto, graph};
 use crate::{
-    config::Config,
-    model::{Codec, StreamKey},
+    config::{AUTO, Config, PipelineNames},
+    core::template::{self, Fault},
+    model::{Codec, DeviceId, PipelineInfo, PipelineState, StreamKey, StreamType},
 };
 
-/// The pipeline files as built into the program, by file name.
-pub(super) const BUILT_IN: [(&str, &str); 9] = [
-    ("color.h264.gst", include_str!("../../../pipelines/color.h264.gst")),
-    ("color.vp8.gst", include_str!("../../../pipelines/color.vp8.gst")),
-    ("color.vp9.gst", include_str!("../../../pipelines/color.vp9.gst")),
-    ("depth.h264.gst", include_str!("../../../pipelines/depth.h264.gst")),
-    ("depth.vp8.gst", include_str!("../../../pipelines/depth.vp8.gst")),
-    ("depth.vp9.gst", include_str!("../../../pipelines/depth.vp9.gst")),
-    ("infrared.h264.gst", include_str!("../../../pipelines/infrared.h264.gst")),
-    ("infrared.vp8.gst", include_str!("../../../pipelines/infrared.vp8.gst")),
-    ("infrared.vp9.gst", include_str!("../../../pipelines/infrared.vp9.gst")),
+/// Makes the table of the pipeline files that are built into the program.
+macro_rules! built_in {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../../pipelines/", $name, ".gst")))),*]
+    };
+}
+
+/// The pipelines as built into the program, by name.
+pub(super) const BUILT_IN: &[(&str, &str)] = built_in![
+    "color.h264",
+    "color.vp8",
+    "color.vp9",
+    "depth.h264",
+    "depth.vp8",
+    "depth.vp9",
+    "infrared.h264",
+    "infrared.vp8",
+    "infrared.vp9",
 ];
+
+/// Most files of the folder that count: a folder that is not meant for pipelines should not make the server read it all.
+const MAX_FILES: usize = 1000;
 
 /// A pipeline's text and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,21 +48,71 @@ pub(crate) struct Text {
     pub(crate) unreadable: Option<String>,
 }
 
-/// The name of the pipeline that a stream uses for a codec.
-pub(crate) fn choose(_config: &Config, key: &StreamKey, codec: Codec) -> String {
-    format!("{}.{}", key.stream.family(), codec.name().to_ascii_lowercase())
+impl Text {
+    /// Whether it is the program's own copy.
+    pub(crate) fn is_built_in(&self) -> bool {
+        self.file.starts_with(BUILT_IN_PREFIX)
+    }
+}
+
+/// What stands before the file's name of what the program brings along.
+const BUILT_IN_PREFIX: &str = "built-in ";
+
+/// Every pipeline there is, in the folder or built in, in alphabetical order.
+pub(crate) fn names(config: &Config) -> Vec<String> {
+    let mut names: BTreeSet<String> = BUILT_IN.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let files = std::fs::read_dir(&config.pipelines.dir).into_iter().flatten().flatten();
+    let files = files.filter_map(|file| file.file_name().into_string().ok());
+    let found = files.filter_map(|file| Some(file.strip_suffix(".gst")?.to_owned()));
+    names.extend(found.filter(|name| !name.is_empty() && !name.starts_with('.')).take(MAX_FILES));
+    names.into_iter().collect()
+}
+
+/// The name of the pipeline that a stream uses for a codec: what is configured for the device, else for the stream, exact
+/// stream types before families; else by `pipelines.encoder`; else the stream's own. The first stream that is to have the best
+/// encoder waits here until that is found (`auto`); the program start has done it by then.
+pub(crate) fn choose(config: &Config, key: &StreamKey, codec: Codec) -> String {
+    match chosen(config, key, codec) {
+        Some(name) if name == AUTO => auto::best(config, key),
+        Some(name) => name,
+        None => default_of(key.stream, codec),
+    }
+}
+
+/// The name of a stream's own pipeline.
+pub(super) fn default_of(stream: StreamType, codec: Codec) -> String {
+    format!("{}.{}", stream.family(), codec.name().to_ascii_lowercase())
+}
+
+/// What the configuration names for a stream, a name or "auto"; `None` for the stream's own pipeline.
+pub(super) fn chosen(config: &Config, key: &StreamKey, codec: Codec) -> Option<String> {
+    let exact = key.stream.to_string();
+    let device = config.pipelines.devices.get(key.device.as_str());
+    let levels = device.into_iter().chain([&config.pipelines.choice]);
+    let entries = levels.flat_map(|choice| [choice.get(&exact), choice.get(key.stream.family())]).flatten();
+    let named = entries.flat_map(PipelineNames::names).find(|name| match name.as_str() {
+        AUTO => codec == Codec::H264,
+        name => Codec::of_pipeline(name) == Some(codec),
+    });
+    let auto = config.pipelines.encoder_is_auto() && codec == Codec::H264;
+    named.cloned().or_else(|| auto.then(|| AUTO.to_owned()))
 }
 
 /// Reads a pipeline; one that the folder does not have is taken from the program. `None` when neither has it.
 pub(crate) fn read(config: &Config, name: &str) -> Option<Text> {
+    // A name is a file of the folder, never a path out of it.
+    if name.contains(['/', '\\', '\0']) {
+        return None;
+    }
     let file = format!("{name}.gst");
     let path = config.pipelines.dir.join(&file);
     let shown = path.display().to_string();
     match std::fs::read_to_string(&path) {
         Ok(text) => Some(Text { name: name.into(), file: shown, text, unreadable: None }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let (_, text) = BUILT_IN.iter().find(|(known, _)| *known == file)?;
-            Some(Text { name: name.into(), file: format!("built-in {file}"), text: (*text).into(), unreadable: None })
+            let (_, text) = BUILT_IN.iter().find(|(known, _)| *known == name)?;
+            let file = format!("{BUILT_IN_PREFIX}{file}");
+            Some(Text { name: name.into(), file, text: (*text).into(), unreadable: None })
         }
         Err(error) => {
             Some(Text { name: name.into(), file: shown, text: String::new(), unreadable: Some(error.to_string()) })
@@ -54,20 +120,57 @@ pub(crate) fn read(config: &Config, name: &str) -> Option<Text> {
     }
 }
 
-/// Every pipeline's name: the folder's and the built-in ones.
-pub(crate) fn names(config: &Config) -> Vec<String> {
-    let files = std::fs::read_dir(&config.pipelines.dir).into_iter().flatten().flatten();
-    let files = files.filter_map(|entry| entry.file_name().to_str().map(str::to_owned));
-    let all = files.chain(BUILT_IN.iter().map(|(file, _)| (*file).to_owned()));
-    let names: std::collections::BTreeSet<_> =
-        all.filter_map(|file| Some(file.strip_suffix(".gst")?.to_owned())).collect();
-    names.into_iter().collect()
+/// "there is no pipeline 'x'", with the nearest name.
+pub(crate) fn no_such(config: &Config, name: &str) -> String {
+    let names = names(config);
+    match template::nearest(name, names.iter().map(String::as_str)) {
+        Some(near) => format!("there is no pipeline '{name}'; did you mean {near}?"),
+        None => format!("there is no pipeline '{name}'; `realsense-webrtc pipeline list` shows those there are"),
+    }
 }
 
-/// What a pipeline's file says.
-pub(crate) fn info(config: &Config, name: &str) -> crate::model::PipelineInfo {
-    let _ = config;
-    crate::model::PipelineInfo { name: name.into(), ..Default::default() }
+/// What the API and the command line say about a pipeline, but for who uses it: that is left empty. It is parsed, never
+/// started. `None` when there is none of this name.
+pub(crate) fn info(config: &Config, name: &str) -> Option<PipelineInfo> {
+    let text = read(config, name)?;
+    let mut info = PipelineInfo {
+        name: text.name.clone(),
+        file: text.file.clone(),
+        built_in: text.is_built_in(),
+        codec: Codec::of_pipeline(name),
+        title: template::title(&text.text).to_owned(),
+        ..PipelineInfo::default()
+    };
+    if info.codec.is_none() {
+        let message = "a pipeline's name ends with what it makes: .h264, .vp8 or .vp9; rename the file".into();
+        info.state = PipelineState::Fault;
+        info.fault = Some(Fault { file: text.file, line: 1, message, ..Fault::default() });
+        return Some(info);
+    }
+    let family = name.split('.').next().unwrap_or_default();
+    let stream = StreamType::VIDEO.into_iter().find(|stream| stream.family() == family).unwrap_or(StreamType::Color);
+    let key = StreamKey::new(DeviceId::new("check"), stream);
+    match build_alone(config, &key, &text) {
+        Ok(encoder) => info.encoder = encoder,
+        Err(fault) => {
+            info.state = PipelineState::Fault;
+            info.fault = Some(fault);
+        }
+    }
+    Some(info)
+}
+
+/// Parses a pipeline and lets it go again; gives its encoder's factory.
+///
+/// # Errors
+/// The fault.
+pub(super) fn build_alone(config: &Config, key: &StreamKey, text: &Text) -> Result<Option<String>, Fault> {
+    let values = graph::values(config, key, config.streams.of(key.stream).profile());
+    let graph = graph::build(text, &values)?;
+    let encoder = graph.encoder.factory().map(|factory| factory.name().to_string());
+    // Never started, but an element wants to be in NULL when it is freed.
+    let _ = graph.pipeline.set_state(gst::State::Null);
+    Ok(encoder)
 }
 
 #[cfg(test)]
@@ -79,8 +182,64 @@ mod tests {
         let mut config = Config::default();
         config.pipelines.dir = "/nonexistent".into();
         let text = read(&config, "infrared.vp8").expect("built in");
-        assert_eq!(text.file, "built-in infrared.vp8.gst");
+        assert_eq!((text.file.as_str(), text.is_built_in()), ("built-in infrared.vp8.gst", true));
         assert!(text.text.contains("vp8enc"));
         assert_eq!(read(&config, "nosuch.vp8"), None);
+        assert!(no_such(&config, "infared.vp8").contains("did you mean infrared.vp8?"));
+    }
+
+    #[test]
+    fn names_are_those_of_the_folder_and_of_the_program() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for file in ["mine.h264.gst", "color.h264.gst", ".hidden.gst", "notes.txt"] {
+            std::fs::write(folder.path().join(file), "# Mine\nappsrc name=source").expect("written");
+        }
+        let mut config = Config::default();
+        config.pipelines.dir = folder.path().into();
+        let found = names(&config);
+        assert_eq!(found.len(), BUILT_IN.len() + 1, "{found:?}");
+        assert!(found.contains(&"mine.h264".to_owned()) && found.contains(&"depth.vp9".to_owned()));
+        assert!(!read(&config, "color.h264").expect("there").is_built_in());
+        assert_eq!(read(&config, "../x"), None);
+        gst::init().expect("GStreamer");
+        let mine = info(&config, "mine.h264").expect("there");
+        assert_eq!((mine.title.as_str(), mine.state, mine.codec), ("Mine", PipelineState::Fault, Some(Codec::H264)));
+        assert!(mine.fault.expect("a fault").message.contains("name=encoder"));
+        let own = info(&config, "depth.vp8").expect("there");
+        assert_eq!((own.encoder.as_deref(), own.built_in, own.state), (Some("vp8enc"), true, PipelineState::Parsed));
+    }
+
+    #[test]
+    fn the_nearest_choice_wins() {
+        let mut config = Config::default();
+        let section = "[use]\ninfrared = [\"a.h264\", \"a.vp8\"]\ninfrared-2 = \"b.h264\"\ncolor = \"auto\"\n\
+            [devices.1]\ninfrared = \"c.h264\"\n[devices.2]\ninfrared-1 = \"d.vp8\"\n";
+        config.pipelines = toml::from_str(section).expect("a section");
+        let of = |device: &str, stream: &str, codec| {
+            let stream = stream.parse().expect("a stream type");
+            chosen(&config, &StreamKey::new(DeviceId::new(device), stream), codec)
+        };
+        for (device, stream, codec, name) in [
+            ("9", "infrared-1", Codec::H264, Some("a.h264")),
+            ("9", "infrared-2", Codec::H264, Some("b.h264")),
+            ("9", "infrared-2", Codec::VP8, Some("a.vp8")),
+            ("9", "infrared-2", Codec::VP9, None),
+            ("1", "infrared-2", Codec::H264, Some("c.h264")),
+            ("1", "infrared-2", Codec::VP8, Some("a.vp8")),
+            ("2", "infrared-1", Codec::VP8, Some("d.vp8")),
+            ("2", "infrared-2", Codec::VP8, Some("a.vp8")),
+            ("9", "color", Codec::H264, Some("auto")),
+            ("9", "color", Codec::VP8, None),
+            ("9", "depth", Codec::H264, None),
+        ] {
+            assert_eq!(of(device, stream, codec).as_deref(), name, "{device} {stream} {codec}");
+        }
+        config.pipelines.encoder = "auto".into();
+        let depth = StreamKey::new(DeviceId::new("9"), StreamType::Depth);
+        assert_eq!(chosen(&config, &depth, Codec::H264).as_deref(), Some("auto"));
+        assert_eq!(choose(&config, &depth, Codec::VP8), "depth.vp8");
+        // A pipeline's name goes before the encoder's choice.
+        let second = StreamKey::new(DeviceId::new("9"), StreamType::Infrared(2));
+        assert_eq!(choose(&config, &second, Codec::H264), "b.h264");
     }
 }

@@ -1,253 +1,293 @@
-//! Counts what an encoder makes and what its sessions get. Owns the two probes on the encoder and each session's share of the
-//! sums; decides nothing. The probes run on the encoder's threads and hold their lock for a few instructions.
+//! Measuring elements: buffers, bits, drops and the time from in to out, by probes of our own. Owns the probes and the
+//! "media-meter" thread, which both exist only while somebody measures: otherwise nothing is installed and nothing is spent.
+//! The thread follows what runs, so that pipelines that start or are swapped meanwhile are measured, too.
 
 use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
-    time::Instant,
+    collections::{HashMap, HashSet},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
+    thread,
+    time::{Duration, Instant},
 };
 
-use gst::prelude::*;
+use gst::{glib, prelude::*};
 
-use super::gate::Counters;
-use crate::{
-    media::StreamStats,
-    metrics::{EncoderMetrics, StreamMetrics},
-};
+use super::{context::Msg, flow::Flow, inspect, inspector::ask_control, running::Running};
+use crate::model::{DeviceId, GraphMeter, SessionId};
 
-/// Frames that may be inside an encoder at once; one that keeps more shows no times.
-const MAX_INSIDE: usize = 32;
+/// How often the thread looks for what is new.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
-/// The frames inside an encoder, by the time stamp they came with.
-///
-/// Encoders put out frames in another order (B-frames), leave some out (vp8enc under load) or move time stamps by a constant
-/// (x264enc by 1000 hours), so neither order nor time stamp alone tells which frame came out.
+/// What is measured; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Meters {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    control: mpsc::Sender<Msg>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
 #[derive(Default)]
-struct Inside {
-    frames: VecDeque<(Option<gst::ClockTime>, Instant)>,
-    /// How much later a frame is stamped when it comes out, in nanoseconds.
-    shift_ns: Option<i128>,
+struct State {
+    devices: HashMap<DeviceId, Measured>,
+    /// Whether the thread runs.
+    follows: bool,
+    closed: bool,
 }
 
-impl Inside {
-    fn entered(&mut self, pts: Option<gst::ClockTime>, now: Instant) {
-        if self.frames.len() >= MAX_INSIDE {
-            self.frames.pop_front();
-        }
-        self.frames.push_back((pts, now));
+/// A device that is measured.
+struct Measured {
+    until: Instant,
+    /// The sessions whose pipelines are measured, too: those that were asked for.
+    sessions: HashSet<SessionId>,
+    /// By the pipeline's serial number.
+    pipelines: HashMap<u64, Arc<PipelineMeters>>,
+}
+
+/// The meters of one pipeline.
+#[derive(Default)]
+pub(super) struct PipelineMeters {
+    meters: Mutex<Vec<(glib::WeakRef<gst::Element>, Arc<ElementMeter>)>>,
+    /// Touched by the thread only.
+    probes: Mutex<Vec<(glib::WeakRef<gst::Pad>, gst::PadProbeId)>>,
+}
+
+/// One element's. Its lock is taken once per buffer and for a few instructions; only elements with threads on both sides,
+/// and readers, ever meet in it.
+struct ElementMeter {
+    begun: Instant,
+    flow: Mutex<Flow>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each critical section is a few assignments.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Meters {
+    pub(super) fn new(control: mpsc::Sender<Msg>) -> Self {
+        Self { shared: Arc::new(Shared { control, state: Mutex::default(), changed: Condvar::new() }) }
     }
 
-    /// When the frame that comes out went in. Those before it were left out.
-    fn left(&mut self, pts: Option<gst::ClockTime>) -> Option<Instant> {
-        let ns = |time: gst::ClockTime| i128::from(time.nseconds());
-        let Some(out) = pts.map(ns) else { return self.frames.pop_front().map(|(_, at)| at) };
-        let find = |frames: &VecDeque<(Option<gst::ClockTime>, Instant)>, shift: i128| {
-            frames.iter().position(|(pts, _)| pts.is_some_and(|pts| ns(pts) + shift == out))
-        };
-        let known = self.shift_ns.and_then(|shift| find(&self.frames, shift)).or_else(|| find(&self.frames, 0));
-        let index = match known {
-            Some(index) => index,
-            None => {
-                // The first frame, or the encoder began anew: this one is the oldest inside.
-                let oldest = self.frames.front()?.0;
-                self.shift_ns = oldest.map(|pts| out - ns(pts));
-                0
+    /// Measures a device, and a session of it, from now on for so long. Zero only adds the session to what is measured.
+    pub(super) fn measure(&self, device: &DeviceId, session: Option<&SessionId>, duration: Duration) {
+        let mut state = lock(&self.shared.state);
+        if state.closed || (duration.is_zero() && !state.devices.contains_key(device)) {
+            return;
+        }
+        let until = Instant::now() + duration;
+        let is_new = !state.devices.contains_key(device);
+        let measured = state.devices.entry(device.clone()).or_insert_with(|| Measured {
+            until,
+            sessions: HashSet::new(),
+            pipelines: HashMap::new(),
+        });
+        measured.until = measured.until.max(until);
+        let has_new = session.is_some_and(|session| measured.sessions.insert(session.clone()));
+        if state.follows {
+            drop(state);
+            if is_new || has_new {
+                self.shared.changed.notify_all();
             }
-        };
-        let at = self.frames.remove(index).map(|(_, at)| at);
-        // Without B-frames what is older will not come any more; with them it is at most a few frames older.
-        if index >= MAX_INSIDE / 4 {
-            self.frames.drain(..index);
+            return;
         }
-        at
+        state.follows = true;
+        drop(state);
+        let shared = self.shared.clone();
+        if let Err(error) = thread::Builder::new().name("media-meter".into()).spawn(move || shared.follow()) {
+            tracing::error!(%error, "No thread to measure pipelines");
+            let mut state = lock(&self.shared.state);
+            state.follows = false;
+            state.devices.clear();
+        }
+    }
+
+    /// Whether a device is measured.
+    pub(super) fn is_measured(&self, device: &DeviceId) -> bool {
+        lock(&self.shared.state).devices.contains_key(device)
+    }
+
+    /// The meters of a pipeline, where it is measured.
+    pub(super) fn of(&self, device: &DeviceId, serial: u64) -> Option<Arc<PipelineMeters>> {
+        lock(&self.shared.state).devices.get(device)?.pipelines.get(&serial).cloned()
+    }
+
+    /// Ends the thread. The probes go with their pipelines.
+    pub(super) fn stop(&self) {
+        lock(&self.shared.state).closed = true;
+        self.shared.changed.notify_all();
     }
 }
 
-/// Counts an encoder's frames, bytes, key frames and the time it takes for each, from now on.
-pub(super) fn watch_encoder(pipeline: &gst::Pipeline, metrics: &Arc<EncoderMetrics>) {
-    let Some(encoder) = pipeline.by_name("encoder") else { return };
-    let (Some(sink), Some(src)) = (encoder.sink_pads().into_iter().next(), encoder.src_pads().into_iter().next())
-    else {
-        return;
-    };
-    let inside = Arc::new(Mutex::new(Inside::default()));
-    let entering = inside.clone();
-    sink.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data {
-            let now = Instant::now();
-            entering.lock().unwrap_or_else(PoisonError::into_inner).entered(buffer.pts(), now);
-        }
-        gst::PadProbeReturn::Ok
-    });
-    let metrics = metrics.clone();
-    src.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data {
-            let entered = inside.lock().unwrap_or_else(PoisonError::into_inner).left(buffer.pts());
-            metrics.frames.inc();
-            metrics.bytes.add(buffer.size() as u64);
-            if !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT) {
-                metrics.key_frames.inc();
+impl Shared {
+    /// The thread's life: follows what runs until nobody measures.
+    fn follow(&self) {
+        tracing::debug!("Measuring began");
+        loop {
+            let (devices, ended) = {
+                let mut state = lock(&self.state);
+                let ended = end_due(&mut state, Instant::now());
+                if state.devices.is_empty() || state.closed {
+                    // Whoever asks from here on starts a new thread.
+                    state.follows = false;
+                }
+                (if state.follows { state.devices.keys().cloned().collect() } else { Vec::new() }, ended)
+            };
+            ended.iter().for_each(|meters| meters.remove());
+            if devices.is_empty() {
+                break;
             }
-            if let Some(entered) = entered {
-                metrics.encode_seconds.observe_time(entered.elapsed());
+            devices.iter().for_each(|device| self.install(device));
+            let state = lock(&self.state);
+            let next = state.devices.values().map(|measured| measured.until).min();
+            let wait =
+                next.map_or(FOLLOW_EVERY, |until| until.saturating_duration_since(Instant::now()).min(FOLLOW_EVERY));
+            if !state.closed {
+                drop(self.changed.wait_timeout(state, wait));
             }
         }
-        gst::PadProbeReturn::Ok
-    });
-}
-
-/// Takes a peer's report into the stream's histograms.
-pub(super) fn observe_report(metrics: &StreamMetrics, report: &StreamStats) {
-    if let Some(ms) = report.round_trip_time_ms {
-        metrics.round_trip_seconds.observe(ms / 1e3);
-    }
-    if let Some(ms) = report.jitter_ms {
-        metrics.jitter_seconds.observe(ms / 1e3);
-    }
-    if let Some(lost) = report.fraction_lost {
-        metrics.loss_ratio.observe(lost);
-    }
-}
-
-/// A session's share of an encoder's sums. What came since the last look is added when somebody asks, and the rest when the
-/// session ends, so that nothing is counted twice for each packet.
-pub(super) struct Share {
-    metrics: Arc<EncoderMetrics>,
-    counters: Arc<Counters>,
-    added: Sums,
-}
-
-#[derive(Default, Clone, Copy)]
-struct Sums {
-    frames: u64,
-    behind: u64,
-    for_key: u64,
-    packets: u64,
-    bytes: u64,
-    nacks: u64,
-    plis: u64,
-    lost: u64,
-}
-
-impl Share {
-    pub(super) fn new(metrics: Arc<EncoderMetrics>, counters: Arc<Counters>) -> Self {
-        metrics.sessions.inc();
-        Self { metrics, counters, added: Sums::default() }
+        tracing::debug!("Measuring ended");
     }
 
-    /// The encoder's figures.
-    pub(super) fn encoder(&self) -> &EncoderMetrics {
-        &self.metrics
-    }
-
-    /// Adds what came since the last time, with what the peer last reported.
-    pub(super) fn add(&mut self, peer: &StreamStats) {
-        let counters = &self.counters;
-        // In this order: `behind` is counted after `dropped` and is never more.
-        let behind = counters.behind.load(Relaxed);
-        let now = Sums {
-            frames: counters.frames.load(Relaxed),
-            behind,
-            for_key: counters.dropped.load(Relaxed).saturating_sub(behind),
-            packets: counters.packets.load(Relaxed),
-            bytes: counters.bytes.load(Relaxed),
-            nacks: peer.nack_count,
-            plis: peer.pli_count.max(counters.plis.load(Relaxed)),
-            // A peer may take a loss back when the packet comes late; a counter cannot.
-            lost: u64::try_from(peer.packets_lost).unwrap_or(0),
+    /// Sees to it that what runs of a device now is measured, and what is gone forgotten.
+    fn install(&self, device: &DeviceId) {
+        let Some(Running { encoders, sessions }) = ask_control(&self.control, device, None) else { return };
+        let encoders = encoders.into_iter().map(|encoder| (encoder.serial, encoder.pipeline, true));
+        let wanted = {
+            let state = lock(&self.state);
+            let Some(measured) = state.devices.get(device) else { return };
+            measured.sessions.clone()
         };
-        let before = self.added;
-        let mut grow = |counter: &crate::metrics::Counter, field: fn(&mut Sums) -> &mut u64| {
-            let (mut now, mut before) = (now, before);
-            let (now, before) = (*field(&mut now), *field(&mut before));
-            counter.add(now.saturating_sub(before));
-            *field(&mut self.added) = now.max(before);
+        let is_wanted = |id: &SessionId| wanted.iter().any(|wanted| wanted == id || wanted.as_str() == id.short());
+        let sessions = sessions.into_iter().filter(|session| is_wanted(&session.session));
+        let sessions = sessions.map(|session| (session.serial, session.pipeline, false));
+        let pipelines: Vec<_> = encoders.chain(sessions).collect();
+        let meters: Vec<_> = {
+            let mut state = lock(&self.state);
+            let Some(measured) = state.devices.get_mut(device) else { return };
+            measured.pipelines.retain(|serial, _| pipelines.iter().any(|(running, ..)| running == serial));
+            pipelines.iter().map(|(serial, ..)| measured.pipelines.entry(*serial).or_default().clone()).collect()
         };
-        let metrics = &self.metrics;
-        grow(&metrics.frames_sent, |sums| &mut sums.frames);
-        grow(&metrics.withheld_behind, |sums| &mut sums.behind);
-        grow(&metrics.withheld_for_key, |sums| &mut sums.for_key);
-        grow(&metrics.packets, |sums| &mut sums.packets);
-        grow(&metrics.packet_bytes, |sums| &mut sums.bytes);
-        grow(&metrics.nacks, |sums| &mut sums.nacks);
-        grow(&metrics.plis, |sums| &mut sums.plis);
-        grow(&metrics.lost, |sums| &mut sums.lost);
+        for ((_, pipeline, deep), meters) in pipelines.iter().zip(meters) {
+            meters.install(pipeline, *deep);
+        }
     }
 }
 
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.metrics.sessions.dec();
+/// Takes out what is not to be measured any more.
+fn end_due(state: &mut State, now: Instant) -> Vec<Arc<PipelineMeters>> {
+    let due: Vec<_> =
+        state.devices.iter().filter(|(_, measured)| measured.until <= now).map(|(device, _)| device.clone()).collect();
+    let ended = due.iter().filter_map(|device| state.devices.remove(device));
+    ended.flat_map(|measured| measured.pipelines.into_values()).collect()
+}
+
+impl PipelineMeters {
+    /// What was measured at an element; `None` for one that is not measured, or only since a moment ago.
+    pub(super) fn read(&self, element: &gst::Element) -> Option<GraphMeter> {
+        let meter = {
+            let meters = lock(&self.meters);
+            meters
+                .iter()
+                .find(|(known, _)| known.upgrade().as_ref() == Some(element))
+                .map(|(_, meter)| meter.clone())?
+        };
+        let now = meter.now();
+        lock(&meter.flow).read(now)
+    }
+
+    /// Puts probes on the pads that have none yet; of a session's pipeline only outside of webrtcbin.
+    fn install(&self, pipeline: &gst::Pipeline, deep: bool) {
+        lock(&self.meters).retain(|(element, _)| element.upgrade().is_some());
+        lock(&self.probes).retain(|(pad, _)| pad.upgrade().is_some());
+        for (element, name) in inspect::elements(pipeline) {
+            if !deep && name.contains('/') {
+                continue;
+            }
+            let pads = element.pads();
+            let new: Vec<_> = pads.iter().filter(|pad| !self.has_probe(pad)).collect();
+            if new.is_empty() {
+                continue;
+            }
+            let meter = self.meter(&element, &pads);
+            for pad in new {
+                if let Some(probe) = meter.clone().watch(pad) {
+                    lock(&self.probes).push((pad.downgrade(), probe));
+                }
+            }
+        }
+    }
+
+    fn has_probe(&self, pad: &gst::Pad) -> bool {
+        lock(&self.probes).iter().any(|(known, _)| known.upgrade().as_ref() == Some(pad))
+    }
+
+    fn meter(&self, element: &gst::Element, pads: &[gst::Pad]) -> Arc<ElementMeter> {
+        let mut meters = lock(&self.meters);
+        if let Some((_, meter)) = meters.iter().find(|(known, _)| known.upgrade().as_ref() == Some(element)) {
+            return meter.clone();
+        }
+        let sources = pads.iter().filter(|pad| pad.direction() == gst::PadDirection::Src).count();
+        let one_to_one = sources == 1 && pads.len() == 2;
+        // Of a tee it tells more what went in than the sum over its branches.
+        let counts_in = sources == 0 || (sources > 1 && pads.len() == sources + 1) || is_tee(element);
+        let flow = Mutex::new(Flow::new(one_to_one && !counts_in, counts_in));
+        let meter = Arc::new(ElementMeter { begun: Instant::now(), flow });
+        meters.push((element.downgrade(), meter.clone()));
+        meter
+    }
+
+    /// Takes the probes off; a pad that is gone took its own along.
+    fn remove(&self) {
+        let probes = std::mem::take(&mut *lock(&self.probes));
+        for (pad, probe) in probes {
+            if let Some(pad) = pad.upgrade() {
+                pad.remove_probe(probe);
+            }
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
+fn is_tee(element: &gst::Element) -> bool {
+    element.factory().is_some_and(|factory| factory.name() == "tee")
+}
 
-    use super::*;
-    use crate::{
-        metrics::Metrics,
-        model::{Codec, DeviceId, StreamKey, StreamType},
-    };
-
-    fn ms(n: u64) -> Option<gst::ClockTime> {
-        Some(gst::ClockTime::from_mseconds(n))
+impl ElementMeter {
+    /// Nanoseconds since it began.
+    fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    #[test]
-    fn frames_are_found_again_when_shifted_reordered_or_left_out() {
-        let t0 = Instant::now();
-        let at = |n: u64| t0 + Duration::from_millis(n);
-        let hours = 3_600_000 * 1000;
-        let mut x264 = Inside::default();
-        for n in 0..4 {
-            x264.entered(ms(n * 33), at(n));
-        }
-        for n in [0, 2, 1, 3] {
-            assert_eq!(x264.left(ms(hours + n * 33)), Some(at(n)), "shifted by 1000 h, with a B-frame");
-        }
-        let mut vpx = Inside::default();
-        (0..4).for_each(|n| vpx.entered(ms(n * 33), at(n)));
-        assert_eq!(vpx.left(ms(0)), Some(at(0)));
-        assert_eq!(vpx.left(ms(66)), Some(at(2)), "the second was left out");
-        assert_eq!(vpx.left(ms(99)), Some(at(3)));
-        assert_eq!(Inside::default().left(ms(5)), None, "a header of its own");
+    fn watch(self: Arc<Self>, pad: &gst::Pad) -> Option<gst::PadProbeId> {
+        let comes_in = pad.direction() == gst::PadDirection::Sink;
+        pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |pad, info| {
+            let (buffers, bytes, pts) = match &info.data {
+                Some(gst::PadProbeData::Buffer(buffer)) => (1, buffer.size(), buffer.pts()),
+                Some(gst::PadProbeData::BufferList(list)) => {
+                    let bytes = list.iter().map(gst::BufferRef::size).sum();
+                    (list.len(), bytes, list.get(0).and_then(gst::BufferRef::pts))
+                }
+                _ => return gst::PadProbeReturn::Ok,
+            };
+            let time = pts.and_then(|pts| running_time(pad, pts));
+            let now = self.now();
+            let mut flow = lock(&self.flow);
+            if comes_in {
+                flow.arrived(now, buffers as u64, bytes as u64, time);
+            } else {
+                flow.left(now, buffers as u64, bytes as u64, time);
+            }
+            gst::PadProbeReturn::Ok
+        })
     }
+}
 
-    #[test]
-    fn what_never_comes_out_does_not_pile_up() {
-        let mut inside = Inside::default();
-        for n in 0..1000 {
-            inside.entered(ms(n), Instant::now());
-        }
-        assert_eq!(inside.frames.len(), MAX_INSIDE);
-        assert!(inside.left(ms(999)).is_some());
-        assert!(inside.frames.is_empty(), "what is much older was left out");
-    }
-
-    #[test]
-    fn a_share_is_added_once_and_a_loss_taken_back_is_kept() {
-        let metrics = Metrics::default();
-        let key = StreamKey::new(DeviceId::new("1"), StreamType::Color);
-        let encoder = metrics.encoder(&key, Codec::H264);
-        let counters = Arc::<Counters>::default();
-        let mut share = Share::new(encoder.clone(), counters.clone());
-        assert_eq!(encoder.sessions.get(), 1);
-        counters.frames.store(10, Relaxed);
-        counters.dropped.store(5, Relaxed);
-        counters.behind.store(2, Relaxed);
-        let reported = |packets_lost| StreamStats { packets_lost, nack_count: 3, ..StreamStats::default() };
-        share.add(&reported(7));
-        share.add(&reported(4));
-        counters.frames.store(11, Relaxed);
-        counters.dropped.store(7, Relaxed);
-        counters.behind.store(3, Relaxed);
-        share.add(&reported(8));
-        share.add(&reported(-2));
-        assert_eq!((encoder.frames_sent.get(), encoder.nacks.get(), encoder.lost.get()), (11, 3, 8));
-        assert_eq!((encoder.withheld_behind.get(), encoder.withheld_for_key.get()), (3, 4));
-        drop(share);
-        assert_eq!(encoder.sessions.get(), 0);
-    }
+/// A buffer's running time in nanoseconds. Encoders shift timestamps (x264's start at 1000 hours) and their segment with
+/// them; running time is what both sides of an element agree on.
+fn running_time(pad: &gst::Pad, pts: gst::ClockTime) -> Option<u64> {
+    let event = pad.sticky_event::<gst::event::Segment>(0)?;
+    let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
+    segment.to_running_time(pts).map(gst::ClockTime::nseconds)
 }

@@ -7,18 +7,27 @@
 //!                                                       (one branch per session and stream; session.rs)
 //! ```
 
+mod auto;
+mod check;
 mod context;
 mod control;
+mod counts;
 mod diagnostics;
 mod encoder;
 mod feed;
-mod files;
+pub(crate) mod files;
+mod flow;
+mod folder;
 mod gate;
 mod graph;
+mod inspect;
+mod inspector;
 mod install;
 mod library;
 mod meter;
 mod net;
+mod properties;
+mod running;
 mod sdp;
 #[cfg(test)]
 mod sdp_tests;
@@ -27,6 +36,7 @@ mod starter;
 mod stats;
 mod streams;
 mod teardown;
+mod trial;
 mod wiring;
 
 use std::{
@@ -40,7 +50,7 @@ use self::{
     context::{Context, Msg},
     control::Control,
     diagnostics::GstDiagnostics,
-    files::Files,
+    folder::Files,
     teardown::Teardown,
 };
 use super::{Media, MediaEvent, SessionSpec, SessionStats, diagnostics::Diagnostics};
@@ -67,6 +77,7 @@ pub fn start(
     gst::init().map_err(|error| Error::internal(format!("GStreamer does not start: {error}")))?;
     tracing::info!(version = %gst::version_string(), "Media starts");
     let (sender, receiver) = mpsc::channel();
+    let diagnostics = GstDiagnostics::new(sender.clone(), config.clone());
     let no_thread = |error: std::io::Error| Error::internal(format!("no thread for media: {error}"));
     let files = Files::start(&config, sender.clone()).map_err(no_thread)?;
     let ctx = Arc::new(Context::new(config, hub, metrics, files, events, sender.clone()));
@@ -80,7 +91,7 @@ pub fn start(
         }
     };
     std::thread::Builder::new().name("media-control".into()).spawn(control).map_err(no_thread)?;
-    Ok(Arc::new(GstMedia { control: sender }))
+    Ok(Arc::new(GstMedia { control: sender, diagnostics }))
 }
 
 /// GStreamer's version, for `--version`: "GStreamer 1.22.0".
@@ -97,10 +108,16 @@ pub fn library_version() -> String {
     format!("{major}.{minor}.{micro}")
 }
 
+/// The text of a pipeline file by the pipeline's name; one that the folder does not have is taken from the program.
+pub fn pipeline_text(config: &Config, name: &str) -> Option<String> {
+    library::read(config, name).map(|text| text.text)
+}
+
 /// The handle: queues work for the control thread. The queue is not bounded by itself; the actor that calls has at most
 /// a few requests per session under way, and it limits the sessions.
 struct GstMedia {
     control: mpsc::Sender<Msg>,
+    diagnostics: GstDiagnostics,
 }
 
 impl GstMedia {
@@ -144,10 +161,11 @@ impl Media for GstMedia {
     }
 
     fn diagnostics(&self) -> Arc<dyn Diagnostics> {
-        Arc::new(GstDiagnostics { control: self.control.clone() })
+        Arc::new(self.diagnostics.clone())
     }
 
     fn shutdown(&self, done: oneshot::Sender<()>) {
+        self.diagnostics.stop();
         self.send(Msg::Shutdown(done));
     }
 }

@@ -11,10 +11,12 @@ use gst_webrtc::{WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection, WebRTCSDPT
 
 use super::{
     context::{Context, Msg, Signal},
+    counts::Share,
     encoder::next_serial,
     gate::{Counters, Gate, KeyFrames},
-    meter::Share,
-    net, sdp,
+    net,
+    running::RunningSession,
+    sdp,
     teardown::Teardown,
     wiring,
 };
@@ -49,6 +51,7 @@ pub(super) struct Session {
     /// When its last activity was reported.
     pub(super) reported_ms: u64,
     pub(super) webrtc: gst::Element,
+    opened_at: Instant,
     pipeline: gst::Pipeline,
     candidates: Vec<(u32, String)>,
     remote_candidates: usize,
@@ -126,6 +129,7 @@ impl Session {
                 silent: false,
                 reported_ms: 0,
                 webrtc,
+                opened_at: Instant::now(),
                 pipeline,
                 candidates: Vec::new(),
                 remote_candidates: 0,
@@ -299,6 +303,9 @@ impl Session {
         let failed = |error: &dyn std::fmt::Display| Error::internal(format!("payloader for {codec}: {error}"));
         let source = wiring::session_source(codec);
         let payloader = wiring::payloader(codec, payload, leg.ssrc).map_err(|error| failed(&error))?;
+        // For the log and the graph; neither has a parent yet that could refuse.
+        source.set_property("name", format!("source-{}", leg.stream));
+        payloader.set_property("name", format!("payloader-{}", leg.stream));
         self.pipeline.add_many([source.upcast_ref(), &payloader]).map_err(|error| failed(&error))?;
         source.link(&payloader).map_err(|error| failed(&error))?;
         let out = payloader.static_pad("src").ok_or_else(|| failed(&"no src pad"))?;
@@ -365,6 +372,12 @@ impl Session {
     /// webrtcbin's view of the connection.
     pub(super) fn connection_state(&self) -> gst_webrtc::WebRTCPeerConnectionState {
         self.webrtc.property("connection-state")
+    }
+
+    /// For who looks at it from another thread.
+    pub(super) fn look(&self, wanted: bool) -> RunningSession {
+        let (session, pipeline) = (self.id().clone(), self.pipeline.clone());
+        RunningSession { serial: self.serial, session, opened_at: self.opened_at, wanted, pipeline }
     }
 
     pub(super) fn id(&self) -> &SessionId {

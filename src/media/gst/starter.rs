@@ -5,13 +5,15 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
     context::{Context, Msg},
     encoder::Encoder,
-    graph, library,
-    library::Text,
+    graph,
+    library::{self, Text},
+    trial::try_pipeline,
 };
 use crate::{
     core::template::Fault,
@@ -20,6 +22,9 @@ use crate::{
 
 /// Start threads that may hang before no more are started. Each holds a pipeline that nobody can use.
 pub(super) const MAX_HUNG: usize = 8;
+
+/// How long a changed file may take to show pictures on the side.
+const TRIAL: Duration = Duration::from_secs(5);
 
 /// What is to be built.
 #[derive(Debug, Clone)]
@@ -88,7 +93,7 @@ fn read(ctx: &Context, job: &Job) -> Result<Text, Fault> {
     library::read(&ctx.config, name).ok_or_else(|| Fault {
         file: format!("{name}.gst"),
         line: 1,
-        message: format!("there is no pipeline '{name}' any more"),
+        message: library::no_such(&ctx.config, name),
         ..Fault::default()
     })
 }
@@ -96,9 +101,8 @@ fn read(ctx: &Context, job: &Job) -> Result<Text, Fault> {
 fn perform(ctx: &Arc<Context>, job: &Job, text: &Text) -> Result<Option<Encoder>, Fault> {
     let values = graph::values(&ctx.config, &job.key, job.profile);
     if job.trial {
-        let graph = graph::build(text, &values)?;
-        // Never started, but an element wants to be in NULL when it is freed.
-        let _ = gst::prelude::ElementExt::set_state(&graph.pipeline, gst::State::Null);
+        let tried = try_pipeline(text, &values, job.codec, TRIAL)?;
+        tracing::debug!(pipeline = %text.name, ?tried, "Tried");
     }
     if !job.start {
         return Ok(None);

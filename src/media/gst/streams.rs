@@ -1,6 +1,7 @@
 //! The streams' encoders: started when a session needs them, stopped when none does, rebuilt when they fail. Owns feeds,
 //! encoders and branches; used by the control thread only.
 
+mod look;
 mod reload;
 mod starts;
 

@@ -16,7 +16,7 @@ use super::{
 use crate::model::Codec;
 
 /// Bytes of an RTP packet: leaves room for SRTP, DTLS and tunnels within 1280.
-const MTU: u32 = 1200;
+const MTU: &str = "1200";
 
 /// How long a sent packet can be asked for again, in ms. Browsers wait a few hundred for a lost packet.
 const RETRANSMIT_MS: u32 = 500;
@@ -188,17 +188,24 @@ pub(super) fn session_source(codec: Codec) -> gst_app::AppSrc {
         .build()
 }
 
+/// A codec's payloader and its settings, which are the same for every session.
+pub(super) fn payloader_settings(codec: Codec) -> (&'static str, &'static [(&'static str, &'static str)]) {
+    match codec {
+        // Parameter sets before every key frame, for whoever joins.
+        Codec::H264 => ("rtph264pay", &[("config-interval", "-1"), ("aggregate-mode", "zero-latency"), ("mtu", MTU)]),
+        Codec::VP8 => ("rtpvp8pay", &[("picture-id-mode", "15-bit"), ("mtu", MTU)]),
+        Codec::VP9 => ("rtpvp9pay", &[("picture-id-mode", "15-bit"), ("mtu", MTU)]),
+    }
+}
+
 /// The codec's payloader with an SSRC and payload type of this session's own.
 pub(super) fn payloader(codec: Codec, payload: u8, ssrc: u32) -> Result<gst::Element, glib::BoolError> {
-    let builder = match codec {
-        Codec::H264 => gst::ElementFactory::make("rtph264pay")
-            // Parameter sets before every key frame, for whoever joins.
-            .property("config-interval", -1i32)
-            .property_from_str("aggregate-mode", "zero-latency"),
-        Codec::VP8 => gst::ElementFactory::make("rtpvp8pay").property_from_str("picture-id-mode", "15-bit"),
-        Codec::VP9 => gst::ElementFactory::make("rtpvp9pay").property_from_str("picture-id-mode", "15-bit"),
-    };
-    builder.property("mtu", MTU).property("pt", u32::from(payload)).property("ssrc", ssrc).build()
+    let (factory, settings) = payloader_settings(codec);
+    let mut builder = gst::ElementFactory::make(factory);
+    for (name, value) in settings {
+        builder = builder.property_from_str(name, value);
+    }
+    builder.property("pt", u32::from(payload)).property("ssrc", ssrc).build()
 }
 
 /// Counts what leaves the payloader.

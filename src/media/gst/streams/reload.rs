@@ -72,7 +72,10 @@ impl Streams {
         }
         let Some(text) = library::read(&ctx.config, name) else {
             self.files.remove(name);
-            let error = Error::not_found(format!("There is no pipeline '{name}'. GET /api/pipelines lists them."));
+            let error = Error::not_found(format!(
+                "{}. GET /api/pipelines lists them.",
+                sentence(&library::no_such(&ctx.config, name))
+            ));
             return refuse(reply, error);
         };
         let slots: Vec<(StreamKey, Codec)> = self
@@ -111,7 +114,7 @@ impl Streams {
             "infrared" => StreamType::Infrared(1),
             _ => StreamType::Color,
         };
-        let codec = name.rsplit('.').next().and_then(Codec::from_mime)?;
+        let codec = Codec::of_pipeline(name)?;
         self.next_job += 1;
         let key = StreamKey::new(DeviceId::new("check"), stream);
         let profile: Profile = ctx.config.streams.of(stream).profile();
@@ -184,6 +187,12 @@ impl Streams {
         }
         all
     }
+}
+
+/// With a capital.
+fn sentence(text: &str) -> String {
+    let mut rest = text.chars();
+    rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
 }
 
 fn refuse(reply: Option<ReloadAnswer>, error: Error) {

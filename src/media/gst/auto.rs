@@ -1,0 +1,90 @@
+//! `encoder = "auto"`: which H.264 encoder works on this machine. Owns the order in which they are tried and what was found,
+//! once per process; the pipelines themselves are files like any other.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    graph, library,
+    trial::{TryReport, try_pipeline},
+};
+use crate::{
+    config::Config,
+    model::{Codec, Profile, StreamKey},
+};
+
+/// Pipelines with hardware encoders, best first: they cost next to no CPU. A graphics card's encoder before one of the CPU's
+/// own graphics; of two doors to the same hardware, the maintained one first.
+const HARDWARE: [&str; 6] = ["nvenc.h264", "nvv4l2.h264", "va.h264", "va-lp.h264", "vaapi.h264", "v4l2.h264"];
+/// What is left when the stream's own pipeline, x264, does not work either.
+const LAST: &str = "openh264.h264";
+/// How long a candidate may take. A graphics card that sleeps needs seconds to wake up.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// Pictures that an encoder may hold back. Hardware keeps up to a few in flight.
+const MOST_HELD_BACK: u32 = 5;
+
+/// What was found, by folder, own pipeline and size.
+static FOUND: LazyLock<Mutex<HashMap<(PathBuf, String, Profile), String>>> = LazyLock::new(Mutex::default);
+
+/// The names in the order they are tried, for a stream whose own pipeline is `own`.
+pub(super) fn candidates(own: &str) -> Vec<String> {
+    let own = [own, LAST].map(ToOwned::to_owned);
+    HARDWARE.iter().map(|name| (*name).to_owned()).chain(own).collect()
+}
+
+/// The first H.264 pipeline that works, tried with test pictures at the stream's configured size; the stream's own where none
+/// does. Takes at most [`DEADLINE`] for each candidate, the first time; remembered from then on.
+pub(super) fn best(config: &Config, key: &StreamKey) -> String {
+    let own = library::default_of(key.stream, Codec::H264);
+    let profile = config.streams.of(key.stream).profile();
+    let place = (config.pipelines.dir.clone(), own.clone(), profile);
+    // The lock is never held while something is tried.
+    let known = FOUND.lock().unwrap_or_else(PoisonError::into_inner).get(&place).cloned();
+    if let Some(name) = known {
+        return name;
+    }
+    let values = graph::values(config, key, profile);
+    let mut refused = Vec::new();
+    let taken = candidates(&own).into_iter().find(|name| {
+        let Some(text) = library::read(config, name) else { return false };
+        let tried = try_pipeline(&text, &values, Codec::H264, DEADLINE).map_err(|fault| fault.message).and_then(suits);
+        match tried {
+            Ok(report) => {
+                let (encoder, first) = (&report.encoder, report.first);
+                tracing::info!(stream = %key.stream, pipeline = %name, %encoder, ?first, "Encoder chosen: the best that works");
+                true
+            }
+            Err(why) => {
+                refused.push(format!("{name}: {why}"));
+                false
+            }
+        }
+    });
+    for why in &refused {
+        tracing::info!(stream = %key.stream, "Encoder not taken: {why}");
+    }
+    let name = taken.unwrap_or_else(|| {
+        tracing::error!(stream = %key.stream, "No H.264 encoder works on this machine; going on with {own}");
+        own
+    });
+    FOUND.lock().unwrap_or_else(PoisonError::into_inner).insert(place, name.clone());
+    name
+}
+
+/// Whether a pipeline that works also serves viewers who come later, without delay.
+fn suits(report: TryReport) -> Result<TryReport, String> {
+    if report.held_back > MOST_HELD_BACK {
+        return Err(format!("{} holds {} pictures back", report.encoder, report.held_back));
+    }
+    if !report.key_on_request {
+        return Err(format!("{} makes no key frame when one is asked for", report.encoder));
+    }
+    if !report.headers_repeat {
+        return Err(format!("{} does not repeat its headers with every key frame", report.encoder));
+    }
+    Ok(report)
+}

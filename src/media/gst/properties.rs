@@ -1,0 +1,462 @@
+//! The properties of elements as JSON: reading them, telling which differ from their defaults, checking and setting them.
+//! Owns nothing. Every call may run code of the element's, so never from the control thread.
+
+use std::collections::BTreeMap;
+
+use gst::{glib, prelude::*};
+use serde_json::Value;
+
+use crate::{
+    error::{Error, Result},
+    model::PropertyInfo,
+};
+
+/// Words in a property's name that say that its value is nobody's business: `dtlsdec`'s `pem` holds a private key, sinks and
+/// sources have passwords.
+const SECRET: [&str; 9] =
+    ["pem", "password", "passwd", "pw", "passphrase", "secret", "token", "credentials", "cookies"];
+/// What is shown in place of a secret.
+const HIDDEN: &str = "(hidden)";
+/// Characters of a text that are shown.
+const LONGEST: usize = 500;
+
+/// A property's value and how it may be changed, for every readable property but objects and pointers.
+pub(super) fn all(element: &gst::Element, settable: impl Fn(&str) -> bool) -> BTreeMap<String, PropertyInfo> {
+    let listed = element.list_properties();
+    let readable = listed.iter().filter(is_readable);
+    let described = readable.filter_map(|property| {
+        let value = read(element, property)?;
+        let name = property.name().to_owned();
+        let mutable_playing = is_mutable(property);
+        let (min, max) = range(property);
+        let info = PropertyInfo {
+            value,
+            default: json(property.default_value()).map(|value| shown(&name, value)).unwrap_or_default(),
+            kind: property.value_type().name().to_owned(),
+            description: property.blurb().unwrap_or_default().to_owned(),
+            min,
+            max,
+            values: nicks(property.value_type()),
+            mutable_playing,
+            settable: mutable_playing && settable(&name),
+        };
+        Some((name, info))
+    });
+    described.collect()
+}
+
+/// The values of properties: of all that are readable, or only of those that differ from their defaults.
+pub(super) fn values(element: &gst::Element, defaults_too: bool) -> BTreeMap<String, Value> {
+    let listed = element.list_properties();
+    let readable = listed.iter().filter(is_readable);
+    // These are told elsewhere, or say nothing.
+    let telling = readable.filter(|property| !matches!(property.name(), "name" | "parent"));
+    let values = telling.filter_map(|property| {
+        let value = read(element, property)?;
+        let is_default = || json(property.default_value()).is_some_and(|default| default == value);
+        (defaults_too || !is_default()).then(|| (property.name().to_owned(), value))
+    });
+    values.collect()
+}
+
+fn is_readable(property: &&glib::ParamSpec) -> bool {
+    // A deprecated one may complain on the server's standard error when it is read.
+    let flags = property.flags();
+    flags.contains(glib::ParamFlags::READABLE)
+        && !flags.contains(glib::ParamFlags::DEPRECATED)
+        && is_plain(property.value_type())
+}
+
+/// Whether values of this type are read at all; asking for an object or a pointer could hold up who owns it.
+fn is_plain(kind: glib::Type) -> bool {
+    let plain = [
+        glib::Type::BOOL,
+        glib::Type::I8,
+        glib::Type::U8,
+        glib::Type::I32,
+        glib::Type::U32,
+        glib::Type::I_LONG,
+        glib::Type::U_LONG,
+        glib::Type::I64,
+        glib::Type::U64,
+        glib::Type::F32,
+        glib::Type::F64,
+        glib::Type::STRING,
+        gst::Caps::static_type(),
+        gst::Structure::static_type(),
+        gst::Fraction::static_type(),
+        gst::Array::static_type(),
+        gst::Bitmask::static_type(),
+    ];
+    plain.contains(&kind) || kind.is_a(glib::Type::ENUM) || kind.is_a(glib::Type::FLAGS)
+}
+
+fn read(element: &gst::Element, property: &glib::ParamSpec) -> Option<Value> {
+    json(&element.property_value(property.name())).map(|value| shown(property.name(), value))
+}
+
+/// A value as JSON; enums and flags by nick, caps and structures as text. `None` for objects, pointers and the like.
+fn json(value: &glib::Value) -> Option<Value> {
+    let kind = value.type_();
+    if kind.is_a(glib::Type::ENUM) {
+        // A value that the type does not list is shown as its number.
+        let (_, listed) = glib::EnumValue::from_value(value)?;
+        return Some(listed.nick().into());
+    }
+    if kind.is_a(glib::Type::FLAGS) {
+        let (_, set) = glib::FlagsValue::from_value(value)?;
+        return Some(set.iter().map(|flag| flag.nick()).collect::<Vec<_>>().join("+").into());
+    }
+    Some(match kind {
+        glib::Type::BOOL => value.get::<bool>().ok()?.into(),
+        glib::Type::I8 => value.get::<i8>().ok()?.into(),
+        glib::Type::U8 => value.get::<u8>().ok()?.into(),
+        glib::Type::I32 => value.get::<i32>().ok()?.into(),
+        glib::Type::U32 => value.get::<u32>().ok()?.into(),
+        glib::Type::I_LONG => value.get::<glib::ILong>().ok()?.0.into(),
+        glib::Type::U_LONG => value.get::<glib::ULong>().ok()?.0.into(),
+        glib::Type::I64 => value.get::<i64>().ok()?.into(),
+        glib::Type::U64 => value.get::<u64>().ok()?.into(),
+        // The shortest decimal that reads back as the same f32, not the f64 beside it.
+        glib::Type::F32 => value.get::<f32>().ok()?.to_string().parse::<f64>().ok().map_or(Value::Null, Value::from),
+        glib::Type::F64 => value.get::<f64>().ok()?.into(),
+        glib::Type::STRING => value.get::<Option<String>>().ok()?.into(),
+        kind if kind == gst::Caps::static_type() => {
+            value.get::<Option<gst::Caps>>().ok()?.map(|c| caps_text(&c)).into()
+        }
+        kind if kind == gst::Structure::static_type() => {
+            value.get::<Option<gst::Structure>>().ok()?.map(|structure| structure.to_string()).into()
+        }
+        kind if is_plain(kind) => value.serialize().ok()?.as_str().into(),
+        _ => return None,
+    })
+}
+
+/// Caps as text, without buffers: they are long (codec data), and one kind of them is SRTP's master key.
+pub(super) fn caps_text(caps: &gst::Caps) -> String {
+    let mut caps = caps.clone();
+    let kind = gst::Buffer::static_type();
+    let holds_buffer = |value: &glib::Value| {
+        value.type_() == kind
+            || value.get::<gst::Array>().is_ok_and(|array| array.iter().any(|item| item.type_() == kind))
+    };
+    for structure in caps.make_mut().iter_mut() {
+        structure.filter_map_in_place(|_, value| (!holds_buffer(&value)).then_some(value));
+    }
+    caps.to_string()
+}
+
+/// What of a value may be shown.
+fn shown(name: &str, value: Value) -> Value {
+    let Value::String(text) = value else { return value };
+    if !text.is_empty() && name.split(['-', '_']).any(|word| SECRET.contains(&word)) {
+        return HIDDEN.into();
+    }
+    let text = without_password(&text);
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
+/// Hides user name and password of an address: `turn://user:password@host` reads `turn://…@host`.
+fn without_password(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let authority = rest.split(['/', '?', '#', ' ']).next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((user, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) => {
+            format!("{scheme}://…{}", &rest[user.len()..])
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// Whether a property can be changed in PLAYING. Where an element says nothing about states, it is taken to allow it.
+fn is_mutable(property: &glib::ParamSpec) -> bool {
+    let flags = property.flags();
+    let states = gst::PARAM_FLAG_MUTABLE_READY | gst::PARAM_FLAG_MUTABLE_PAUSED | gst::PARAM_FLAG_MUTABLE_PLAYING;
+    flags.contains(glib::ParamFlags::WRITABLE)
+        && !flags.contains(glib::ParamFlags::CONSTRUCT_ONLY)
+        && (!flags.intersects(states) || flags.contains(gst::PARAM_FLAG_MUTABLE_PLAYING))
+}
+
+/// The least and the greatest value of a number.
+#[expect(clippy::cast_precision_loss, reason = "bounds beyond 2^53 only say that there is none")]
+fn range(property: &glib::ParamSpec) -> (Option<f64>, Option<f64>) {
+    macro_rules! of {
+        ($($kind:ident),*) => {
+            $(if let Some(number) = property.downcast_ref::<glib::$kind>() {
+                return (Some(number.minimum() as f64), Some(number.maximum() as f64));
+            })*
+        };
+    }
+    of!(
+        ParamSpecInt,
+        ParamSpecUInt,
+        ParamSpecInt64,
+        ParamSpecUInt64,
+        ParamSpecLong,
+        ParamSpecULong,
+        ParamSpecChar,
+        ParamSpecUChar,
+        ParamSpecFloat,
+        ParamSpecDouble
+    );
+    (None, None)
+}
+
+/// What an enum, or each part of flags, may be.
+fn nicks(kind: glib::Type) -> Vec<String> {
+    if let Some(class) = glib::EnumClass::with_type(kind) {
+        return class.values().iter().map(|value| value.nick().to_owned()).collect();
+    }
+    let flags = glib::FlagsClass::with_type(kind);
+    flags.map_or_else(Vec::new, |class| class.values().iter().map(|value| value.nick().to_owned()).collect())
+}
+
+/// Sets properties, all or none: every value is checked before the first is set.
+///
+/// # Errors
+/// Invalid: there is no such property, it cannot be set now, or the value does not fit.
+pub(super) fn set(element: &gst::Element, values: &BTreeMap<String, Value>) -> Result<()> {
+    let factory = element.factory().map_or_else(String::new, |factory| factory.name().to_string());
+    let checked = values.iter().map(|(name, value)| {
+        let property = element.find_property(name).ok_or_else(|| {
+            let known: Vec<_> = element.list_properties().iter().map(|property| property.name().to_owned()).collect();
+            let nearest = nearest(name, known.iter().map(String::as_str));
+            Error::invalid(format!("{factory} has no property '{name}'{nearest}. Nothing was changed."))
+        })?;
+        if !is_mutable(&property) {
+            let flags = property.flags();
+            let why = if !flags.contains(glib::ParamFlags::WRITABLE) {
+                "can only be read"
+            } else if flags.contains(glib::ParamFlags::CONSTRUCT_ONLY) {
+                "can only be set as the element is made; change it in the pipeline's file"
+            } else {
+                "cannot be changed while it plays; change it in the pipeline's file"
+            };
+            return Err(Error::invalid(format!("'{name}' of {factory} {why}. Nothing was changed.")));
+        }
+        let value = checked_value(&property, value)
+            .map_err(|why| Error::invalid(format!("'{name}' of {factory} {why}. Nothing was changed.")))?;
+        Ok((property.name(), value))
+    });
+    let checked: Vec<_> = checked.collect::<Result<_>>()?;
+    for (name, value) in checked {
+        element.set_property_from_value(name, &value);
+    }
+    Ok(())
+}
+
+/// ", did you mean '…'?" for a name that is not there, or nothing.
+fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let scored = known.map(|name| (strsim::jaro_winkler(wrong, name), name));
+    let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    best.filter(|(score, _)| *score > 0.6).map_or_else(String::new, |(_, name)| format!("; did you mean '{name}'?"))
+}
+
+/// The value a property takes for JSON, or why it takes none.
+fn checked_value(property: &glib::ParamSpec, value: &Value) -> std::result::Result<glib::Value, String> {
+    let kind = property.value_type();
+    let is = |wanted: &str| format!("takes {wanted}, not {}", brief(value));
+    if let (Some(_), Some(class)) = (range(property).0, number(kind)) {
+        return class(property, value);
+    }
+    if kind == glib::Type::BOOL {
+        return value.as_bool().map(|value| value.to_value()).ok_or_else(|| is("true or false"));
+    }
+    if kind == glib::Type::STRING {
+        return match value {
+            Value::Null => Ok(None::<String>.to_value()),
+            Value::String(text) if text.contains('\0') => Err("takes a text without a zero in it".into()),
+            Value::String(text) => Ok(text.to_value()),
+            _ => Err(is("a text")),
+        };
+    }
+    if let Some(class) = glib::EnumClass::with_type(kind) {
+        let text = value.as_str().ok_or_else(|| is("one of the words in 'values'"))?;
+        return class.to_value_by_nick(text).ok_or_else(|| one_of(text, &nicks(kind)));
+    }
+    if let Some(class) = glib::FlagsClass::with_type(kind) {
+        let text = value.as_str().ok_or_else(|| is("words of 'values' joined by '+'"))?;
+        let mut bits = 0;
+        for word in text.split('+').map(str::trim).filter(|word| !word.is_empty()) {
+            bits |= class.value_by_nick(word).ok_or_else(|| one_of(word, &nicks(kind)))?.value();
+        }
+        return class.to_value(bits).ok_or_else(|| is("words of 'values' joined by '+'"));
+    }
+    if !is_plain(kind) {
+        return Err(format!("is a {}, which cannot be set over the API", kind.name()));
+    }
+    let text = value.as_str().ok_or_else(|| is("a text as in a pipeline's file"))?;
+    glib::Value::deserialize_with_pspec(text, property).map_err(|_| is(&format!("a {} as text", kind.name())))
+}
+
+fn one_of(word: &str, nicks: &[String]) -> String {
+    let nearest = nearest(word, nicks.iter().map(String::as_str));
+    let end = if nearest.is_empty() { "." } else { "" };
+    format!("has no value '{word}'{nearest}{end} It takes: {}", nicks.join(", "))
+}
+
+/// A value in words, for a message.
+fn brief(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() > 60 { format!("{}…", text.chars().take(60).collect::<String>()) } else { text }
+}
+
+type Number = fn(&glib::ParamSpec, &Value) -> std::result::Result<glib::Value, String>;
+
+/// How numbers of a type are checked.
+fn number(kind: glib::Type) -> Option<Number> {
+    macro_rules! whole {
+        ($rust:ty, $spec:ident, $wrap:expr) => {
+            |property, value| {
+                let spec = property.downcast_ref::<glib::$spec>().ok_or("has no range")?;
+                let (min, max) = (i128::from(spec.minimum()), i128::from(spec.maximum()));
+                let number = whole(value).ok_or_else(|| format!("takes a whole number, not {}", brief(value)))?;
+                let fits = <$rust>::try_from(number).ok().filter(|_| (min..=max).contains(&number));
+                let fits = fits.ok_or_else(|| format!("goes from {min} to {max}, not {number}"))?;
+                Ok($wrap(fits))
+            }
+        };
+    }
+    macro_rules! real {
+        ($rust:ty, $spec:ident) => {
+            |property, value| {
+                let spec = property.downcast_ref::<glib::$spec>().ok_or("has no range")?;
+                let number = value.as_f64().ok_or_else(|| format!("takes a number, not {}", brief(value)))?;
+                let (min, max) = (spec.minimum(), spec.maximum());
+                if !(f64::from(min)..=f64::from(max)).contains(&number) {
+                    return Err(format!("goes from {min} to {max}, not {number}"));
+                }
+                #[allow(clippy::cast_possible_truncation, reason = "within the range that was just checked")]
+                let number = number as $rust;
+                Ok(number.to_value())
+            }
+        };
+    }
+    Some(match kind {
+        glib::Type::I32 => whole!(i32, ParamSpecInt, |number: i32| number.to_value()),
+        glib::Type::U32 => whole!(u32, ParamSpecUInt, |number: u32| number.to_value()),
+        glib::Type::I64 => whole!(i64, ParamSpecInt64, |number: i64| number.to_value()),
+        glib::Type::U64 => whole!(u64, ParamSpecUInt64, |number: u64| number.to_value()),
+        glib::Type::I8 => whole!(i8, ParamSpecChar, |number: i8| number.to_value()),
+        glib::Type::U8 => whole!(u8, ParamSpecUChar, |number: u8| number.to_value()),
+        glib::Type::I_LONG => {
+            whole!(std::ffi::c_long, ParamSpecLong, |number: std::ffi::c_long| glib::ILong(number).to_value())
+        }
+        glib::Type::U_LONG => {
+            whole!(std::ffi::c_ulong, ParamSpecULong, |number: std::ffi::c_ulong| glib::ULong(number).to_value())
+        }
+        glib::Type::F32 => real!(f32, ParamSpecFloat),
+        glib::Type::F64 => real!(f64, ParamSpecDouble),
+        _ => return None,
+    })
+}
+
+/// A whole number in JSON; 1500.0 is one, too.
+#[expect(clippy::cast_possible_truncation, reason = "whole and far within an i128")]
+fn whole(value: &Value) -> Option<i128> {
+    let number = value.as_number()?;
+    number
+        .as_i64()
+        .map(i128::from)
+        .or_else(|| number.as_u64().map(i128::from))
+        .or_else(|| number.as_f64().filter(|real| real.fract() == 0.0 && real.abs() < 1e30).map(|real| real as i128))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn make(factory: &str) -> gst::Element {
+        gst::init().expect("GStreamer");
+        gst::ElementFactory::make(factory).build().expect("the element")
+    }
+
+    fn try_set(element: &gst::Element, values: Value) -> Result<()> {
+        set(element, &serde_json::from_value(values).expect("a map"))
+    }
+
+    #[test]
+    fn properties_read_as_plain_json() {
+        let encoder = make("x264enc");
+        encoder.set_property("bitrate", 1234u32);
+        encoder.set_property_from_str("tune", "zerolatency+fastdecode");
+        let properties = all(&encoder, |name| name == "bitrate" || name == "threads");
+        let bitrate = &properties["bitrate"];
+        assert_eq!((&bitrate.value, &bitrate.default), (&json!(1234), &json!(2048)));
+        assert_eq!((bitrate.min, bitrate.kind.as_str()), (Some(1.0), "guint"));
+        assert!(bitrate.mutable_playing && bitrate.settable && !bitrate.description.is_empty());
+        let threads = &properties["threads"];
+        assert!(!threads.settable || threads.mutable_playing, "what cannot change is not settable");
+        let tune = &properties["tune"].value;
+        assert_eq!(tune, &json!("fastdecode+zerolatency"));
+        let preset = &properties["speed-preset"];
+        assert!(preset.values.iter().any(|nick| nick == "superfast") && preset.value.is_string(), "{preset:?}");
+        assert!(!properties.contains_key("parent"), "no objects");
+        let changed = values(&encoder, false);
+        assert_eq!(changed.keys().collect::<Vec<_>>(), ["bitrate", "tune"]);
+        assert!(values(&encoder, true).len() > 20);
+    }
+
+    #[test]
+    fn all_values_are_set_or_none() {
+        let encoder = make("x264enc");
+        try_set(&encoder, json!({"bitrate": 1500, "speed-preset": "veryfast"})).expect_err("set only before it plays");
+        try_set(&encoder, json!({"bitrate": 1500.0})).expect("a whole number");
+        assert_eq!(encoder.property::<u32>("bitrate"), 1500);
+        for (values, words) in [
+            (json!({"bitrate": 900, "bitrat": 1}), "did you mean 'bitrate'"),
+            (json!({"bitrate": 900, "name": 5}), "takes a text, not 5"),
+            (json!({"bitrate": 0}), "goes from 1 to"),
+            (json!({"bitrate": -1}), "goes from 1 to"),
+            (json!({"bitrate": 1.5}), "takes a whole number"),
+            (json!({"bitrate": "fast"}), "not \"fast\""),
+            (json!({"bitrate": 900, "threads": 2}), "while it plays"),
+        ] {
+            let error = try_set(&encoder, values.clone()).expect_err("refused");
+            assert!(error.public().contains(words), "{values}: {error}");
+            assert_eq!(encoder.property::<u32>("bitrate"), 1500, "{values}");
+        }
+        let queue = make("queue");
+        for (values, words) in [
+            (json!({"leaky": "upstreem"}), "did you mean 'upstream'"),
+            (json!({"leaky": 1}), "words in 'values'"),
+            (json!({"silent": 1}), "true or false"),
+            (json!({"current-level-buffers": 1}), "can only be read"),
+            (json!({"max-size-time": 1e40}), "whole number"),
+        ] {
+            let error = try_set(&queue, values.clone()).expect_err("refused");
+            assert!(error.public().contains(words), "{values}: {error}");
+        }
+        try_set(&queue, json!({"leaky": "downstream", "silent": true, "max-size-time": 5})).expect("good values");
+        assert_eq!(values(&queue, false).get("leaky"), Some(&json!("downstream")));
+        let filter = make("capsfilter");
+        try_set(&filter, json!({"caps": "video/x-raw, width=(int)5"})).expect("caps");
+        assert!(values(&filter, false)["caps"].as_str().expect("text").contains("width=(int)5"));
+        assert!(try_set(&filter, json!({"caps": "video/x-raw,width="})).is_err());
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        assert_eq!(shown("pem", "-----BEGIN".into()), HIDDEN);
+        assert_eq!(shown("user-pw", "x".into()), HIDDEN);
+        assert_eq!(shown("key-int-max", "60".into()), "60");
+        assert_eq!(shown("uri", "turn://user:secret@host:3478?a=b".into()), "turn://…@host:3478?a=b");
+        assert_eq!(shown("location", "http://host/a@b".into()), "http://host/a@b");
+        let key = gst::Buffer::from_slice([7u8; 30]);
+        let caps = gst::Caps::builder("application/x-srtp").field("srtp-key", key).field("ssrc", 5u32).build();
+        assert_eq!(caps_text(&caps), "application/x-srtp, ssrc=(uint)5");
+    }
+
+    #[test]
+    fn any_element_reads_without_a_complaint() {
+        for factory in ["webrtcbin", "appsrc", "appsink", "vp8enc", "rtph264pay", "videoconvert", "tee", "identity"] {
+            let element = make(factory);
+            assert!(all(&element, |_| false).values().all(|property| !property.settable), "{factory}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! `pipeline list`: which pipelines there are and where each stands.
+
+use super::{
+    say,
+    subject::{StreamArgs, Subject},
+    table::{row, table},
+};
+use crate::{
+    config::Config,
+    media::gst::files,
+    model::{DeviceId, StreamKey, StreamType},
+};
+
+/// Prints every pipeline.
+pub(super) fn run(config: &Config) -> Result<bool, String> {
+    let mut rows = vec![row(["NAME", "CODEC", "ENCODER", "FROM", "USED BY", "STATE"])];
+    for name in files::names(config) {
+        let subject = Subject::find(config, &name, &StreamArgs::default())?;
+        let (encoder, state) = match files::build(&subject.text, &subject.values) {
+            Ok(built) => (built.encoder(), "parses".to_owned()),
+            Err(fault) => (None, format!("{fault}").replace('\n', " ")),
+        };
+        let from = if files::is_built_in(&subject.text) { "built-in" } else { &subject.text.file };
+        rows.push(vec![
+            name.clone(),
+            subject.codec.map_or_else(|| "?".into(), |codec| codec.to_string()),
+            encoder.unwrap_or_else(|| "-".into()),
+            from.into(),
+            used_by(config, &name),
+            state,
+        ]);
+    }
+    say(table(&rows));
+    Ok(true)
+}
+
+/// The streams that use it, as far as the configuration knows: "color,depth", and "844212070924/color" for one device.
+fn used_by(config: &Config, name: &str) -> String {
+    let uses = |device: &str, stream: StreamType| {
+        let key = StreamKey::new(DeviceId::new(device), stream);
+        config.pipelines.codecs.iter().any(|codec| files::choose(config, &key, *codec) == name)
+    };
+    let of = |device: &str| {
+        let mut streams: Vec<String> = Vec::new();
+        for stream in StreamType::VIDEO.into_iter().filter(|stream| uses(device, *stream)) {
+            streams.push(stream.to_string());
+        }
+        // Both together are what everybody calls infrared.
+        if streams.ends_with(&["infrared-1".into(), "infrared-2".into()]) {
+            streams.truncate(streams.len() - 2);
+            streams.push("infrared".into());
+        }
+        streams
+    };
+    let mut all = of("");
+    for device in config.pipelines.devices.keys() {
+        all.extend(
+            of(device)
+                .into_iter()
+                .filter(|stream| !all.contains(stream))
+                .map(|stream| format!("{device}/{stream}"))
+                .collect::<Vec<_>>(),
+        );
+    }
+    if all.is_empty() { "-".into() } else { all.join(",") }
+}

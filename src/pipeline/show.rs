@@ -1,0 +1,109 @@
+//! `pipeline show` and `pipeline launch`: a pipeline's text, filled in, as it is or as a command.
+
+use super::{
+    PlayArgs, complain, frames,
+    launch::{self, Payloader, Sink, Source},
+    say,
+    subject::{StreamArgs, Subject, show_fault},
+    words::Part,
+};
+use crate::{
+    config::Config,
+    core::template::{Template, strip_comment},
+    media::gst::files,
+    model::Codec,
+};
+
+/// Frames into a file where nobody says how many: ten seconds at 30 fps.
+const FILE_FRAMES: u32 = 300;
+
+/// Prints a pipeline with its placeholders filled in.
+pub(super) fn run(config: &Config, name: &str, comments: bool, stream: &StreamArgs) -> Result<bool, String> {
+    let subject = Subject::find(config, name, stream)?;
+    let Some(template) = parsed(&subject) else { return Ok(false) };
+    let rendered = template.render(&subject.values);
+    if !comments {
+        let lines: Vec<_> = rendered.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        say(lines.join("\n"));
+        return Ok(true);
+    }
+    // Comments as they are: a placeholder in one explains itself.
+    for (line, original) in rendered.lines().zip(subject.text.text.lines()) {
+        let comment = original.get(strip_comment(original).len()..).unwrap_or_default();
+        say(format!("{line}{comment}").trim_end());
+    }
+    Ok(true)
+}
+
+/// Prints a gst-launch-1.0 command.
+pub(super) fn launch(config: &Config, play: &PlayArgs) -> Result<bool, String> {
+    let Some(plan) = Plan::make(config, play)? else { return Ok(false) };
+    say(format!("# {} as the server runs it: {}", plan.subject.text.file, plan.subject.describe()));
+    if let Sink::Rtp { port, .. } = &plan.sink {
+        say(format!("# Watch it with: {}", launch::receiver(plan.codec, plan.payload, *port)));
+    }
+    say(launch::command(&plan.parts));
+    Ok(true)
+}
+
+/// A pipeline made ready to play without camera and sessions.
+pub(super) struct Plan {
+    pub(super) subject: Subject,
+    pub(super) codec: Codec,
+    pub(super) payload: u8,
+    pub(super) sink: Sink,
+    pub(super) parts: Vec<Part>,
+}
+
+impl Plan {
+    /// Makes it; `None` when the file has a fault, which has been printed.
+    ///
+    /// # Errors
+    /// What does not go together, in words for a person.
+    pub(super) fn make(config: &Config, play: &PlayArgs) -> Result<Option<Self>, String> {
+        let mut stream = play.stream.clone();
+        if let Some(file) = &play.frames {
+            if stream.size.is_some() || stream.fps.is_some() || stream.format.is_some() {
+                return Err(
+                    "--frames brings its own size, rate and format: leave out --size, --fps and --format.".into()
+                );
+            }
+            let described = frames::describe(file)?;
+            stream.size = Some((described.width, described.height));
+            stream.fps = Some(described.framerate);
+            stream.format = Some(described.format);
+        }
+        let subject = Subject::find(config, &play.name, &stream)?;
+        let codec = subject.needs_codec()?;
+        let Some(template) = parsed(&subject) else { return Ok(None) };
+        if let Err(fault) = files::build(&subject.text, &subject.values) {
+            complain(show_fault(&fault, &subject.text.text));
+            return Ok(None);
+        }
+        let count = play.frames_count;
+        let source = match &play.frames {
+            Some(file) => Source::Recorded { file: file.to_string_lossy().into_owned(), frames: count },
+            None => Source::Test {
+                caps: subject.caps(),
+                frames: count.or(matches!(play.to, Sink::File(_)).then_some(FILE_FRAMES)),
+            },
+        };
+        let (words, payload) = files::payloader(config, codec);
+        let payloader = Payloader { words, payload };
+        let rendered = template.render(&subject.values);
+        let parts = launch::pipeline(&rendered, codec, &payloader, &source, &play.to)?;
+        Ok(Some(Self { subject, codec, payload, sink: play.to.clone(), parts }))
+    }
+}
+
+/// The file read as a template; its fault is printed.
+fn parsed(subject: &Subject) -> Option<Template> {
+    let read = match &subject.text.unreadable {
+        Some(why) => {
+            complain(format!("{}: the file cannot be read: {why}", subject.text.file));
+            return None;
+        }
+        None => Template::parse(&subject.text.file, &subject.text.text),
+    };
+    read.map_err(|fault| complain(show_fault(&fault, &subject.text.text))).ok()
+}
