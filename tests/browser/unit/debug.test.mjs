@@ -29,7 +29,7 @@ describe('caps', () => {
 describe('figures', () => {
   it('read well, also where there are none', () => {
     assert.deepEqual([30.02, 119.7, null, Number.NaN].map(perSecond), ['30.0/s', '120/s', '–', '–']);
-    assert.deepEqual([0.014, 0.996, 2.94, 131.2, undefined].map(milliseconds), ['0.01 ms', '1.0 ms', '2.9 ms', '131 ms', '–']);
+    assert.deepEqual([0.001, 0.014, 0.996, 2.94, 131.2, undefined].map(milliseconds), ['<0.01 ms', '0.01 ms', '1.0 ms', '2.9 ms', '131 ms', '–']);
     assert.deepEqual([12, 460800, 1234567].map(bytesText), ['12 B', '461 kB', '1.2 MB']);
     assert.deepEqual([null, '', false, [1], 'a'].map(valueText), ['none', '""', 'false', '[1]', 'a']);
   });

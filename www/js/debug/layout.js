@@ -1,7 +1,7 @@
 // Where the elements of a pipeline are drawn: columns by the flow, rows so that lines are short and nothing overlaps. Pure.
 
 /** Units of the drawing, pixels at its natural size. */
-const GAP_X = 22;
+const GAP_X = 20;
 const GAP_Y = 8;
 const MARGIN = 4;
 const SWEEPS = 6;
