@@ -38,9 +38,15 @@ async fn the_page_is_served_with_its_headers() {
 
 /// Everything the page names is there, with a type that browsers run.
 #[tokio::test]
-async fn what_the_page_names_is_there() {
+async fn what_the_pages_name_is_there() {
     let server = TestServer::start().await;
-    let page = server.get("/").await.text();
+    for page in ["/", "/debug"] {
+        names_what_is_there(&server, &server.get(page).await.text()).await;
+    }
+    server.shutdown().await;
+}
+
+async fn names_what_is_there(server: &TestServer, page: &str) {
     let mut found = 0;
     for attribute in ["src=\"", "href=\""] {
         for name in page.split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap()) {
@@ -58,6 +64,22 @@ async fn what_the_page_names_is_there() {
         }
     }
     assert!(found > 2);
+}
+
+/// The page for looking inside goes by a short address, under the same headers, and leads from the wrong one to the right.
+#[tokio::test]
+async fn the_page_for_looking_inside_is_served() {
+    let server = TestServer::start().await;
+    let page = server.get("/debug").await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(page.header("content-security-policy"), server.get("/").await.header("content-security-policy"));
+    assert_eq!(server.get("/debug.html").await.body, page.body);
+    assert_eq!(server.get("/debug?device=1").await.body, page.body);
+    let slash = server.get("/debug/?device=1").await;
+    assert_eq!((slash.status, slash.header("location")), (308, Some("../debug?device=1")));
+    assert_eq!(server.send(Method::POST, "/debug", &[], "").await.status, 405);
+    assert!(server.get("/debugger").await.text().contains("/debug,"));
     server.shutdown().await;
 }
 

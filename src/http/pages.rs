@@ -20,6 +20,8 @@ use super::errors::detail;
 
 /// What `/` shows.
 const START_PAGE: &str = "webrtc_demo.html";
+/// The page for looking inside, and the address it goes by.
+const DEBUG_PAGE: (&str, &str) = ("/debug", "/debug.html");
 
 /// Ask every time whether it changed: after an update the old page must not meet the new API.
 pub(super) const CACHE: &str = "no-cache";
@@ -49,8 +51,15 @@ async fn policy(mut request: Request, next: Next) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET,HEAD")]).into_response();
     }
+    if path.strip_suffix('/') == Some(DEBUG_PAGE.0) {
+        // What the page names lies beside it, not below.
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        return (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, format!("..{}{query}", DEBUG_PAGE.0))]).into_response();
+    }
     if path == "/" {
         *request.uri_mut() = Uri::from_static("/webrtc_demo.html");
+    } else if path == DEBUG_PAGE.0 {
+        *request.uri_mut() = Uri::from_static(DEBUG_PAGE.1);
     }
     let host = request.headers().get(header::HOST).cloned();
     let mut response = next.run(request).await;
@@ -111,7 +120,7 @@ fn missing(path: &str) -> Response {
     let sentence = if path == START_PAGE {
         "The page is not built into this server; set www_dir in the configuration.".to_owned()
     } else {
-        format!("There is no page /{shown}. The camera's page is /, the API is described at /docs.")
+        format!("There is no page /{shown}. The camera's page is /, the one for looking inside is /debug, the API is described at /docs.")
     };
     detail(StatusCode::NOT_FOUND, sentence)
 }

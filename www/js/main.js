@@ -172,13 +172,14 @@ function playRecording(device) {
   tiles.scrollIntoView();
 }
 
-/** The smallest viewer shows the same camera, and needs the same token. */
-function linkSmallest() {
+/** The other pages show the same camera, and need the same token. */
+function linkOthers() {
   const more = new URLSearchParams();
   if (devices.picked) more.set('device', devices.picked);
   if (api.token) more.set('token', api.token);
-  const link = /** @type {HTMLAnchorElement} */ (byId('smallest'));
-  link.href = `minimal.html${more.size > 0 ? `?${more}` : ''}`;
+  for (const [id, page] of [['smallest', 'minimal.html'], ['inside', 'debug']]) {
+    /** @type {HTMLAnchorElement} */ (byId(id)).href = `${page}${more.size > 0 ? `?${more}` : ''}`;
+  }
 }
 
 /** Listens with the event's detail. @param {EventTarget} part @param {string} type @param {(detail: any) => void} act */
@@ -221,7 +222,7 @@ on(devices, 'pick', () => {
   sensors.load();
 });
 on(devices, 'change', () => {
-  linkSmallest();
+  linkOthers();
   showDeck();
   render();
 });
@@ -279,7 +280,7 @@ onToken((token) => {
   address.forgetToken();
   server.forget();
   refreshHealth();
-  linkSmallest();
+  linkOthers();
 });
 byId('banner-action').addEventListener('click', () => {
   if (viewer.state === 'waiting') viewer.nudge();
@@ -300,4 +301,4 @@ flow.start();
 poll(() => options.refresh(), OPTIONS_EVERY_MS);
 const refreshRecordings = poll(() => recordings.refresh(), RECORDINGS_EVERY_MS);
 const refreshDeck = poll(() => deck.refresh(), DECK_EVERY_MS);
-linkSmallest();
+linkOthers();

@@ -25,7 +25,7 @@ export class Admin {
         return await work(this.#token);
       } catch (error) {
         if (!tokenHelps(error)) throw error;
-        const given = await this.#ask(error.message);
+        const given = await this.#ask(this.#token === '' ? 'Changing this is for administrators.' : 'The server does not accept this token.');
         if (given === '') throw error;
         this.#token = given;
       }
@@ -47,5 +47,5 @@ export class Admin {
 
 /** Whether a token could change the answer: it cannot where none is configured, or where the property is not listed. */
 function tokenHelps({ status, message }) {
-  return (status === 401 || status === 403) && !/debug\.settable|is not set|not configured|origin/.test(message);
+  return (status === 401 || status === 403) && /token/.test(message) && !/has no /.test(message);
 }

@@ -11,6 +11,7 @@ export function perSecond(value) {
 /** @param {number|null|undefined} ms @returns {string} "0.04 ms", "2.9 ms", "131 ms" */
 export function milliseconds(ms) {
   if (ms === null || ms === undefined || !Number.isFinite(ms)) return '–';
+  if (ms > 0 && ms < 0.005) return '<0.01 ms';
   if (ms < 0.995) return `${ms.toFixed(2)} ms`;
   return `${ms < 99.5 ? ms.toFixed(1) : Math.round(ms)} ms`;
 }

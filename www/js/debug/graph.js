@@ -10,19 +10,13 @@ import { curve, layOut, nextBox } from './layout.js';
 const NS = 'http://www.w3.org/2000/svg';
 /** Most sessions drawn at one tee: the list of sessions has them all. */
 const MOST_BRANCHES = 8;
-/** Widths of boxes, and heights of their lines. */
-const WIDE = 142;
-const NARROW = 94;
-const SESSION = 232;
+/** Widths of boxes by their kind, the height of a line, and the room around the text. */
+const WIDTHS = { encoder: 152, source: 112, plumbing: 94, session: 232, more: 232, element: 134 };
 const LINE = 16;
 const PAD = 8;
 /** A drawing that has less room than this share of its width is scrolled rather than made smaller: letters stay legible. */
 const LEAST_SCALE = 0.82;
-/** Widths of a letter, on average: of plain and of bold text. */
-const LETTER = 6.5;
-const BOLD = 7.4;
-/** Above this, data is raw pictures, whose rate says nothing. */
-const RAW_KBPS = 50000;
+const MOST_SCALE = 1.12;
 
 /** @param {string} tag @param {Record<string, string|number>} [attributes] @returns {SVGElement} */
 function svg(tag, attributes = {}, ...children) {
@@ -39,10 +33,22 @@ function put(node, attributes) {
   }
 }
 
-/** @param {string} text @param {number} width that there is @param {number} letter */
-function cut(text, width, letter) {
-  const most = Math.floor(width / letter);
-  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+const ruler = document.createElement('canvas').getContext('2d');
+/** @type {Map<string, string>} */
+const cuts = new Map();
+
+/** What of a text fits. @param {string} text @param {number} width that there is @param {boolean} bold */
+function cut(text, width, bold) {
+  const key = `${bold}${width} ${text}`;
+  const known = cuts.get(key);
+  if (known !== undefined || !ruler) return known ?? text;
+  ruler.font = `${bold ? 650 : 400} 12px ${getComputedStyle(document.body).fontFamily}`;
+  let most = text.length;
+  while (most > 1 && ruler.measureText(most < text.length ? `${text.slice(0, most)}…` : text).width > width) most -= 1;
+  const result = most < text.length ? `${text.slice(0, most)}…` : text;
+  if (cuts.size > 2000) cuts.clear(); // figures change for ever
+  cuts.set(key, result);
+  return result;
 }
 
 /** Event `select` {pipeline, element}: names; null when nothing is chosen any more. */
@@ -79,10 +85,12 @@ export class GraphView extends EventTarget {
    */
   show(graph, facts) {
     const lanes = graph.pipelines.map((pipeline) => arrange(pipeline, facts));
-    const width = Math.max(0, ...lanes.map((lane) => lane.width));
+    // All encoders at one scale; a session has many more elements, and a scale of its own.
+    const widths = { encoder: 0, session: 0 };
+    for (const lane of lanes) widths[lane.pipeline.kind] = Math.max(widths[lane.pipeline.kind] ?? 0, lane.width);
     reconcile(this.#node, lanes, (lane) => lane.pipeline.id, (lane) => createLane(lane), (node, lane) => {
       updateHead(node, lane);
-      this.#updateDrawing(/** @type {any} */ (node.querySelector('svg')), lane, width);
+      this.#updateDrawing(/** @type {any} */ (node.querySelector('svg')), lane, widths[lane.pipeline.kind]);
     });
     const boxes = this.#boxes();
     if (!boxes.some((box) => box.dataset.key === this.#current)) this.#current = boxes[0]?.dataset.key ?? '';
@@ -92,6 +100,7 @@ export class GraphView extends EventTarget {
   #updateDrawing(drawing, lane, width) {
     put(drawing, { viewBox: `0 0 ${width} ${lane.height}`, width, height: lane.height });
     drawing.style.minWidth = `${Math.round(width * LEAST_SCALE)}px`;
+    drawing.style.maxWidth = `${Math.round(width * MOST_SCALE)}px`;
     const [links, boxes] = drawing.children;
     reconcile(links, lane.edges, (edge) => edge.key, () => /** @type {any} */ (svg('path', {}, svg('title'))), (node, edge) => {
       put(node, { d: edge.path, class: `link${edge.flow}` });
@@ -151,11 +160,12 @@ function arrange(pipeline, facts) {
   const branches = pipeline.elements.filter((element) => element.session_id && pipeline.kind === 'encoder');
   const hidden = branches.length > MOST_BRANCHES ? branches.slice(MOST_BRANCHES - 1) : [];
   const shown = pipeline.elements.filter((element) => !hidden.includes(element));
-  const boxes = shown.map((element) => boxOf(element, pipeline, facts));
+  const caps = new Map(pipeline.links.map((link) => [link.from, link.caps]));
+  const boxes = shown.map((element) => boxOf(element, caps.get(element.name), pipeline, facts));
   const links = [...pipeline.links];
   if (hidden.length > 0) {
     const name = hidden[0].name;
-    boxes.push({ name, element: hidden[0], kind: 'more', width: SESSION, height: LINE + 2 * PAD, lines: [`and ${hidden.length} more sessions`], state: '', warn: false, queue: null, label: '' });
+    boxes.push({ name, element: hidden[0], kind: 'more', width: WIDTHS.more, height: LINE + 2 * PAD, lines: [`and ${hidden.length} more sessions`], state: '', warn: false, queue: null, label: '' });
   }
   const place = layOut(boxes, links);
   const byName = new Map(pipeline.elements.map((element) => [element.name, element]));
@@ -172,24 +182,25 @@ function arrange(pipeline, facts) {
 }
 
 /** What a box says and how large it is. */
-function boxOf(element, pipeline, facts) {
+function boxOf(element, caps, pipeline, facts) {
   const session = element.session_id && pipeline.kind === 'encoder' ? element.session_id : '';
   const plumbing = ['capsfilter', 'identity', 'tee', 'queue'].includes(element.factory);
-  const width = session ? SESSION : plumbing ? NARROW : WIDE;
+  const kind = session ? 'session' : plumbing ? 'plumbing' : /Encoder\/Video|Encoder\/Image/.test(element.klass) ? 'encoder' : element.factory === 'appsrc' ? 'source' : 'element';
   const dropped = droppedBy(element);
-  const lines = session ? sessionLines(session, pipeline, facts) : nameLines(element);
-  if (element.meter) lines.push(...meterLines(element, plumbing, session !== ''));
+  const lines = session ? sessionLines(session, pipeline, facts) : nameLines(element, caps);
+  if (element.meter) lines.push(...meterLines(element, caps, kind));
   if (dropped > 0) lines.push(`${dropped} dropped`);
   const queue = !session && element.queue ? element.queue : null;
   const height = 2 * PAD + lines.length * LINE - 2 + (queue ? 7 : 0);
   const state = session ? facts.sessions.get(session)?.state ?? '' : element.state;
   const label = [...lines, session ? state : element.state, queue ? queueText(queue) : ''].filter(Boolean).join(', ');
-  return { name: element.name, element, kind: session ? 'session' : plumbing ? 'plumbing' : /Encoder/.test(element.klass) ? 'encoder' : 'element', width, height, lines, state, warn: dropped > 0, queue, label };
+  return { name: element.name, element, kind, width: WIDTHS[kind], height, lines, state, warn: dropped > 0, queue, label };
 }
 
-function nameLines(element) {
-  if (element.factory === 'capsfilter') return ['caps', capsGist(element.properties?.caps).replace('constrained-', 'c-') || element.name];
-  return new RegExp(`^${element.factory}[\\d_]*$`).test(element.name) ? [element.factory] : [element.name, element.factory];
+function nameLines(element, caps) {
+  if (element.factory === 'capsfilter') return ['caps', capsGist(caps).replace(/^H26[45] (?=\S)/, '').replace('constrained-', 'c-').replace(/ \d+×.*/, '')].filter(Boolean);
+  const name = element.name.split('/').pop(); // what is in a bin has the bin's name before its own
+  return new RegExp(`^${element.factory}[\\d_]*$`).test(name) ? [element.factory] : [name, element.factory];
 }
 
 function sessionLines(id, pipeline, { sessions, rates }) {
@@ -199,17 +210,18 @@ function sessionLines(id, pipeline, { sessions, rates }) {
   const rtt = stats?.round_trip_time_ms;
   const loss = rate ? `${(rate.loss * 100).toFixed(rate.loss >= 0.1 ? 0 : 1)} % lost` : '';
   return [
-    `${id.slice(0, 8)} · ${session ? browserName(session.user_agent) : 'session'}`,
+    `${id.slice(0, 8)} · ${session ? browserName(session.user_agent).split(' on ')[0] : 'session'}`,
     [rate ? bitrate(rate.bitsPerSecond) : session?.state ?? '', loss, rtt === null || rtt === undefined ? '' : milliseconds(rtt)].filter(Boolean).join(' · '),
   ];
 }
 
-function meterLines({ meter }, plumbing, session) {
+function meterLines({ meter }, caps, kind) {
   const latency = meter.latency_ms === null || meter.latency_ms === undefined ? '' : milliseconds(meter.latency_ms);
-  if (session) return [];
-  if (plumbing) return [perSecond(meter.buffers_per_s), latency].filter(Boolean);
-  const rate = [perSecond(meter.buffers_per_s), meter.kbps > 0 && meter.kbps < RAW_KBPS ? kilobits(meter.kbps) : ''].filter(Boolean).join(' · ');
-  return [rate, latency ? `${latency}, max ${milliseconds(meter.latency_max_ms)}` : ''].filter(Boolean);
+  if (kind === 'session') return [];
+  if (kind === 'plumbing') return [perSecond(meter.buffers_per_s)];
+  const rate = [perSecond(meter.buffers_per_s), meter.kbps > 0 && !caps?.startsWith('video/x-raw') ? kilobits(meter.kbps) : ''].filter(Boolean).join(' · ');
+  const most = kind === 'encoder' && latency ? ` · max ${milliseconds(meter.latency_max_ms).replace(' ms', '')}` : '';
+  return [rate, latency + most].filter(Boolean);
 }
 
 function updateBox(node, box) {
@@ -222,7 +234,7 @@ function updateBox(node, box) {
   if (text.childElementCount !== box.lines.length) text.replaceChildren(...box.lines.map(() => svg('text', { x: PAD + 2 })));
   box.lines.forEach((line, i) => {
     put(text.children[i], { y: PAD + LINE * i + 11 });
-    setText(text.children[i], i === 0 ? cut(line, box.width - 2 * PAD - 12, BOLD) : cut(line, box.width - 2 * PAD, LETTER));
+    setText(text.children[i], cut(line, box.width - 2 * PAD - (i === 0 ? 12 : 2), i === 0));
     put(text.children[i], { class: line.endsWith('dropped') ? 'bad' : i === 0 ? 'name' : '' });
   });
   bar.style.display = filled.style.display = box.queue ? '' : 'none';
@@ -235,7 +247,7 @@ function updateBox(node, box) {
 /** @param {string} state of an element or a session @returns {string} "good", "bad", "wait", or "" for unknown */
 function stateOf(state) {
   if (state === 'PLAYING' || state === 'connected') return 'good';
-  if (['disconnected', 'closing', 'NULL'].includes(state)) return 'bad';
+  if (['disconnected', 'closing', 'NULL', 'HANGS'].includes(state)) return 'bad';
   return state === '' ? '' : 'wait';
 }
 
@@ -243,7 +255,7 @@ function createLane({ pipeline }) {
   const drawing = svg('svg', { role: 'presentation' }, svg('g', { class: 'links-layer' }), svg('g', {}));
   return el('section', { class: 'lane', 'aria-label': titleOf(pipeline) },
     el('div', { class: 'lane-head' }, el('h3', {}, titleOf(pipeline)), el('span', { class: 'badge' }), el('span', { class: 'note' })),
-    /** @type {any} */ (drawing));
+    el('div', { class: 'lane-scroll' }, /** @type {any} */ (drawing)));
 }
 
 function titleOf(pipeline) {

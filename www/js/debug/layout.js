@@ -1,7 +1,7 @@
 // Where the elements of a pipeline are drawn: columns by the flow, rows so that lines are short and nothing overlaps. Pure.
 
 /** Units of the drawing, pixels at its natural size. */
-const GAP_X = 22;
+const GAP_X = 20;
 const GAP_Y = 8;
 const MARGIN = 4;
 const SWEEPS = 6;
@@ -29,20 +29,36 @@ export function spread(wanted, heights, gap) {
   return blocks.flatMap(({ sum, count }) => Array(count).fill(sum / count)).map((middle, i) => middle + offsets[i]);
 }
 
+/** The links without those that lead back to where the flow came from: there RTCP goes round in circles. */
+function withoutCircles(names, links) {
+  const onward = new Map(names.map((name) => [name, /** @type {any[]} */ ([])]));
+  for (const link of links) onward.get(link.from)?.push(link);
+  const state = new Map();
+  const back = new Set();
+  const visit = (name) => {
+    state.set(name, 'open');
+    for (const link of onward.get(name) ?? []) {
+      if (state.get(link.to) === 'open') back.add(link);
+      else if (!state.has(link.to)) visit(link.to);
+    }
+    state.set(name, 'done');
+  };
+  for (const name of names) if (!state.has(name)) visit(name);
+  return links.filter((link) => !back.has(link));
+}
+
 /** The column of each element: one more than the furthest that leads to it. */
 function columns(names, links) {
   const column = new Map(names.map((name) => [name, 0]));
-  // As many rounds as there are elements: a circle, which no pipeline should have, then ends too.
-  for (let round = 0; round < names.length; round += 1) {
-    let moved = false;
-    for (const { from, to } of links) {
+  const forward = withoutCircles(names, links);
+  for (let moved = true; moved;) {
+    moved = false;
+    for (const { from, to } of forward) {
       const next = (column.get(from) ?? 0) + 1;
-      if (from !== to && next < names.length && (column.get(to) ?? 0) < next) {
-        column.set(to, next);
-        moved = true;
-      }
+      if ((column.get(to) ?? 0) >= next) continue;
+      column.set(to, next);
+      moved = true;
     }
-    if (!moved) break;
   }
   return column;
 }
@@ -94,7 +110,7 @@ export function layOut(boxes, links) {
   return { nodes, width: Math.max(0, x - GAP_X) + MARGIN, height: height + MARGIN };
 }
 
-/** The line from one box to another. @param {Placed} from @param {Placed} to @returns {string} for a path's `d` */
+/** The line from one box to another, also back to one further left. @param {Placed} from @param {Placed} to @returns {string} for a path's `d` */
 export function curve(from, to) {
   const [x1, y1] = [from.x + from.width, from.y + from.height / 2];
   const [x2, y2] = [to.x, to.y + to.height / 2];

@@ -102,7 +102,7 @@ async function loadDevices() {
 async function loadGraph() {
   if (!watching()) return;
   try {
-    sessions = (await api.sessions()).filter((one) => device === '' || one.device_id === device);
+    sessions = (await api.sessions()).filter((one) => device === '' || one.device_id === device).sort((a, b) => a.created_at - b.created_at);
     rates.add(sessions, performance.now());
   } catch (error) {
     onFailure(error);
