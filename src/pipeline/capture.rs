@@ -70,7 +70,7 @@ pub(super) fn run(config: &Config, args: &CaptureArgs, stop: &Stop) -> Result<bo
     // Told to nobody once the capture has ended.
     let tell = Arc::new(move |event| drop(sender.send(event)));
     let recordings = Recordings::new(&config.recording, None);
-    let cameras = manager::start(found.backends, hub.clone(), tell, timing, recordings)
+    let cameras = manager::start(found.backends, hub.clone(), tell, timing, recordings, Arc::default())
         .map_err(|error| error.for_log().to_owned())?;
     let captured = Opened::wait(&config, args, &events, stop)
         .and_then(|opened| opened.capture(&config, hub, args, &cameras, &events, stop));

@@ -17,6 +17,7 @@ use gst_video::{VideoFrameRef, VideoInfo, VideoMeta};
 use super::{
     context::Context,
     feed::{Feed, Target},
+    folder::Files,
 };
 use crate::{
     camera::hub::FrameHub,
@@ -52,7 +53,7 @@ impl Capture {
         // Nobody listens to the control messages: they come from sessions only, and there are none.
         let (control, _) = mpsc::channel();
         let range_m = (config.depth.min_m, config.depth.max_m);
-        let ctx = Arc::new(Context::new(config, hub, Arc::default(), Arc::new(|_| {}), control));
+        let ctx = Arc::new(Context::new(config, hub, Arc::default(), Files::idle(), Arc::new(|_| {}), control));
         let source = gst_app::AppSrc::builder()
             .is_live(true)
             .format(gst::Format::Time)

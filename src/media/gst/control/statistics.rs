@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    super::{meter, session::Session, stats::PeerStats},
+    super::{counts, session::Session, stats::PeerStats},
     ANNOUNCE, Control, STATS_WAIT,
 };
 use crate::{
