@@ -22,7 +22,8 @@ packages=(
 # Any Python 3 with pip serves; Debian's comes in only where there is none.
 python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
 if [ "${1:-}" = --test ]; then
-  packages+=(chromium firefox-esr shellcheck gstreamer1.0-tools procps)
+  # gstreamer1.0-x: the text elements of pipelines/overlay.h264.gst
+  packages+=(chromium firefox-esr shellcheck gstreamer1.0-tools gstreamer1.0-x procps)
   # Any Node.js from 18 on serves; Debian's comes in only where there is none.
   node_major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/') || true
   if [ "${node_major:-0}" -lt 18 ] || ! command -v npm >/dev/null; then packages+=(nodejs npm); fi

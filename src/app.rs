@@ -1,6 +1,6 @@
 //! Builds the whole server from a configuration and takes it down in order. Owns every long-lived part; decides nothing.
 
-mod sources;
+pub(crate) mod sources;
 
 use std::{
     io::ErrorKind,

@@ -18,18 +18,18 @@ use crate::{
 
 /// What pictures come from.
 #[derive(Default)]
-pub(super) struct Sources {
-    pub(super) backends: Vec<Arc<dyn Backend>>,
+pub(crate) struct Sources {
+    pub(crate) backends: Vec<Arc<dyn Backend>>,
     /// What writes recordings, where the SDK is there.
-    pub(super) recorder: Option<Arc<dyn RecorderFactory>>,
+    pub(crate) recorder: Option<Arc<dyn RecorderFactory>>,
     /// Why something that was asked for is not there.
-    pub(super) trouble: Option<String>,
+    pub(crate) trouble: Option<String>,
     /// Cameras that are connected but cannot be read yet.
     unreadable: usize,
 }
 
 /// Starts them. Blocks for as long as the SDK takes to look at the cameras.
-pub(super) fn start(config: &Config) -> Sources {
+pub(crate) fn start(config: &Config) -> Sources {
     let mut sources = Sources::default();
     let asked = config.realsense.software_device || !config.realsense.recordings.is_empty();
     if config.realsense.enabled || asked {

@@ -18,6 +18,10 @@ pub const LINE_BYTES: usize = 1000;
 const KEY_LINES: usize = 200;
 /// Bytes of the same: 200 ordinary lines.
 const KEY_BYTES: usize = 32 * 1024;
+/// Warnings and errors kept beside all that, so that a filter that lets everything through does not push them out.
+const SEVERE_LINES: usize = 200;
+/// Bytes of the same.
+const SEVERE_BYTES: usize = 64 * 1024;
 /// Bytes of the server's ring by configured line. Lines are mostly shorter; long ones push more of the old ones out.
 const BYTES_PER_LINE: usize = 512;
 /// Sessions and streams that lines are kept of; the one that has been quiet the longest is forgotten for a new one. With
@@ -185,6 +189,7 @@ enum Key {
 struct State {
     number: u64,
     all: Kept,
+    severe: Kept,
     keyed: BTreeMap<Key, Kept>,
 }
 
@@ -214,6 +219,10 @@ impl Rings {
         line.number = state.number;
         let line = Arc::new(line);
         state.all.push(&line, self.lines, self.lines * BYTES_PER_LINE);
+        // Who wants no lines kept wants none.
+        if line.level <= Level::WARN && self.lines > 0 {
+            state.severe.push(&line, SEVERE_LINES, SEVERE_BYTES);
+        }
         for key in keys.into_iter().flatten() {
             if !state.keyed.contains_key(&key) && state.keyed.len() >= KEYS {
                 let quietest = state.keyed.iter().min_by_key(|(_, kept)| kept.last).map(|(key, _)| key.clone());
@@ -229,7 +238,7 @@ impl Rings {
         {
             let state = self.state();
             let keyed = state.keyed.iter().filter(|(key, _)| query.takes_from(key)).map(|(_, kept)| kept);
-            for line in std::iter::once(&state.all).chain(keyed).flat_map(Kept::lines) {
+            for line in [&state.all, &state.severe].into_iter().chain(keyed).flat_map(Kept::lines) {
                 if query.fits(line) {
                     found.insert(line.number, line.clone());
                 }
@@ -256,8 +265,8 @@ impl Rings {
     fn bytes(&self) -> (usize, usize) {
         let state = self.state();
         let bytes = |kept: &Kept| kept.server.bytes + kept.gstreamer.bytes;
-        let most = 2 * (self.lines * BYTES_PER_LINE + KEYS * KEY_BYTES);
-        (bytes(&state.all) + state.keyed.values().map(bytes).sum::<usize>(), most)
+        let most = 2 * (self.lines * BYTES_PER_LINE + SEVERE_BYTES + KEYS * KEY_BYTES);
+        (bytes(&state.all) + bytes(&state.severe) + state.keyed.values().map(bytes).sum::<usize>(), most)
     }
 }
 
@@ -312,6 +321,9 @@ mod tests {
         assert_eq!(texts(&rings, query), ["quiet"]);
         let all = texts(&rings, Query { source: Some(Source::Server), ..Query::default() });
         assert_eq!(all, (90..100).map(|count: u32| count.to_string()).collect::<Vec<_>>());
+        rings.push(Line::new(Level::ERROR, Source::Server, "severe"));
+        (0..100).for_each(|_| rings.push(Line::new(Level::TRACE, Source::Server, "detail")));
+        assert!(texts(&rings, Query::default()).contains(&"severe".to_owned()));
     }
 
     #[test]

@@ -125,6 +125,8 @@ pub struct SessionMetrics {
     pub connected: Counter,
     /// From the request to DTLS.
     pub connect_seconds: Histogram,
+    /// Times that a session's peer reports were looked at.
+    pub report_polls: Counter,
     ended: [Counter; End::ALL.len()],
     refused: [Counter; REFUSALS.len()],
 }
@@ -135,6 +137,7 @@ impl Default for SessionMetrics {
             opened: Counter::default(),
             connected: Counter::default(),
             connect_seconds: Histogram::new(CONNECT_SECONDS),
+            report_polls: Counter::default(),
             ended: Default::default(),
             refused: Default::default(),
         }

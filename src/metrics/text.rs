@@ -140,6 +140,13 @@ impl Out<'_> {
         encoder.encode_counter(&value, NO_EXEMPLAR)
     }
 
+    /// A histogram without labels.
+    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        let (sum, count, buckets) = histogram.read();
+        encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+    }
+
     /// A gauge without labels.
     fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
         self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
@@ -158,6 +165,9 @@ impl Collector for Collected {
             .flat_map(|(label, device)| device.shown_streams().map(move |found| (label, found)))
             .map(|(device, (stream, metrics))| (labels(device, stream_label(stream)), &**metrics))
             .collect();
+        received(&mut out, &streams)?;
+        // Motion is received and no more.
+        let streams: Vec<_> = streams.into_iter().filter(|(labels, _)| is_video(labels)).collect();
         frames(&mut out, &streams)?;
         let encoders: Vec<(Labels, &EncoderMetrics)> = streams
             .iter()
@@ -257,9 +267,10 @@ impl Collected {
             "Requests for an offer that were refused, by reason",
             refusals,
         )?;
+        let help = "Times that a session's peer reports were looked at; at most once a second for each session";
+        out.counter("realsense_webrtc_peer_report_polls", help, sessions.report_polls.get())?;
         let help = "From the request for an offer to DTLS being up";
-        let connect = [(NO_LABELS, &sessions.connect_seconds)];
-        out.histograms("realsense_webrtc_session_connect_seconds", help, connect)
+        out.histogram("realsense_webrtc_session_connect_seconds", help, &sessions.connect_seconds)
     }
 
     fn process(&self, out: &mut Out<'_>) -> fmt::Result {
@@ -280,9 +291,6 @@ impl Collected {
         out.gauge("process_start_time_seconds", help, process.started_unix_s)
     }
 }
-
-/// The label set of a histogram that has none.
-const NO_LABELS: [(&str, &str); 0] = [];
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
 fn whole(value: u64) -> f64 {
@@ -321,9 +329,18 @@ fn cameras(out: &mut Out<'_>, devices: &[(String, Arc<DeviceMetrics>)]) -> fmt::
     out.counters("realsense_webrtc_recording_bytes", "Bytes written to recordings", bytes)
 }
 
-fn frames(out: &mut Out<'_>, streams: &[(Labels<'_>, &StreamMetrics)]) -> fmt::Result {
+fn is_video(labels: &Labels<'_>) -> bool {
+    labels.iter().all(|(_, value)| !matches!(*value, "gyro" | "accel"))
+}
+
+fn received(out: &mut Out<'_>, streams: &[(Labels<'_>, &StreamMetrics)]) -> fmt::Result {
     let received = streams.iter().map(|(labels, stream)| (labels.clone(), stream.received.get()));
     out.counters("realsense_webrtc_frames_received", "Frames and motion samples from the camera", received)?;
+    let stalls = streams.iter().map(|(labels, stream)| (labels.clone(), stream.stalls.get()));
+    out.counters("realsense_webrtc_stream_stalls", "Times that a running stream stopped delivering frames", stalls)
+}
+
+fn frames(out: &mut Out<'_>, streams: &[(Labels<'_>, &StreamMetrics)]) -> fmt::Result {
     let unusable = streams.iter().map(|(labels, stream)| (labels.clone(), stream.unusable.get()));
     out.counters("realsense_webrtc_frames_unusable", "Frames of a wrong size or format", unusable)?;
     let dropped = streams.iter().flat_map(|(labels, stream)| {
@@ -334,9 +351,7 @@ fn frames(out: &mut Out<'_>, streams: &[(Labels<'_>, &StreamMetrics)]) -> fmt::R
         "realsense_webrtc_frames_dropped",
         "Frames that a newer one replaced before an encoder took them",
         dropped,
-    )?;
-    let stalls = streams.iter().map(|(labels, stream)| (labels.clone(), stream.stalls.get()));
-    out.counters("realsense_webrtc_stream_stalls", "Times that a running stream stopped delivering frames", stalls)
+    )
 }
 
 fn encoding(out: &mut Out<'_>, encoders: &[(Labels<'_>, &EncoderMetrics)]) -> fmt::Result {

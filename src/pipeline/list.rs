@@ -2,7 +2,6 @@
 
 use super::{
     say,
-    subject::{StreamArgs, Subject},
     table::{row, table},
 };
 use crate::{
@@ -15,17 +14,13 @@ use crate::{
 pub(super) fn run(config: &Config) -> Result<bool, String> {
     let mut rows = vec![row(["NAME", "CODEC", "ENCODER", "FROM", "USED BY", "STATE"])];
     for name in files::names(config) {
-        let subject = Subject::find(config, &name, &StreamArgs::default())?;
-        let (encoder, state) = match files::build(&subject.text, &subject.values) {
-            Ok(built) => (built.encoder(), "parses".to_owned()),
-            Err(fault) => (None, format!("{fault}").replace('\n', " ")),
-        };
-        let from = if files::is_built_in(&subject.text) { "built-in" } else { &subject.text.file };
+        let Some(info) = files::info(config, &name) else { continue };
+        let state = info.fault.map_or_else(|| "parses".to_owned(), |fault| fault.to_string().replace('\n', " "));
         rows.push(vec![
             name.clone(),
-            subject.codec.map_or_else(|| "?".into(), |codec| codec.to_string()),
-            encoder.unwrap_or_else(|| "-".into()),
-            from.into(),
+            info.codec.map_or_else(|| "?".into(), |codec| codec.to_string()),
+            info.encoder.unwrap_or_else(|| "-".into()),
+            if info.built_in { "built-in".into() } else { info.file },
             used_by(config, &name),
             state,
         ]);

@@ -1,24 +1,34 @@
 //! `realsense-webrtc pipeline`: work on pipeline files without a server. Owns the command line of it; what the commands do
 //! lies beside. Starts no server, and opens a camera only for `capture`.
 
+mod bench;
+mod capture;
 mod check;
 mod frames;
 mod launch;
 mod list;
+mod meter;
+mod run;
 mod show;
 mod subject;
 mod table;
+mod threads;
 mod words;
 
 use std::{
     io::Write,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use clap::{Args, Subcommand};
 use gst::prelude::*;
+use tokio::signal::unix::{SignalKind, signal};
 
-use self::{launch::Sink, subject::StreamArgs};
+use self::{bench::BenchArgs, capture::CaptureArgs, launch::Sink, subject::StreamArgs};
 use crate::{config::Config, media::gst::files::how_to_get};
 
 /// List, check, tune and play pipeline files, without a server or a browser.
@@ -74,6 +84,13 @@ enum Command {
     },
     /// Print a gst-launch-1.0 command that runs the pipeline without camera and browser.
     Launch(PlayArgs),
+    /// Play the pipeline here, without camera and browser; Ctrl-C ends it with complete files.
+    Run(PlayArgs),
+    /// Measure pipelines in real time: frame rate, CPU, bitrate, latency of each element. Several are compared.
+    Bench(BenchArgs),
+    /// Record raw frames of a camera, as an encoder gets them, for --frames. The camera is the one that a server with this
+    /// configuration would have: --sim-cameras and --recording go in front of `pipeline`.
+    Capture(CaptureArgs),
 }
 
 /// What plays instead of camera and sessions.
@@ -94,11 +111,41 @@ struct PlayArgs {
     frames_count: Option<u32>,
 }
 
+/// Whether somebody asked for the end.
+#[derive(Clone, Default)]
+struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Set by Ctrl-C and SIGTERM; a second one ends the process by itself.
+    async fn listen(self) {
+        let mut terminate = signal(SignalKind::terminate()).ok();
+        let terminated = async {
+            match &mut terminate {
+                Some(terminate) => drop(terminate.recv().await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! { _ = tokio::signal::ctrl_c() => {}, () = terminated => {} }
+        self.0.store(true, Ordering::Relaxed);
+        complain("ending; once more to end at once");
+        let _ = tokio::signal::ctrl_c().await;
+        crate::process::leave(1);
+    }
+}
+
 /// Runs a command; `false` when what it looked at has a fault, which has been printed.
 ///
 /// # Errors
 /// A message for a person.
 pub async fn run(args: PipelineArgs, config: Config) -> Result<bool, String> {
+    let stop = Stop::default();
+    // Listing and checking end at once, as any program does.
+    let plays = matches!(args.command, Command::Run(_) | Command::Bench(_) | Command::Capture(_));
+    let listener = plays.then(|| tokio::spawn(stop.clone().listen()));
     // GStreamer's calls block; the runtime's threads are for what waits.
     let work = move || {
         gst::init().map_err(|error| format!("GStreamer does not start: {error}"))?;
@@ -107,9 +154,16 @@ pub async fn run(args: PipelineArgs, config: Config) -> Result<bool, String> {
             Command::Check { names, no_frames, stream } => check::run(&config, &names, !no_frames, &stream),
             Command::Show { name, comments, stream } => show::run(&config, &name, comments, &stream),
             Command::Launch(play) => show::launch(&config, &play),
+            Command::Run(play) => run::run(&config, &play, &stop),
+            Command::Bench(bench) => bench::run(&config, &bench, &stop),
+            Command::Capture(capture) => capture::run(&config, &capture, &stop),
         }
     };
-    tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?
+    let done = tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?;
+    if let Some(listener) = listener {
+        listener.abort();
+    }
+    done
 }
 
 /// Prints a line; a closed standard output (`| head`) is no fault.
@@ -140,6 +194,11 @@ fn error_words(error: &gst::message::Error) -> String {
     } else {
         format!("{element}: {} ({why})", error.error())
     }
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
+    seconds.ok_or_else(|| format!("'{text}' is no number of seconds from 0.1 to 3600"))
 }
 
 fn parse_folder(text: &str) -> Result<PathBuf, String> {

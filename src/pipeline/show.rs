@@ -1,7 +1,10 @@
 //! `pipeline show` and `pipeline launch`: a pipeline's text, filled in, as it is or as a command.
 
+use std::path::Path;
+
 use super::{
-    PlayArgs, complain, frames,
+    PlayArgs, complain,
+    frames::{self, Described},
     launch::{self, Payloader, Sink, Source},
     say,
     subject::{StreamArgs, Subject, show_fault},
@@ -61,18 +64,7 @@ impl Plan {
     /// # Errors
     /// What does not go together, in words for a person.
     pub(super) fn make(config: &Config, play: &PlayArgs) -> Result<Option<Self>, String> {
-        let mut stream = play.stream.clone();
-        if let Some(file) = &play.frames {
-            if stream.size.is_some() || stream.fps.is_some() || stream.format.is_some() {
-                return Err(
-                    "--frames brings its own size, rate and format: leave out --size, --fps and --format.".into()
-                );
-            }
-            let described = frames::describe(file)?;
-            stream.size = Some((described.width, described.height));
-            stream.fps = Some(described.framerate);
-            stream.format = Some(described.format);
-        }
+        let stream = for_frames(&play.stream, play.frames.as_deref())?;
         let subject = Subject::find(config, &play.name, &stream)?;
         let codec = subject.needs_codec()?;
         let Some(template) = parsed(&subject) else { return Ok(None) };
@@ -94,6 +86,19 @@ impl Plan {
         let parts = launch::pipeline(&rendered, codec, &payloader, &source, &play.to)?;
         Ok(Some(Self { subject, codec, payload, sink: play.to.clone(), parts }))
     }
+}
+
+/// What is asked for, with the size, rate and format of recorded frames.
+///
+/// # Errors
+/// The file cannot be read, or both say a size.
+pub(super) fn for_frames(stream: &StreamArgs, frames: Option<&Path>) -> Result<StreamArgs, String> {
+    let Some(file) = frames else { return Ok(stream.clone()) };
+    if stream.size.is_some() || stream.fps.is_some() || stream.format.is_some() {
+        return Err("--frames brings its own size, rate and format: leave out --size, --fps and --format.".into());
+    }
+    let Described { width, height, framerate, format } = frames::describe(file)?;
+    Ok(StreamArgs { size: Some((width, height)), fps: Some(framerate), format: Some(format), ..stream.clone() })
 }
 
 /// The file read as a template; its fault is printed.

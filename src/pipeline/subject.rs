@@ -66,7 +66,7 @@ impl Subject {
         if let Some(format) = &stream.format {
             values.format.clone_from(format);
         }
-        Ok(Self { codec: files::codec_of(&text.name), text, values })
+        Ok(Self { codec: Codec::of_pipeline(&text.name), text, values })
     }
 
     /// What it makes; needed by whatever looks at what comes out.
@@ -74,11 +74,9 @@ impl Subject {
     /// # Errors
     /// The name does not say.
     pub(crate) fn needs_codec(&self) -> Result<Codec, String> {
+        let name = &self.text.name;
         self.codec.ok_or_else(|| {
-            format!(
-                "'{}' does not say what it makes: the file's name must end in .h264.gst, .vp8.gst or .vp9.gst.",
-                self.text.file
-            )
+            format!("the name '{name}' does not say what it makes: name the file ….h264.gst, ….vp8.gst or ….vp9.gst")
         })
     }
 
@@ -114,15 +112,7 @@ fn find_text(config: &Config, name: &str, stream: &StreamArgs) -> Result<Text, S
         return files::read(config, &chosen)
             .ok_or_else(|| format!("{name} uses the pipeline '{chosen}', which is not there."));
     }
-    let names = files::names(config);
-    let near = names.iter().map(|known| (strsim::jaro_winkler(name, known), known));
-    let near = near.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(likeness, _)| *likeness > 0.8);
-    let hint = near.map(|(_, known)| format!(" Did you mean '{known}'?")).unwrap_or_default();
-    Err(format!(
-        "There is no pipeline '{name}' in {} or in the program.{hint} `realsense-webrtc pipeline list` shows them; a file is \
-         named by its path.",
-        config.pipelines.dir.display()
-    ))
+    Err(files::no_such(config, name))
 }
 
 /// The stream that is asked for, else the one in the name, else colour.
@@ -132,11 +122,11 @@ fn key(pipeline: &str, asked: &str, stream: &StreamArgs) -> StreamKey {
     StreamKey::new(DeviceId::new(stream.device.as_deref().unwrap_or(NO_DEVICE)), stream_type)
 }
 
-fn parse_stream(text: &str) -> Result<StreamType, String> {
+pub(super) fn parse_stream(text: &str) -> Result<StreamType, String> {
     StreamType::parse_video(text).map_err(|error| error.public().to_owned())
 }
 
-fn parse_size(text: &str) -> Result<(u32, u32), String> {
+pub(super) fn parse_size(text: &str) -> Result<(u32, u32), String> {
     let size =
         text.split_once(['x', 'X']).and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
     let good = |side: u32| (1..=4096).contains(&side);
@@ -187,7 +177,7 @@ mod tests {
         let subject = find("infrared-2", &StreamArgs::default()).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!((subject.text.name.as_str(), subject.values.stream.as_str()), ("infrared.h264", "infrared-2"));
         let error = find("colour.h264", &StreamArgs::default()).err().expect("none");
-        assert!(error.contains("Did you mean 'color.h264'?") && error.contains("pipeline list"), "{error}");
+        assert!(error.contains("did you mean color.h264?"), "{error}");
         assert!(find("/nonexistent.gst", &StreamArgs::default()).err().expect("none").contains("no file"));
     }
 

@@ -1,6 +1,11 @@
 //! gst-launch text as the words of a command line. Owns splitting it into links, caps and elements, and quoting for the
 //! shell; pure, and checks nothing: what GStreamer refuses in a file it refuses in the command, too.
 
+use crate::core::words::{self, Kind};
+
+/// Characters of a line before settings go on in the next.
+const LINE: usize = 100;
+
 /// A piece of gst-launch text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -45,19 +50,20 @@ impl Part {
 /// Splits gst-launch text (no comments, placeholders filled in) into its parts.
 pub(crate) fn parts(text: &str) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
-    for word in words(text) {
-        let begins = matches!(parts.last(), None | Some(Part::Link(_) | Part::Bracket(_)));
-        match parts.last_mut() {
-            _ if is_link(&word) => parts.push(Part::Link(word)),
-            // Bins begin with "(" or, with settings for a bin of another kind, "name.(".
-            _ if word == ")" || word.ends_with('(') => parts.push(Part::Bracket(word)),
-            Some(Part::Link(_)) if is_caps(&word) => parts.push(Part::Caps(word)),
-            Some(Part::Caps(caps)) => caps.push_str(&word),
-            Some(Part::Element(words)) if is_setting(&word) => words.push(word),
-            _ if !is_setting(&word) && word.contains('.') => parts.push(Part::Pad(word)),
-            _ if begins || !is_setting(&word) => parts.push(Part::Element(vec![word])),
-            // A setting after a pad: GStreamer refuses it, so let it see that.
-            _ => parts.push(Part::Element(vec![word])),
+    for word in words::words(text) {
+        match (&word.kind, parts.last_mut()) {
+            (Kind::Link { caps: None }, _) => parts.push(Part::Link(word.text.into())),
+            (Kind::Link { caps: Some((caps, _)) }, _) => {
+                let link = word.text.chars().take(1).collect();
+                parts.extend([Part::Link(link), Part::Caps(without_blanks(caps)), Part::link()]);
+            }
+            (Kind::Property { name, value, .. }, Some(Part::Element(words))) => words.push(setting(name, value)),
+            (Kind::Property { name, value, .. }, _) => parts.push(Part::Element(vec![setting(name, value)])),
+            (Kind::Element | Kind::Url, _) => parts.push(Part::Element(vec![word.text.into()])),
+            (Kind::BinOpen(_) | Kind::BinClose, _) => parts.push(Part::Bracket(without_blanks(word.text))),
+            // "element .pad, pad": further pads stay with the first.
+            (Kind::Pad | Kind::Other, Some(Part::Pad(pads))) => pads.push_str(word.text),
+            (Kind::Reference { .. } | Kind::Pad | Kind::Other, _) => parts.push(Part::Pad(word.text.into())),
         }
     }
     parts
@@ -68,19 +74,24 @@ pub(crate) fn arguments(parts: &[Part]) -> Vec<String> {
     parts.iter().flat_map(Part::words).cloned().collect()
 }
 
-/// The parts as lines of a shell command: an element, or a link and what it leads to, on each.
+/// The parts as lines of a shell command: an element, or a link and what it leads to, on each. Settings that do not fit go on
+/// in a line that is indented.
 pub(crate) fn shell_lines(parts: &[Part]) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut joins = false;
     for part in parts {
-        let text = part.words().iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ");
         let stays = joins || matches!(part, Part::Bracket(word) if word == ")");
-        match lines.last_mut() {
-            Some(line) if stays => {
-                line.push(' ');
-                line.push_str(&text);
+        for (index, word) in part.words().iter().map(|word| quote(word)).enumerate() {
+            match lines.last_mut() {
+                Some(line) if index > 0 && line.chars().count() + word.chars().count() >= LINE => {
+                    lines.push(format!("    {word}"));
+                }
+                Some(line) if index > 0 || stays => {
+                    line.push(' ');
+                    line.push_str(&word);
+                }
+                _ => lines.push(word),
             }
-            _ => lines.push(text),
         }
         joins = matches!(part, Part::Link(_)) || matches!(part, Part::Bracket(word) if word != ")");
     }
@@ -97,73 +108,36 @@ pub(crate) fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// Words at blanks outside quotes; `a = b` becomes `a=b`, and a link is a word wherever it stands.
-fn words(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word = String::new();
-    let mut quoted: Option<char> = None;
-    let mut chars = text.chars().peekable();
+/// A setting as an argument. gst-launch-1.0 puts a backslash before each blank outside of double quotes by itself, so one that
+/// is there already goes.
+fn setting(name: &str, value: &str) -> String {
+    let mut word = format!("{name}=");
+    let mut quoted = false;
+    let mut chars = value.chars().peekable();
     while let Some(c) = chars.next() {
-        match (quoted, c) {
-            (_, '\\') => {
-                let escaped = chars.next();
-                // gst-launch-1.0 puts a backslash before each blank of an argument by itself.
-                if quoted.is_some() || escaped != Some(' ') {
-                    word.push(c);
-                }
-                word.extend(escaped);
-            }
-            (Some(quote), c) => {
-                if c == quote {
-                    quoted = None;
-                }
+        match c {
+            '"' => quoted = !quoted,
+            '\\' if !quoted && chars.peek() == Some(&' ') => continue,
+            '\\' => {
                 word.push(c);
+                word.extend(chars.next());
+                continue;
             }
-            (None, '"' | '\'') => {
-                quoted = Some(c);
-                word.push(c);
-            }
-            (None, '!') if !is_setting(&word) => {
-                words.extend(take(&mut word));
-                words.push("!".into());
-            }
-            (None, '(') if word.is_empty() || word.ends_with('.') => {
-                word.push(c);
-                words.extend(take(&mut word));
-            }
-            (None, ')') if word.is_empty() => words.push(")".into()),
-            (None, c) if c.is_whitespace() => {
-                while chars.next_if(|next| next.is_whitespace()).is_some() {}
-                let assigns = chars.peek() == Some(&'=') || (is_setting(&word) && word.ends_with('='));
-                if !(assigns && !word.is_empty()) {
-                    words.extend(take(&mut word));
-                }
-            }
-            (None, c) => word.push(c),
+            _ => {}
         }
+        word.push(c);
     }
-    words.extend(take(&mut word));
-    words
+    word
 }
 
-fn take(word: &mut String) -> Option<String> {
-    (!word.is_empty()).then(|| std::mem::take(word))
-}
-
-fn is_link(word: &str) -> bool {
-    word == "!" || word == ":"
-}
-
-/// `name=value`, also for a property of an element's child: `sink::sync=false`.
-fn is_setting(word: &str) -> bool {
-    let Some((name, _)) = word.split_once('=') else { return false };
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-:".contains(c))
-}
-
-/// `video/x-raw`, perhaps with features and fields, also in quotes.
-fn is_caps(word: &str) -> bool {
-    let name = word.trim_start_matches(['"', '\'']).split([',', '(', ';']).next().unwrap_or_default();
-    name.contains('/') && !name.contains('=')
+/// Without the blanks outside of quotes, which mean nothing in caps and which gst-launch-1.0 would escape.
+fn without_blanks(text: &str) -> String {
+    let mut quoted = false;
+    let keep = |c: &char| {
+        quoted ^= *c == '"';
+        quoted || !c.is_whitespace()
+    };
+    text.chars().filter(keep).collect()
 }
 
 #[cfg(test)]
@@ -181,7 +155,7 @@ mod tests {
 
     #[test]
     fn text_is_split_into_links_caps_and_elements() {
-        let text = "appsrc name = \"source\" is-live=true\n! \"video/x-raw, format={I420, NV12}\"! video/x-raw(memory:NVMM), \
+        let text = "appsrc name = \"source\" is-live=true\n! \"video/x-raw, format={I420, NV12}\"! videoscale ! video/x-raw(memory:NVMM), \
                     format = (string) { I420, NV12 } ; video/x-h264 ! x264enc!tee name=fanout\nfanout. ! mux.video_0 \
                     matroskamux name=mux ! filesink location=\"a ! b.mkv\"";
         let link = Part::link;
@@ -189,6 +163,8 @@ mod tests {
             element(&["appsrc", "name=\"source\"", "is-live=true"]),
             link(),
             caps("\"video/x-raw, format={I420, NV12}\""),
+            link(),
+            element(&["videoscale"]),
             link(),
             caps("video/x-raw(memory:NVMM),format=(string){I420,NV12};video/x-h264"),
             link(),
@@ -204,7 +180,7 @@ mod tests {
         ];
         assert_eq!(parts(text), expected);
         assert_eq!(expected[0].name(), Some("source"));
-        assert_eq!(expected[6].name(), None);
+        assert_eq!(expected[4].name(), None);
     }
 
     #[test]
@@ -235,7 +211,8 @@ mod tests {
 
     #[test]
     fn an_escaped_blank_is_left_to_gst_launch() {
-        assert_eq!(words(r#"a=b\ c d="e\" f" g=\x"#), ["a=b c", r#"d="e\" f""#, r"g=\x"]);
+        let text = r#"x a=b\ c d="e\" f g" h=\x"#;
+        assert_eq!(parts(text), [element(&["x", "a=b c", r#"d="e\" f g""#, r"h=\x"])]);
     }
 
     proptest! {

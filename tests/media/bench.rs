@@ -17,6 +17,7 @@ use realsense_webrtc::{
     config::Config,
     error::Error,
     media::{self, LocalOffer, Media, MediaEvent, SessionSpec, SessionStats},
+    metrics::Metrics,
     model::{Codec, DeviceId, PixelFormat, Profile, SessionId, StreamKey, StreamType, TimestampDomain},
     probe::receiver::{Handle, Options, Receiver},
 };
@@ -28,6 +29,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(15);
 pub(crate) struct Bench {
     pub(crate) media: Arc<dyn Media>,
     pub(crate) hub: Arc<FrameHub>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) device: DeviceId,
     events: mpsc::UnboundedReceiver<MediaEvent>,
     kept: VecDeque<MediaEvent>,
@@ -97,9 +99,10 @@ impl Bench {
         let hub = Arc::new(FrameHub::default());
         let (sender, events) = mpsc::unbounded_channel();
         let send = Arc::new(move |event| drop(sender.send(event)));
-        let media = media::gst::start(Arc::new(config), hub.clone(), Arc::default(), send).unwrap();
+        let metrics = Arc::<Metrics>::default();
+        let media = media::gst::start(Arc::new(config), hub.clone(), metrics.clone(), send).unwrap();
         let device = DeviceId::new("844212070924");
-        Self { media, hub, device, events, kept: VecDeque::new(), cameras: Vec::new() }
+        Self { media, hub, metrics, device, events, kept: VecDeque::new(), cameras: Vec::new() }
     }
 
     /// A bench with small colour frames flowing.

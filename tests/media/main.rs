@@ -5,5 +5,6 @@ mod answers;
 mod basics;
 mod bench;
 mod life;
+mod metrics;
 mod pipelines;
 mod size_change;

@@ -45,7 +45,8 @@ async fn lines_are_given_by_session_stream_level_and_source() {
         (format!("device={CAMERA}"), "a detail", "a bad candidate"),
         ("source=GStreamer".into(), "key frame", "encoder started"),
         ("level=INFO".into(), "encoder started", "a detail"),
-        ("lines=1".into(), "key frame", "a detail"),
+        ("lines=1&source=gstreamer".into(), "key frame", "a detail"),
+        ("lines=1&level=warn".into(), "a bad candidate", "encoder started"),
     ] {
         let text = get(&query).await;
         assert!(text.contains(there) && !text.contains(not_there), "{query}: {text}");

@@ -88,3 +88,39 @@ fn suits(report: TryReport) -> Result<TryReport, String> {
     }
     Ok(report)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{DeviceId, StreamType};
+
+    fn broken(folder: &std::path::Path, names: &[&str]) {
+        for name in names {
+            std::fs::write(folder.join(format!("{name}.gst")), "appsrc name=source ! nosuch").expect("written");
+        }
+    }
+
+    #[test]
+    fn the_first_that_works_is_taken_and_remembered() {
+        gst::init().expect("GStreamer");
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut config = Config::default();
+        config.pipelines.dir = folder.path().into();
+        config.pipelines.encoder = "auto".into();
+        (config.streams.infrared.width, config.streams.infrared.height) = (320, 240);
+        let key = StreamKey::new(DeviceId::new("1"), StreamType::Infrared(2));
+        broken(folder.path(), &HARDWARE);
+        // It is registered and parses, but no picture comes out of it.
+        let blocked = library::read(&config, "infrared.h264").expect("built in");
+        let blocked = blocked.text.replace("! identity", "! valve drop=true ! identity");
+        std::fs::write(folder.path().join("infrared.h264.gst"), blocked).expect("written");
+        assert_eq!(library::choose(&config, &key, Codec::H264), "openh264.h264");
+        std::fs::remove_file(folder.path().join("infrared.h264.gst")).expect("removed");
+        assert_eq!(best(&config, &key), "openh264.h264", "remembered");
+        config.streams.infrared.width = 424;
+        assert_eq!(best(&config, &key), "infrared.h264", "another size is tried anew");
+        broken(folder.path(), &["infrared.h264", LAST]);
+        config.streams.infrared.width = 480;
+        assert_eq!(best(&config, &key), "infrared.h264", "the stream's own where nothing works");
+    }
+}

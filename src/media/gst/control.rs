@@ -1,26 +1,26 @@
 //! The control thread: the only caller of `set_state`, link and unlink. Owns the table of sessions and the streams; acts
 //! on one message at a time and waits for nothing but the next message.
 
+mod statistics;
+
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, atomic::Ordering::Relaxed, mpsc},
     time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
+use statistics::PendingStats;
 
 use super::{
     context::{Context, Msg, Signal},
-    counts,
     running::Running,
     session::{Phase, Session},
-    stats::PeerStats,
     streams::Streams,
     teardown::Teardown,
 };
 use crate::{
     error::{Error, Result},
-    media::{EndReason, MediaEvent, SessionSpec, SessionStats, StreamStats},
+    media::{EndReason, MediaEvent, SessionSpec},
     model::{Codec, DeviceId, Profile, SessionId, StreamKey, StreamType},
 };
 
@@ -29,15 +29,10 @@ const WATCH_EVERY: Duration = Duration::from_millis(250);
 /// From "silent" to "gone": a browser that is busy or roams gets this much more. With the default `peer_silence_s` of 5 a
 /// vanished peer's session ends after 10 s.
 const GONE_AFTER: Duration = Duration::from_secs(5);
-/// How old the peers' reports may be before they are asked for again: browsers report about once a second, and asking costs
-/// webrtcbin a walk through all its parts.
-const STATS_FRESH: Duration = Duration::from_secs(1);
 /// Longest wait for the peers' reports.
 const STATS_WAIT: Duration = Duration::from_millis(250);
 /// The statistics request that asks for a new connection's address; real requests count from 1.
 const ANNOUNCE: u64 = 0;
-/// Media counts as flowing while packets left within this time.
-const STREAMING_MS: u64 = 2000;
 /// Longest wait for pipelines to go down at the end.
 const SHUTDOWN_WAIT: Duration = Duration::from_secs(3);
 
@@ -53,13 +48,6 @@ pub(super) struct Control {
     /// The session that warms webrtcbin up; nobody hears of it.
     warm_up: Option<SessionId>,
     watched_at: Instant,
-}
-
-struct PendingStats {
-    sessions: Vec<SessionId>,
-    missing: HashSet<SessionId>,
-    deadline: Instant,
-    reply: oneshot::Sender<Vec<(SessionId, SessionStats)>>,
 }
 
 impl Control {
@@ -203,7 +191,7 @@ impl Control {
         self.streams.leave(&self.ctx, session.serial, Instant::now());
         session.close(&self.ctx, &self.teardown);
         for pending in self.stats.values_mut() {
-            pending.missing.remove(id);
+            pending.forget(id);
         }
     }
 
@@ -355,7 +343,7 @@ impl Control {
             _ => None,
         });
         let watch = self.sessions.values().any(|session| session.connected).then(|| self.watched_at + WATCH_EVERY);
-        let stats = self.stats.values().map(|pending| pending.deadline);
+        let stats = self.stats.values().map(PendingStats::deadline);
         let announce = self.sessions.values().filter_map(|session| session.announce_by);
         let below = self.streams.next_timeout().into_iter().chain(self.teardown.next_timeout());
         offering.chain(announce).chain(watch).chain(stats).chain(below).min()
@@ -417,110 +405,6 @@ impl Control {
         for (id, silence) in gone {
             self.end(&id, EndReason::PeerSilent(silence));
         }
-    }
-
-    fn request_stats(&mut self, sessions: Vec<SessionId>, reply: oneshot::Sender<Vec<(SessionId, SessionStats)>>) {
-        self.next_stats += 1;
-        let request = self.next_stats;
-        let mut missing = HashSet::new();
-        let now = Instant::now();
-        for id in &sessions {
-            let Some(session) = self.sessions.get_mut(id).filter(|session| session.connected) else { continue };
-            if session.polled_at.is_none_or(|at| now.saturating_duration_since(at) >= STATS_FRESH) {
-                session.polled_at = Some(now);
-                session.polling = true;
-                session.request_stats(&self.ctx, request);
-            }
-            // Whoever asks while an answer is out waits for the same one.
-            if session.polling {
-                missing.insert(id.clone());
-            }
-        }
-        let deadline = now + STATS_WAIT;
-        self.stats.insert(request, PendingStats { sessions, missing, deadline, reply });
-    }
-
-    fn take_stats(&mut self, request: u64, id: &SessionId, part: PeerStats) {
-        if let Some(session) = self.sessions.get_mut(id) {
-            for peer in part.streams {
-                let Some(leg) = session.legs.iter_mut().find(|leg| leg.ssrc == peer.ssrc) else { continue };
-                leg.peer = peer.stats;
-                // A report that was seen before says nothing new.
-                if peer.report.is_some() && std::mem::replace(&mut leg.report, peer.report) != peer.report {
-                    let key = StreamKey::new(session.spec.device.clone(), leg.stream);
-                    counts::observe_report(&self.ctx.metrics.stream(&key), &leg.peer);
-                }
-            }
-            session.polling &= request == ANNOUNCE;
-            if part.remote_address.is_some() {
-                session.remote_address = part.remote_address;
-            }
-        }
-        if request == ANNOUNCE {
-            self.announce(id);
-        }
-        if request != ANNOUNCE {
-            for pending in self.stats.values_mut() {
-                pending.missing.remove(id);
-            }
-        }
-    }
-
-    fn answer_stats(&mut self, now: Instant) {
-        let due = |pending: &PendingStats| pending.missing.is_empty() || pending.deadline <= now;
-        let ready: Vec<_> =
-            self.stats.iter().filter(|(_, pending)| due(pending)).map(|(request, _)| *request).collect();
-        for request in ready {
-            let Some(pending) = self.stats.remove(&request) else { continue };
-            for session in &pending.sessions {
-                if let Some(session) = self.sessions.get_mut(session) {
-                    session.add_shares(&self.ctx);
-                }
-            }
-            let known = pending.sessions.into_iter().filter_map(|id| {
-                let stats = self.session_stats(self.sessions.get(&id)?);
-                Some((id, stats))
-            });
-            let answer = known.collect();
-            let _ = pending.reply.send(answer);
-        }
-    }
-
-    fn session_stats(&self, session: &Session) -> SessionStats {
-        let now = Instant::now();
-        let now_ms = self.ctx.ms(now);
-        // Of a time stamp that is 0 for never.
-        let since = |at_ms: u64| (at_ms > 0).then(|| Duration::from_millis(now_ms.saturating_sub(at_ms)).as_secs_f64());
-        let mut streaming = false;
-        let streams = session.legs.iter().map(|leg| {
-            let counters = &leg.counters;
-            let sent_ms = counters.sent_ms.load(Relaxed);
-            streaming |= sent_ms > 0 && now_ms.saturating_sub(sent_ms) <= STREAMING_MS;
-            let rate = leg.share.as_ref().and_then(|share| share.encoder().rate(now));
-            let plis = leg.peer.pli_count.max(counters.plis.load(Relaxed));
-            StreamStats {
-                stream_type: leg.stream.to_string(),
-                codec: leg.codec,
-                bytes_sent: counters.bytes.load(Relaxed),
-                packets_sent: counters.packets.load(Relaxed),
-                frames_sent: counters.frames.load(Relaxed),
-                frames_dropped: counters.dropped.load(Relaxed),
-                frames_dropped_behind: counters.behind.load(Relaxed),
-                queued_frames: leg.gate.as_ref().map_or(0, |gate| gate.queued()),
-                key_frames_sent: counters.keys.load(Relaxed),
-                key_frames_requested: counters.asked.load(Relaxed) + plis,
-                last_packet_s: since(sent_ms),
-                pli_count: plis,
-                encoder_fps: rate.map(|(fps, _)| fps),
-                encoder_bitrate_bps: rate.map(|(_, bitrate)| bitrate),
-                ..leg.peer.clone()
-            }
-        });
-        let streams = streams.collect();
-        let connected_s = session.connected_at.map(|at| now.saturating_duration_since(at).as_secs_f64());
-        let last_heard_s = since(session.link.heard_ms.load(Relaxed));
-        let packets_retransmitted = session.retransmitted_now();
-        SessionStats { streaming, connected_s, last_heard_s, packets_retransmitted, streams }
     }
 }
 

@@ -1,18 +1,21 @@
 //! Pipeline files for those who work on them without a server: which there are, what they build, what a session would do
 //! with what comes out. Owns no pipeline that runs in the server.
 
-use std::{collections::BTreeSet, path::Path};
+use std::path::Path;
 
 use gst::prelude::*;
 
-use super::{graph, install, library, sdp, wiring};
+use super::{graph, install, sdp, wiring};
 use crate::{
     config::Config,
     core::template::{Fault, Values},
     model::{Codec, Profile, StreamKey},
 };
 
-pub(crate) use super::library::Text;
+pub(crate) use super::{
+    library::{Text, choose, info, names, no_such, read},
+    trial::{TryReport, try_pipeline},
+};
 
 /// A pipeline built from a file, in state NULL.
 pub(crate) struct Built {
@@ -24,20 +27,6 @@ pub(crate) struct Built {
     pub(crate) fanout: gst::Element,
 }
 
-/// The names of all pipelines: those in the folder, and those built into the program.
-pub(crate) fn names(config: &Config) -> Vec<String> {
-    let name = |file: &str| file.strip_suffix(".gst").map(str::to_owned);
-    let mut names: BTreeSet<String> = library::BUILT_IN.iter().filter_map(|(file, _)| name(file)).collect();
-    let files = std::fs::read_dir(&config.pipelines.dir).into_iter().flatten().flatten();
-    names.extend(files.filter_map(|file| name(file.file_name().to_str()?)));
-    names.into_iter().collect()
-}
-
-/// Reads a pipeline by its name; `None` when neither the folder nor the program has it.
-pub(crate) fn read(config: &Config, name: &str) -> Option<Text> {
-    library::read(config, name)
-}
-
 /// Reads a file anywhere.
 pub(crate) fn read_file(path: &Path) -> Text {
     let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
@@ -46,21 +35,6 @@ pub(crate) fn read_file(path: &Path) -> Text {
         Ok(text) => Text { name, file, text, unreadable: None },
         Err(error) => Text { name, file, text: String::new(), unreadable: Some(error.to_string()) },
     }
-}
-
-/// Whether a text is the program's own copy.
-pub(crate) fn is_built_in(text: &Text) -> bool {
-    text.file.starts_with("built-in ")
-}
-
-/// The codec that a pipeline's name tells.
-pub(crate) fn codec_of(name: &str) -> Option<Codec> {
-    Codec::from_mime(name.rsplit('.').next()?)
-}
-
-/// The name of the pipeline that a stream uses for a codec.
-pub(crate) fn choose(config: &Config, key: &StreamKey, codec: Codec) -> String {
-    library::choose(config, key, codec)
 }
 
 /// What placeholders stand for.
@@ -108,9 +82,10 @@ pub(crate) fn payloader(config: &Config, codec: Codec) -> (Vec<String>, u8) {
 
 /// Whether the fault is that this machine does not have an element, which others have.
 pub(crate) fn lacks_element(fault: &Fault) -> bool {
-    let mut quoted = fault.message.split('\'');
-    quoted.next().is_some_and(|start| start == "there is no GStreamer element ")
-        && quoted.next().is_some_and(|element| install::package_of(element).is_some())
+    fault
+        .token
+        .as_deref()
+        .is_some_and(|element| gst::ElementFactory::find(element).is_none() && install::package_of(element).is_some())
 }
 
 /// "apt install …" for an element that is not there.

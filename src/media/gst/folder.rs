@@ -78,7 +78,6 @@ impl Files {
     }
 
     /// A handle without a thread: nothing is watched and every question refused.
-    #[cfg(test)]
     pub(super) fn idle() -> Self {
         Self { asks: mpsc::sync_channel(1).0 }
     }

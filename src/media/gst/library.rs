@@ -30,6 +30,18 @@ pub(super) const BUILT_IN: &[(&str, &str)] = built_in![
     "infrared.h264",
     "infrared.vp8",
     "infrared.vp9",
+    "openh264.h264",
+    "low-latency.h264",
+    "low-bandwidth.h264",
+    "high-quality.h264",
+    "overlay.h264",
+    "record.h264",
+    "nvenc.h264",
+    "nvv4l2.h264",
+    "va.h264",
+    "va-lp.h264",
+    "vaapi.h264",
+    "v4l2.h264",
 ];
 
 /// Most files of the folder that count: a folder that is not meant for pipelines should not make the server read it all.
@@ -186,6 +198,14 @@ mod tests {
         assert!(text.text.contains("vp8enc"));
         assert_eq!(read(&config, "nosuch.vp8"), None);
         assert!(no_such(&config, "infared.vp8").contains("did you mean infrared.vp8?"));
+    }
+
+    #[test]
+    fn every_file_of_the_folder_is_built_in() {
+        let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines")).expect("the folder");
+        let files: BTreeSet<_> = folder.filter_map(|file| file.ok()?.file_name().into_string().ok()).collect();
+        let built_in: BTreeSet<_> = BUILT_IN.iter().map(|(name, _)| format!("{name}.gst")).collect();
+        assert_eq!(files, built_in);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! ```
 
 mod auto;
+pub(crate) mod capture;
 mod check;
 mod context;
 mod control;

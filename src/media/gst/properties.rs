@@ -23,7 +23,7 @@ const LONGEST: usize = 500;
 /// A property's value and how it may be changed, for every readable property but objects and pointers.
 pub(super) fn all(element: &gst::Element, settable: impl Fn(&str) -> bool) -> BTreeMap<String, PropertyInfo> {
     let listed = element.list_properties();
-    let readable = listed.iter().filter(is_readable);
+    let readable = listed.iter().filter(|property| is_readable(property));
     let described = readable.filter_map(|property| {
         let value = read(element, property)?;
         let name = property.name().to_owned();
@@ -48,7 +48,7 @@ pub(super) fn all(element: &gst::Element, settable: impl Fn(&str) -> bool) -> BT
 /// The values of properties: of all that are readable, or only of those that differ from their defaults.
 pub(super) fn values(element: &gst::Element, defaults_too: bool) -> BTreeMap<String, Value> {
     let listed = element.list_properties();
-    let readable = listed.iter().filter(is_readable);
+    let readable = listed.iter().filter(|property| is_readable(property));
     // These are told elsewhere, or say nothing.
     let telling = readable.filter(|property| !matches!(property.name(), "name" | "parent"));
     let values = telling.filter_map(|property| {
@@ -59,7 +59,8 @@ pub(super) fn values(element: &gst::Element, defaults_too: bool) -> BTreeMap<Str
     values.collect()
 }
 
-fn is_readable(property: &&glib::ParamSpec) -> bool {
+// By a plain reference: one more level, and `value_type` would be the trait's that tells a `GParam` from other values.
+fn is_readable(property: &glib::ParamSpec) -> bool {
     // A deprecated one may complain on the server's standard error when it is read.
     let flags = property.flags();
     flags.contains(glib::ParamFlags::READABLE)
@@ -390,8 +391,7 @@ mod tests {
         assert_eq!((&bitrate.value, &bitrate.default), (&json!(1234), &json!(2048)));
         assert_eq!((bitrate.min, bitrate.kind.as_str()), (Some(1.0), "guint"));
         assert!(bitrate.mutable_playing && bitrate.settable && !bitrate.description.is_empty());
-        let threads = &properties["threads"];
-        assert!(!threads.settable || threads.mutable_playing, "what cannot change is not settable");
+        assert!(properties["threads"].settable && !properties["key-int-max"].settable, "as the server allows");
         let tune = &properties["tune"].value;
         assert_eq!(tune, &json!("fastdecode+zerolatency"));
         let preset = &properties["speed-preset"];
@@ -405,7 +405,6 @@ mod tests {
     #[test]
     fn all_values_are_set_or_none() {
         let encoder = make("x264enc");
-        try_set(&encoder, json!({"bitrate": 1500, "speed-preset": "veryfast"})).expect_err("set only before it plays");
         try_set(&encoder, json!({"bitrate": 1500.0})).expect("a whole number");
         assert_eq!(encoder.property::<u32>("bitrate"), 1500);
         for (values, words) in [
@@ -415,7 +414,6 @@ mod tests {
             (json!({"bitrate": -1}), "goes from 1 to"),
             (json!({"bitrate": 1.5}), "takes a whole number"),
             (json!({"bitrate": "fast"}), "not \"fast\""),
-            (json!({"bitrate": 900, "threads": 2}), "while it plays"),
         ] {
             let error = try_set(&encoder, values.clone()).expect_err("refused");
             assert!(error.public().contains(words), "{values}: {error}");

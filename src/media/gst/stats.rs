@@ -25,6 +25,20 @@ pub(super) struct PeerStream {
     pub(super) report: Option<(u32, u32)>,
 }
 
+impl StreamStats {
+    /// Takes over what webrtcbin knows now. Of a peer that reports on several streams webrtcbin keeps only the part it got
+    /// last; what was known of the others stays.
+    pub(super) fn take(&mut self, new: Self, reported: bool) {
+        let old = std::mem::replace(self, new);
+        if !reported {
+            self.packets_lost = old.packets_lost;
+            self.fraction_lost = old.fraction_lost;
+            self.round_trip_time_ms = old.round_trip_time_ms;
+            self.jitter_ms = old.jitter_ms;
+        }
+    }
+}
+
 pub(super) fn parse(stats: &gst::StructureRef) -> PeerStats {
     let mut found = PeerStats::default();
     for (_, value) in stats.iter() {
@@ -85,4 +99,51 @@ fn packets_lost(entry: &gst::Structure) -> i64 {
         .or_else(|_| entry.get::<u32>("packets-lost").map(i64::from))
         .or_else(|_| entry.get::<u64>("packets-lost").map(|lost| i64::try_from(lost).unwrap_or(i64::MAX)))
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_reported_of_a_stream_stays_until_the_next_report_of_it() {
+        let report =
+            StreamStats { packets_lost: 3, fraction_lost: Some(0.1), jitter_ms: Some(1.0), ..StreamStats::default() };
+        let mut known = StreamStats::default();
+        known.take(report.clone(), true);
+        known.take(StreamStats { nack_count: 9, ..StreamStats::default() }, false);
+        assert_eq!(known, StreamStats { nack_count: 9, ..report });
+        known.take(StreamStats { packets_lost: 4, ..StreamStats::default() }, true);
+        assert_eq!((known.packets_lost, known.jitter_ms), (4, None));
+    }
+
+    #[test]
+    fn a_report_is_read_from_webrtcbins_structures() {
+        gst::init().expect("GStreamer");
+        let source = gst::Structure::builder("application/x-rtp-source-stats")
+            .field("rb-jitter", 90u32)
+            .field("rb-fractionlost", 64u32)
+            .field("rb-lsr", 5u32)
+            .field("rb-exthighestseq", 7u32)
+            .build();
+        let inbound = gst::Structure::builder("rtp-remote-inbound-stream-stats_1")
+            .field("type", Type::RemoteInboundRtp)
+            .field("ssrc", 1u32)
+            .field("packets-lost", 2i64)
+            .field("round-trip-time", 0.25f64)
+            .field("gst-rtpsource-stats", source)
+            .build();
+        let outbound = gst::Structure::builder("rtp-outbound-stream-stats_1")
+            .field("type", Type::OutboundRtp)
+            .field("ssrc", 1u32)
+            .field("nack-count", 4u32)
+            .build();
+        let stats = gst::Structure::builder("application/x-webrtc-stats").field("in", inbound).field("out", outbound);
+        let found = parse(&stats.build()).streams;
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].ssrc, found[0].report), (1, Some((5, 7))));
+        let stats = &found[0].stats;
+        assert_eq!((stats.packets_lost, stats.nack_count, stats.fraction_lost), (2, 4, Some(0.25)));
+        assert_eq!((stats.round_trip_time_ms, stats.jitter_ms), (Some(250.0), Some(1.0)));
+    }
 }

@@ -24,6 +24,8 @@ pub(super) struct Versions {
 }
 
 pub(super) fn versions(sdk: &str) -> Versions {
+    // Starts GStreamer where nobody has, and the registry is there only then.
+    let gstreamer = media::gst::version();
     let registry = gst::Registry::get();
     let loaded = registry.plugins().into_iter().filter(|plugin| plugin.is_loaded());
     let describe = |plugin: gst::Plugin| {
@@ -32,7 +34,7 @@ pub(super) fn versions(sdk: &str) -> Versions {
     Versions {
         program: env!("CARGO_PKG_VERSION"),
         architecture: std::env::consts::ARCH,
-        gstreamer: media::gst::version(),
+        gstreamer,
         gstreamer_plugins: loaded.map(describe).collect(),
         librealsense: sdk.to_owned(),
         kernel: read("/proc/sys/kernel/osrelease"),
