@@ -201,7 +201,8 @@ function sessionFacts(session, type, rates) {
     ['Packets lost', `${valueText(stats.packets_lost)} of ${valueText(stats.packets_sent)}`],
     ['Round trip', milliseconds(stats.round_trip_time_ms)],
     ['Asked again', `${valueText(stats.nack_count)} NACK, ${valueText(stats.pli_count)} PLI`],
-    ['Withheld', `${valueText(stats.frames_dropped)} frames, while it was behind`],
+    ['Key frames', `${valueText(stats.key_frames_sent)} sent`],
+    ['Withheld', `${valueText(stats.frames_dropped)} frames, ${valueText(stats.frames_dropped_behind)} of them because it was behind`],
   ];
 }
 

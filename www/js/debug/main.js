@@ -48,6 +48,7 @@ let device = query.get('device') ?? '';
 let inside = query.get('session') ?? '';
 /** @type {any[]} */
 let devices = [];
+let devicesKnown = false;
 /** @type {any[]} */
 let sessions = [];
 /** @type {any} */
@@ -88,6 +89,7 @@ async function loadDevices() {
   if (!watching()) return;
   try {
     devices = await api.devices();
+    devicesKnown = true;
   } catch (error) {
     onFailure(error);
     return;
@@ -100,7 +102,7 @@ async function loadDevices() {
 }
 
 async function loadGraph() {
-  if (!watching()) return;
+  if (!watching() || !devicesKnown) return;
   try {
     sessions = (await api.sessions()).filter((one) => device === '' || one.device_id === device).sort((a, b) => a.created_at - b.created_at);
     rates.add(sessions, performance.now());
@@ -112,27 +114,34 @@ async function loadGraph() {
   const names = sessions.map((one) => ({ id: one.session_id, name: browserName(one.user_agent) }));
   fillSelect(sessionPick, names.map(({ id, name }) => [id, `${id.slice(0, 8)}, ${name}`]));
   sessionPick.value = inside;
-  const facts = { sessions: new Map(sessions.map((one) => [one.session_id, one])), rates };
   sessionsPanel.show(sessions, rates, inside);
-  if (device === '') {
-    setText(byId('graph-note'), 'No camera is there. Plug one in: it appears by itself.');
+  if (!devices.some((one) => one.device_id === device)) {
+    showGraphNote(device === '' ? 'No camera is there. Plug one in: it appears by itself.' : `Camera ${device} is not connected.`);
+    show({ pipelines: [], measured: false });
     return;
   }
   const asked = device;
   try {
     const now = await api.graph(device, { session: inside, measure: measure.checked ? MEASURE_S : 0 });
-    if (asked !== device) return;
-    graph = now;
+    if (asked === device) show(now);
   } catch (error) {
     onFailure(error);
-    if (error.status !== 0) showGraphNote(error.status === 404 && !devices.some((one) => one.device_id === device) ? `Camera ${device} is not connected.` : error.message);
+    if (error.status !== 0) showGraphNote(error.message);
     return;
   }
-  view.show(graph, facts);
-  inspector.update(graph, facts);
   logs.offer([...new Set(graph.pipelines.map((one) => one.stream_type).filter(Boolean))], names);
   showGraphNote(graph.pipelines.length > 0 ? '' : 'Nothing runs on this camera: its pipelines begin with the first viewer. Open the demo page and press Start.');
   sayMeasuring();
+}
+
+/** What boxes tell besides the graph. */
+const facts = () => ({ sessions: new Map(sessions.map((one) => [one.session_id, one])), rates });
+
+/** @param {any} now a graph */
+function show(now) {
+  graph = now;
+  view.show(graph, facts());
+  inspector.update(graph, facts());
 }
 
 /** @param {string} text */
@@ -244,8 +253,9 @@ view.addEventListener('select', (event) => {
     return;
   }
   inspector.show(chosen);
-  inspector.update(graph, { sessions: new Map(sessions.map((one) => [one.session_id, one])), rates });
+  inspector.update(graph, facts());
   inspector.refresh();
+  if (matchMedia('(max-width: 1000px)').matches) byId('inspector').scrollIntoView({ block: 'nearest' });
 });
 inspector.addEventListener('close', () => view.unselect());
 inspector.addEventListener('inside', (event) => lookInside(/** @type {CustomEvent} */ (event).detail.session));

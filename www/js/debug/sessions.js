@@ -7,7 +7,8 @@ import { milliseconds } from './figures.js';
 const COLUMNS = [
   ['Stream', 'What is sent'], ['Codec', ''], ['Bitrate', 'Sent in the last seconds'], ['fps', 'Frames sent a second'],
   ['Lost', 'Packets lost in the last seconds, as the viewer reports'], ['RTT', 'Round-trip time'], ['Jitter', 'As the viewer reports'],
-  ['NACK', 'Packets asked for again'], ['PLI', 'Key frames asked for'], ['Withheld', 'Frames not sent because the session was behind'],
+  ['NACK', 'Packets asked for again'], ['PLI', 'Key frames asked for'], ['Key', 'Key frames sent'], ['Queue', 'Frames that wait for it now; at 15 it counts as behind'],
+  ['Withheld', 'Frames not sent: it was behind, or waited for a key frame'],
 ];
 
 /** The panel of sessions. Event `inside` {session}. */
@@ -26,6 +27,7 @@ export class Sessions extends EventTarget {
       reconcile(/** @type {Element} */ (node.querySelector('tbody')), session.stats?.streams ?? [], (stream) => stream.stream_type,
         () => el('tr', {}, ...COLUMNS.map(() => el('td'))), (row, stream) => {
           cells(stream, rates.of(session.session_id, stream.stream_type)).forEach((text, i) => setText(row.children[i], text));
+          row.dataset.behind = String(stream.frames_dropped_behind > 0);
         });
     });
   }
@@ -44,6 +46,7 @@ function cells(stream, rate) {
   return [
     streamName(stream.stream_type), stream.codec ?? '–', rate ? bitrate(rate.bitsPerSecond) : '–', rate ? rate.fps.toFixed(1) : '–',
     rate ? `${(rate.loss * 100).toFixed(1)} %` : '–', milliseconds(stream.round_trip_time_ms), milliseconds(stream.jitter_ms),
-    String(stream.nack_count), String(stream.pli_count), String(stream.frames_dropped),
+    String(stream.nack_count), String(stream.pli_count), String(stream.key_frames_sent ?? '–'), String(stream.queued_frames ?? '–'),
+    String(stream.frames_dropped),
   ];
 }
