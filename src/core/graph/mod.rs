@@ -7,6 +7,9 @@ mod order;
 mod scene;
 mod svg;
 
+#[cfg(test)]
+mod tests;
+
 pub use dot::dot;
 pub use order::sort_by_flow;
 pub use svg::svg;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use crate::model::{GraphElement, GraphLink};
 
-/// Puts elements into the order of the flow: each after those that lead to it, and each chain in one piece. Where the flow
-/// goes in circles, the order given decides.
+/// Puts elements into the order of the flow: each after those that lead to it, and each chain in one piece; last those that
+/// nothing is linked to. Where the flow goes in circles, the order given decides.
 pub fn sort_by_flow(elements: &mut Vec<GraphElement>, links: &[GraphLink]) {
     let index: HashMap<&str, usize> =
         elements.iter().enumerate().map(|(at, element)| (element.name.as_str(), at)).collect();
@@ -19,7 +19,9 @@ pub fn sort_by_flow(elements: &mut Vec<GraphElement>, links: &[GraphLink]) {
     let mut order = Vec::with_capacity(elements.len());
     let mut placed = vec![false; elements.len()];
     // Deepest first, so that a chain is finished before the next begins.
-    let mut ready: Vec<usize> = (0..elements.len()).rev().filter(|at| waits_for[*at] == 0).collect();
+    let (alone, mut ready): (Vec<usize>, Vec<usize>) =
+        (0..elements.len()).rev().filter(|at| waits_for[*at] == 0).partition(|at| next[*at].is_empty());
+    ready.splice(..0, alone);
     while order.len() < elements.len() {
         // In a circle nobody is ready; the first that is left goes.
         let at = ready.pop().or_else(|| placed.iter().position(|placed| !placed));
@@ -58,6 +60,7 @@ mod tests {
             ["src", "conv", "enc", "tee", "a", "b", "c"]
         );
         assert_eq!(sorted(&["x", "y"], &[]), ["x", "y"]);
+        assert_eq!(sorted(&["alone", "a", "b"], &[("a", "b")]), ["a", "b", "alone"]);
     }
 
     #[test]

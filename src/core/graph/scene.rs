@@ -10,6 +10,8 @@ use crate::model::{Graph, GraphElement, GraphKind, GraphMeter, GraphPipeline};
 /// The encoder's settings that are shown in its box, most telling first; the rest is in its title.
 const TELLING: [&str; 7] =
     ["bitrate", "target-bitrate", "speed-preset", "cpu-used", "tune", "quality-preset", "rate-control"];
+/// Milliseconds below which nobody cares how few.
+const SHOWN_MS: f64 = 0.1;
 /// Settings in a box, at most.
 const SETTINGS: usize = 2;
 
@@ -231,9 +233,10 @@ fn plain(value: &Value) -> String {
 fn measured(meter: &GraphMeter) -> Vec<Words> {
     let calm = |text: String| Words { text, alarm: false };
     let mut lines = vec![calm(format!("{} · {}", per_second(meter.buffers_per_s), bits(meter.kbps)))];
-    if let Some(latency) = meter.latency_ms {
-        let max = meter.latency_max_ms.map(|max| format!(", max {}", ms(max))).unwrap_or_default();
-        lines.push(calm(format!("{} ms{max}", ms(latency))));
+    match (meter.latency_ms, meter.latency_max_ms) {
+        (Some(_), Some(max)) if max < SHOWN_MS => lines.push(calm(format!("under {SHOWN_MS} ms"))),
+        (Some(mean), Some(max)) => lines.push(calm(format!("{} ms, max {}", ms(mean), ms(max)))),
+        _ => {}
     }
     if meter.dropped > 0 {
         lines.push(Words { text: format!("{} dropped", meter.dropped), alarm: true });
@@ -256,13 +259,7 @@ fn bits(kbps: f64) -> String {
 }
 
 fn ms(ms: f64) -> String {
-    if ms >= 10.0 {
-        format!("{ms:.0}")
-    } else if ms >= 0.1 {
-        format!("{ms:.1}")
-    } else {
-        format!("{ms:.2}")
-    }
+    if ms >= 10.0 { format!("{ms:.0}") } else { format!("{ms:.1}") }
 }
 
 /// Everything about an element, for who points at it.
@@ -332,7 +329,7 @@ mod tests {
     #[test]
     fn numbers_read_well() {
         assert_eq!([bits(12.4), bits(1999.0), bits(110_592.0)], ["12 kbit/s", "2.0 Mbit/s", "111 Mbit/s"]);
-        assert_eq!([ms(0.013), ms(4.26), ms(31.7)], ["0.01", "4.3", "32"]);
+        assert_eq!([ms(0.013), ms(4.26), ms(31.7)], ["0.0", "4.3", "32"]);
         assert_eq!([duration(59.9), duration(61.0), duration(7265.0)], ["59 s", "1 min 1 s", "2 h 1 min"]);
         assert_eq!([per_second(29.97), per_second(190.2)], ["30.0/s", "190/s"]);
     }

@@ -139,10 +139,12 @@ fn draw_edge(out: &mut Out, edge: &Edge, through: &[(f64, f64)]) {
         "<path d=\"M{end_x:.1} {end_y:.1}l-6 -3v6z\" fill=\"currentColor\" fill-opacity=\"0.7\" stroke=\"none\"/>"
     ));
     if !edge.label.is_empty() {
+        // On the side that the line does not turn to.
+        let turns_up = through.get(1).is_some_and(|(_, next)| *next < y - 1.0);
+        let y = if turns_up { y + 11.0 } else { y - 5.0 };
         out.line(format_args!(
-            "<text class=\"gst-caps\" x=\"{:.1}\" y=\"{:.1}\" font-size=\"{LABEL_FONT}\" fill-opacity=\"0.75\">{}</text>",
+            "<text class=\"gst-caps\" x=\"{:.1}\" y=\"{y:.1}\" font-size=\"{LABEL_FONT}\" fill-opacity=\"0.75\">{}</text>",
             x + 6.0,
-            y - 5.0,
             escape(&edge.label)
         ));
     }

@@ -152,6 +152,8 @@ fn factory_name(element: &gst::Element) -> String {
 pub(super) fn elements(pipeline: &gst::Pipeline) -> Vec<(gst::Element, String)> {
     let mut found = Vec::new();
     collect(pipeline.upcast_ref(), "", &mut found);
+    // What the pipeline itself is made of comes before the inside of its bins.
+    found.sort_by_key(|(_, name)| name.contains('/'));
     found
 }
 

@@ -15,7 +15,8 @@ use crate::{
 /// sources have passwords.
 const SECRET: [&str; 9] =
     ["pem", "password", "passwd", "pw", "passphrase", "secret", "token", "credentials", "cookies"];
-/// What is shown in place of a secret.
+/// What is shown in place of a secret, which is not even read: `dtlsdec` says that its `decoder-key` is caps, and gives a
+/// buffer.
 const HIDDEN: &str = "(hidden)";
 /// Characters of a text that are shown.
 const LONGEST: usize = 500;
@@ -25,13 +26,13 @@ pub(super) fn all(element: &gst::Element, settable: impl Fn(&str) -> bool) -> BT
     let listed = element.list_properties();
     let readable = listed.iter().filter(|property| is_readable(property));
     let described = readable.filter_map(|property| {
-        let value = read(element, property)?;
         let name = property.name().to_owned();
+        let value = if is_secret(&name) { HIDDEN.into() } else { read(element, property)? };
         let mutable_playing = is_mutable(property);
         let (min, max) = range(property);
         let info = PropertyInfo {
             value,
-            default: json(property.default_value()).map(|value| shown(&name, value)).unwrap_or_default(),
+            default: json(property.default_value()).map(shown).unwrap_or_default(),
             kind: property.value_type().name().to_owned(),
             description: property.blurb().unwrap_or_default().to_owned(),
             min,
@@ -50,7 +51,8 @@ pub(super) fn values(element: &gst::Element, defaults_too: bool) -> BTreeMap<Str
     let listed = element.list_properties();
     let readable = listed.iter().filter(|property| is_readable(property));
     // These are told elsewhere, or say nothing.
-    let telling = readable.filter(|property| !matches!(property.name(), "name" | "parent"));
+    let telling =
+        readable.filter(|property| !matches!(property.name(), "name" | "parent") && !is_secret(property.name()));
     let values = telling.filter_map(|property| {
         let value = read(element, property)?;
         let is_default = || json(property.default_value()).is_some_and(|default| default == value);
@@ -93,7 +95,7 @@ fn is_plain(kind: glib::Type) -> bool {
 }
 
 fn read(element: &gst::Element, property: &glib::ParamSpec) -> Option<Value> {
-    json(&element.property_value(property.name())).map(|value| shown(property.name(), value))
+    json(&element.property_value(property.name())).map(shown)
 }
 
 /// A value as JSON; enums and flags by nick, caps and structures as text. `None` for objects, pointers and the like.
@@ -141,18 +143,22 @@ pub(super) fn caps_text(caps: &gst::Caps) -> String {
         value.type_() == kind
             || value.get::<gst::Array>().is_ok_and(|array| array.iter().any(|item| item.type_() == kind))
     };
+    let is_told = |name: &str| !is_secret(name) && !name.ends_with("ice-pwd");
     for structure in caps.make_mut().iter_mut() {
-        structure.filter_map_in_place(|_, value| (!holds_buffer(&value)).then_some(value));
+        structure.filter_map_in_place(|name, value| (is_told(name.as_str()) && !holds_buffer(&value)).then_some(value));
     }
     caps.to_string()
 }
 
+/// Whether a property's or a field's value is nobody's business.
+fn is_secret(name: &str) -> bool {
+    // `key-int-max` and `keyframe-max-dist` are not.
+    name.split(['-', '_']).any(|word| SECRET.contains(&word)) || name.rsplit(['-', '_']).next() == Some("key")
+}
+
 /// What of a value may be shown.
-fn shown(name: &str, value: Value) -> Value {
+fn shown(value: Value) -> Value {
     let Value::String(text) = value else { return value };
-    if !text.is_empty() && name.split(['-', '_']).any(|word| SECRET.contains(&word)) {
-        return HIDDEN.into();
-    }
     let text = without_password(&text);
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),
@@ -440,11 +446,15 @@ mod tests {
 
     #[test]
     fn secrets_are_not_shown() {
-        assert_eq!(shown("pem", "-----BEGIN".into()), HIDDEN);
-        assert_eq!(shown("user-pw", "x".into()), HIDDEN);
-        assert_eq!(shown("key-int-max", "60".into()), "60");
-        assert_eq!(shown("uri", "turn://user:secret@host:3478?a=b".into()), "turn://…@host:3478?a=b");
-        assert_eq!(shown("location", "http://host/a@b".into()), "http://host/a@b");
+        for name in ["pem", "user-pw", "decoder-key", "key", "stream_key"] {
+            assert!(is_secret(name), "{name}");
+        }
+        for name in ["key-int-max", "keyframe-max-dist", "bitrate", "keyed"] {
+            assert!(!is_secret(name), "{name}");
+        }
+        assert_eq!(all(&make("dtlsdec"), |_| false)["pem"].value, HIDDEN);
+        assert_eq!(shown("turn://user:secret@host:3478?a=b".into()), "turn://…@host:3478?a=b");
+        assert_eq!(shown("http://host/a@b".into()), "http://host/a@b");
         let key = gst::Buffer::from_slice([7u8; 30]);
         let caps = gst::Caps::builder("application/x-srtp").field("srtp-key", key).field("ssrc", 5u32).build();
         assert_eq!(caps_text(&caps), "application/x-srtp, ssrc=(uint)5");
