@@ -66,7 +66,7 @@ const AFTER_HELP: &str = "Examples:
   realsense-webrtc --config my.toml --log debug    with a configuration of your own
   realsense-webrtc probe                           watch one stream of a running server and report
   realsense-webrtc probe load --viewers 10 --secs 20
-  realsense-webrtc pipeline list                   pipeline files: which there are, and what uses them
+  realsense-webrtc pipeline list                   the pipeline files, and what uses them
 
 Every key of the configuration can also be set by environment: REALSENSE_WEBRTC__SESSIONS__LIMIT=20.";
 

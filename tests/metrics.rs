@@ -172,9 +172,9 @@ async fn fifty_sessions_leave_no_series_behind() {
         for (at, viewer) in viewers.into_iter().enumerate() {
             viewer.receives(1, LIMIT).await.unwrap();
             match at {
-                0 => viewer.receiver.close().await,
+                0 => drop(viewer.receiver.close().await),
                 // It takes ten seconds to be missed, once is enough.
-                1 if round == 0 => viewer.receiver.vanish().await,
+                1 if round == 0 => drop(viewer.receiver.vanish().await),
                 _ => assert!(viewer.leave(&server.client).await.unwrap()),
             }
         }

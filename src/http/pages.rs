@@ -54,7 +54,8 @@ async fn policy(mut request: Request, next: Next) -> Response {
     if path.strip_suffix('/') == Some(DEBUG_PAGE.0) {
         // What the page names lies beside it, not below.
         let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-        return (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, format!("..{}{query}", DEBUG_PAGE.0))]).into_response();
+        return (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, format!("..{}{query}", DEBUG_PAGE.0))])
+            .into_response();
     }
     if path == "/" {
         *request.uri_mut() = Uri::from_static("/webrtc_demo.html");
@@ -120,7 +121,9 @@ fn missing(path: &str) -> Response {
     let sentence = if path == START_PAGE {
         "The page is not built into this server; set www_dir in the configuration.".to_owned()
     } else {
-        format!("There is no page /{shown}. The camera's page is /, the one for looking inside is /debug, the API is described at /docs.")
+        format!(
+            "There is no page /{shown}. The camera's page is /, the one for looking inside is /debug, the API is described at /docs."
+        )
     };
     detail(StatusCode::NOT_FOUND, sentence)
 }

@@ -32,7 +32,7 @@ impl Secrets {
     }
 }
 
-/// A secret as it is, as a URL has it, as JSON and Rust's debug output have it.
+/// A secret as it is, as a URL has it, as JSON, Rust's debug output and a drawing have it.
 fn forms(secret: &str) -> Vec<String> {
     let encode = |keep: &dyn Fn(u8) -> bool, upper: bool| -> String {
         let one = |byte: u8| match (keep(byte), upper) {
@@ -44,8 +44,10 @@ fn forms(secret: &str) -> Vec<String> {
     };
     let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     let quoted = serde_json::Value::from(secret).to_string();
+    let drawn = [('&', "&amp;"), ('<', "&lt;"), ('>', "&gt;"), ('"', "&quot;")];
     let mut forms = vec![
         secret.to_owned(),
+        drawn.iter().fold(secret.to_owned(), |text, (character, name)| text.replace(*character, name)),
         encode(&unreserved, true),
         encode(&unreserved, false),
         quoted.trim_matches('"').to_owned(),
@@ -95,6 +97,7 @@ mod tests {
             "url=turn://robot:pa%3ass%40w%c3%b6rd@h:1",
             "credential pa:ss@wörd.",
             r#"{"token":"s3cret/tok en\"x"}"#,
+            "<text>s3cret/tok en&quot;x</text>",
             "Authorization: Bearer s3cret",
             "GET /api/health?token=guessed&x=1",
         ] {

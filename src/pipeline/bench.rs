@@ -21,7 +21,7 @@ use super::{
     say,
     subject::{StreamArgs, Subject, show_fault},
     table::{row, table},
-    threads,
+    threads::{self, Cost},
 };
 use crate::{
     config::Config,
@@ -40,6 +40,10 @@ const LOOK: Duration = Duration::from_millis(20);
 const SOURCE_THREAD: &str = "bench-source";
 /// Threads that are not the pipeline's.
 const OURS: [&str; 2] = [SOURCE_THREAD, "tokio"];
+
+/// Percent of waiting from which on the figures say more about the machine than about the pipeline.
+const BUSY: f64 = 5.0;
+const BUSY_ADVICE: &str = "for a CPU that others had: THIS MACHINE IS BUSY, measure again when it is not";
 
 /// What is measured.
 #[derive(Debug, Clone, Args)]
@@ -83,6 +87,8 @@ struct Measured {
     cpu_percent: f64,
     /// The same without what puts the frames in.
     pipeline_cpu_percent: f64,
+    /// Percent of the time that its threads were ready and others had the CPU.
+    waited_percent: f64,
     bitrate_kbps: f64,
     asked_kbps: u32,
     key_frames: u64,
@@ -91,7 +97,7 @@ struct Measured {
     /// From the push into the appsrc to the tee.
     latency_ms: Latency,
     elements: Vec<ElementLatency>,
-    threads: Vec<ThreadCost>,
+    threads: Vec<Cost>,
 }
 
 #[derive(Debug, Serialize)]
@@ -99,12 +105,6 @@ struct ElementLatency {
     name: String,
     factory: String,
     latency_ms: Latency,
-}
-
-#[derive(Debug, Serialize)]
-struct ThreadCost {
-    name: String,
-    cpu_percent: f64,
 }
 
 /// Measures each, one after the other.
@@ -194,10 +194,10 @@ fn measure(subject: &Subject, built: Built, clip: &Clip, length: Duration, stop:
     let Window { seconds, pushed, out, threads } = watched?;
     // The first frame stands for the time before it: 31 frames take 30 intervals from the first to the last.
     let span = seconds + 1.0 / f64::from(subject.values.framerate.max(1));
-    let cost = |ours: bool| {
-        let is_ours = |name: &str| OURS.iter().any(|known| name.starts_with(known));
-        threads.iter().filter(|(name, _)| !(ours && is_ours(name))).map(|(_, cost)| cost).sum::<f64>()
-    };
+    let is_ours = |thread: &&Cost| OURS.iter().any(|known| thread.name.starts_with(known));
+    let all: f64 = threads.iter().map(|thread| thread.cpu_percent).sum();
+    let ours: f64 = threads.iter().filter(is_ours).map(|thread| thread.cpu_percent).sum();
+    let waited = threads.iter().filter(|thread| !is_ours(thread)).map(|thread| thread.waited_percent).sum();
     meters.retain(|meter| meter.latency().is_some());
     let values = &subject.values;
     Ok(Measured {
@@ -216,8 +216,9 @@ fn measure(subject: &Subject, built: Built, clip: &Clip, length: Duration, stop:
         dropped: pushed.saturating_sub(out.frames),
         fps_in: pushed as f64 / span,
         fps_out: out.frames as f64 / span,
-        cpu_percent: cost(false),
-        pipeline_cpu_percent: cost(true),
+        cpu_percent: all,
+        pipeline_cpu_percent: all - ours,
+        waited_percent: waited,
         bitrate_kbps: out.bytes as f64 * 8.0 / 1000.0 / span,
         asked_kbps: values.bitrate_kbps,
         key_frames: out.keys,
@@ -231,11 +232,7 @@ fn measure(subject: &Subject, built: Built, clip: &Clip, length: Duration, stop:
                 Some(ElementLatency { name: meter.name.clone(), factory: meter.factory.clone(), latency_ms })
             })
             .collect(),
-        threads: threads
-            .into_iter()
-            .filter(|(_, cost)| *cost >= 0.05)
-            .map(|(name, cpu_percent)| ThreadCost { name, cpu_percent })
-            .collect(),
+        threads: threads.into_iter().filter(|thread| thread.cpu_percent >= 0.05).collect(),
     })
 }
 
@@ -299,7 +296,7 @@ struct Window {
     seconds: f64,
     pushed: u64,
     out: Out,
-    threads: Vec<(String, f64)>,
+    threads: Vec<Cost>,
 }
 
 /// Waits for the first frame, then for the time to pass.
@@ -360,6 +357,11 @@ impl Measured {
                 format!("of a core; {:.1} with this program's own threads", self.cpu_percent),
             ]),
             row([
+                "  waited %".to_owned(),
+                format!("{:.1}", self.waited_percent),
+                if self.waited_percent > BUSY { BUSY_ADVICE } else { "for a CPU that others had" }.into(),
+            ]),
+            row([
                 "  kbit/s".to_owned(),
                 format!("{:.0}", self.bitrate_kbps),
                 format!("{share:.0} % of {asked_kbps} asked"),
@@ -395,7 +397,8 @@ impl Measured {
 /// One line for each pipeline.
 fn compare(all: &[Measured]) -> String {
     let mut rows = vec![row([
-        "NAME", "ENCODER", "FPS", "LOST", "CPU%", "KBIT/S", "ASKED", "KEYS", "BYTES", "LARGEST", "MS", "P95", "MAX",
+        "NAME", "ENCODER", "FPS", "LOST", "CPU%", "WAIT%", "KBIT/S", "ASKED", "KEYS", "BYTES", "LARGEST", "MS", "P95",
+        "MAX",
     ])];
     rows.extend(all.iter().map(|one| {
         row([
@@ -404,6 +407,7 @@ fn compare(all: &[Measured]) -> String {
             format!("{:.1}", one.fps_out),
             one.dropped.to_string(),
             format!("{:.1}", one.pipeline_cpu_percent),
+            format!("{:.1}", one.waited_percent),
             format!("{:.0}", one.bitrate_kbps),
             one.asked_kbps.to_string(),
             one.key_frames.to_string(),

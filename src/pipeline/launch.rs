@@ -242,7 +242,7 @@ pub(crate) fn receiver_caps(codec: Codec, payload: u8) -> String {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "appsrc name=source is-live=true max-buffers=3\n! videoconvert\n! \"video/x-raw, format={I420, NV12}\"\n\
+    const TEXT: &str = "appsrc name=source is-live=true max-buffers=3\n! videoconvert\n! video/x-raw, format={I420, NV12}\n\
                         ! x264enc name=encoder\n! tee name=fanout\nfanout. ! queue ! fakesink";
 
     fn payloader() -> Payloader {
@@ -265,7 +265,7 @@ mod tests {
   ! video/x-raw,format=I420,framerate=30/1 \
   ! queue max-size-buffers=3 max-size-bytes=0 max-size-time=0 leaky=downstream \
   ! videoconvert \
-  ! '"video/x-raw, format={I420, NV12}"' \
+  ! 'video/x-raw,format={I420,NV12}' \
   ! x264enc name=encoder \
   ! tee name=fanout \
   fanout. \

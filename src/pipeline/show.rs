@@ -46,6 +46,12 @@ pub(super) fn launch(config: &Config, play: &PlayArgs) -> Result<bool, String> {
         say(format!("# Watch it with: {}", launch::receiver(plan.codec, plan.payload, *port)));
     }
     say(launch::command(&plan.parts));
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    if !std::env::split_paths(&paths).any(|folder| folder.join("gst-launch-1.0").is_file()) {
+        complain(
+            "gst-launch-1.0 is not installed here: apt install gstreamer1.0-tools; or take `pipeline run` for `launch`.",
+        );
+    }
     Ok(true)
 }
 

@@ -2,14 +2,33 @@
 
 use std::{collections::BTreeMap, fs, time::Instant};
 
+use serde::Serialize;
+
 /// Nanoseconds of a clock tick in `/proc/PID/stat`: USER_HZ is 100 on every Linux ABI in use.
 const TICK_NS: u64 = 10_000_000;
 
 /// All threads at one moment.
 pub(super) struct Snapshot {
     at: Instant,
-    /// Name and nanoseconds on a CPU, by thread id.
-    threads: BTreeMap<u32, (String, u64)>,
+    threads: BTreeMap<u32, Thread>,
+}
+
+struct Thread {
+    name: String,
+    /// Nanoseconds on a CPU.
+    spent: u64,
+    /// Nanoseconds ready to run, while others had the CPU; 0 where the kernel does not tell.
+    waited: u64,
+}
+
+/// What the threads of one name cost between two moments, in percent of the time.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Cost {
+    pub(super) name: String,
+    /// On a CPU: 100 is a whole core.
+    pub(super) cpu_percent: f64,
+    /// Ready, but without a CPU: the machine was busy with something else.
+    pub(super) waited_percent: f64,
 }
 
 /// Looks at all threads.
@@ -20,9 +39,13 @@ pub(super) fn snapshot() -> Snapshot {
         let name = fs::read_to_string(task.path().join("comm")).ok()?.trim_end().to_owned();
         // Exact where the kernel keeps it, else in ticks.
         let exact = fs::read_to_string(task.path().join("schedstat")).ok();
-        let exact = exact.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok());
-        let spent = exact.or_else(|| ticks(&fs::read_to_string(task.path().join("stat")).ok()?))?;
-        Some((id, (name, spent)))
+        let exact = exact.and_then(|line| {
+            let mut numbers = line.split_ascii_whitespace().map(str::parse);
+            Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+        });
+        let in_ticks = || Some((ticks(&fs::read_to_string(task.path().join("stat")).ok()?)?, 0));
+        let (spent, waited) = exact.or_else(in_ticks)?;
+        Some((id, Thread { name, spent, waited }))
     });
     Snapshot { at: Instant::now(), threads: threads.collect() }
 }
@@ -35,18 +58,25 @@ fn ticks(stat: &str) -> Option<u64> {
 }
 
 impl Snapshot {
-    /// Percent of a core by thread name, dearest first, from this moment to a later one. Threads of one name are summed; one
-    /// that ended between is not seen.
-    pub(super) fn until(&self, later: &Snapshot) -> Vec<(String, f64)> {
+    /// The cost from this moment to a later one, dearest first. Threads of one name are summed; one that ended between is not
+    /// seen.
+    pub(super) fn until(&self, later: &Snapshot) -> Vec<Cost> {
         let wall = later.at.saturating_duration_since(self.at).as_nanos().max(1) as f64;
-        let mut by_name: BTreeMap<&str, u64> = BTreeMap::new();
-        for (id, (name, spent)) in &later.threads {
-            let before = self.threads.get(id).map_or(0, |(_, before)| *before);
-            *by_name.entry(name).or_default() += spent.saturating_sub(before);
+        let mut by_name: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        for (id, thread) in &later.threads {
+            let (spent, waited) = self.threads.get(id).map_or((0, 0), |before| (before.spent, before.waited));
+            let sum = by_name.entry(&thread.name).or_default();
+            sum.0 += thread.spent.saturating_sub(spent);
+            sum.1 += thread.waited.saturating_sub(waited);
         }
-        let mut costs: Vec<_> =
-            by_name.into_iter().map(|(name, spent)| (name.to_owned(), spent as f64 / wall * 100.0)).collect();
-        costs.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        let percent = |ns: u64| ns as f64 / wall * 100.0;
+        let cost = |(name, (spent, waited)): (&str, (u64, u64))| Cost {
+            name: name.to_owned(),
+            cpu_percent: percent(spent),
+            waited_percent: percent(waited),
+        };
+        let mut costs: Vec<_> = by_name.into_iter().map(cost).collect();
+        costs.sort_by(|a, b| b.cpu_percent.total_cmp(&a.cpu_percent));
         costs
     }
 }
@@ -68,8 +98,8 @@ mod tests {
         });
         let (after, _) = busy.expect("a thread").join().expect("it ends");
         let costs = before.until(&after);
-        let (_, cost) = costs.iter().find(|(name, _)| name == "busy-one").expect("the thread");
-        assert!(*cost > 5.0, "{costs:?}");
+        let busy = costs.iter().find(|cost| cost.name == "busy-one").expect("the thread");
+        assert!(busy.cpu_percent + busy.waited_percent > 50.0, "{costs:?}");
         assert_eq!(ticks("7 (a) b) S 1 7 7 0 -1 0 0 0 0 0 150 50 0 0 20"), Some(200 * TICK_NS));
     }
 }

@@ -155,14 +155,14 @@ mod tests {
 
     #[test]
     fn text_is_split_into_links_caps_and_elements() {
-        let text = "appsrc name = \"source\" is-live=true\n! \"video/x-raw, format={I420, NV12}\"! videoscale ! video/x-raw(memory:NVMM), \
+        let text = "appsrc name = \"source\" is-live=true\n! video/x-raw, format={I420, NV12}! videoscale ! video/x-raw(memory:NVMM), \
                     format = (string) { I420, NV12 } ; video/x-h264 ! x264enc!tee name=fanout\nfanout. ! mux.video_0 \
                     matroskamux name=mux ! filesink location=\"a ! b.mkv\"";
         let link = Part::link;
         let expected = [
             element(&["appsrc", "name=\"source\"", "is-live=true"]),
             link(),
-            caps("\"video/x-raw, format={I420, NV12}\""),
+            caps("video/x-raw,format={I420,NV12}"),
             link(),
             element(&["videoscale"]),
             link(),
