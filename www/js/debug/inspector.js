@@ -3,7 +3,7 @@
 
 import { byId, el, reconcile, setText, showText } from '../dom.js';
 import { browserName, duration, streamName } from '../words.js';
-import { parseCaps } from './caps.js';
+import { capsGist, parseCaps } from './caps.js';
 import { bytesText, droppedBy, kilobits, milliseconds, perSecond, queueText, valueText } from './figures.js';
 import { Property, orderOf } from './property.js';
 
@@ -123,15 +123,11 @@ export class Inspector extends EventTarget {
       .concat(pipeline.links.filter((link) => link.from === name).map((link) => ({ link, text: `Out ${link.from_pad}, to ${link.to}` })));
     reconcile(this.#parts.links, rows, (row) => row.text, (row) => el('details', { class: 'caps' }, el('summary', {}, row.text, el('span', { class: 'note' })), el('dl', { class: 'facts' })), (node, { link }) => {
       const [first] = parseCaps(link.caps);
-      setText(/** @type {Element} */ (node.querySelector('summary .note')), first?.media ?? 'nothing negotiated yet');
-      reconcile(/** @type {Element} */ (node.querySelector('dl')), first?.fields ?? [], ([field]) => field, ([field]) => el('div', {}, el('dt', {}, field), el('dd')),
+      setText(/** @type {Element} */ (node.querySelector('summary .note')), capsGist(link.caps) || 'nothing negotiated yet');
+      const fields = /** @type {[string, string][]} */ (first ? [['media', first.media], ...first.fields] : []);
+      reconcile(/** @type {Element} */ (node.querySelector('dl')), fields, ([field]) => field, ([field]) => el('div', {}, el('dt', {}, field), el('dd')),
         (row, [, value]) => setText(/** @type {Element} */ (row.lastElementChild), value));
     });
-    const details = this.#parts.links.querySelectorAll('details');
-    if (this.#parts.links.dataset.of !== `${pipeline.id}/${name}` && details.length > 0) {
-      this.#parts.links.dataset.of = `${pipeline.id}/${name}`;
-      details[0].open = details.length <= 2;
-    }
   }
 
   #showProperties(properties) {

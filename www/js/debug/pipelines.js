@@ -4,7 +4,13 @@ import { byId, el, isOff, reconcile, setOff, setText, showText } from '../dom.js
 import { streamName } from '../words.js';
 import { placeOf } from './figures.js';
 
-const STATES = { works: ['works', 'on'], parsed: ['not tried yet', 'off'], fault: ['fault', 'warn'] };
+const STATES = { works: ['works', 'on'], parsed: ['not tried yet', 'off'], fault: ['fault', 'warn'], lacks: ['not on this machine', 'off'] };
+
+/** Where a file stands: one that nobody uses and whose elements are not installed is no matter of concern. */
+function standing(file) {
+  const lacks = file.state === 'fault' && file.used_by.length === 0 && /apt install|apt-file|not installed/.test(file.fault?.message ?? '');
+  return lacks ? 'lacks' : file.state;
+}
 
 /** The panel of pipeline files. Event `reloaded`: something else may run now. */
 export class Pipelines extends EventTarget {
@@ -32,7 +38,7 @@ export class Pipelines extends EventTarget {
   }
 
   #render() {
-    const inUse = (file) => file.used_by.length > 0 || file.state === 'fault' && !file.built_in;
+    const inUse = (file) => file.used_by.length > 0 || standing(file) === 'fault';
     const rank = (file) => (file.fault && file.used_by.length > 0 ? 0 : file.used_by.length > 0 ? 1 : 2);
     const used = this.#list.filter(inUse).sort((a, b) => rank(a) - rank(b));
     const rest = this.#list.filter((file) => !inUse(file));
@@ -57,9 +63,11 @@ export class Pipelines extends EventTarget {
     const [name, badge] = head.children;
     setText(name, file.name);
     name.title = file.title;
-    const [text, look] = STATES[file.state] ?? [file.state, 'off'];
+    const stands = standing(file);
+    const [text, look] = STATES[stands] ?? [stands, 'off'];
     setText(badge, text);
     badge.dataset.state = look;
+    node.dataset.standing = stands;
     setText(where, [file.file, file.encoder].filter(Boolean).join(' · '));
     showText(users, file.used_by.length > 0 ? `Runs ${file.used_by.map(useText).join('; ')}` : file.title);
     fault.hidden = !file.fault;

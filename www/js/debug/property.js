@@ -37,6 +37,7 @@ export class Property {
 
   /** Whether it is worth showing at once. */
   get notable() {
+    if (this.#name === 'name') return false; // it is the panel's title
     return this.#info.default === undefined || this.#info.settable || changed(this.#info);
   }
 
