@@ -106,7 +106,7 @@ const FAULTS: [(&str, &str, &str); 17] = [
         "! tee name=fanout fanot. ! fakesink",
         "26:19: no element has name=fanot, which 'fanot.' refers to; did you mean fanout.?",
     ),
-    ("appsrc name=source", "videotestsrc name=source", "12:1: videotestsrc has no property 'format'"),
+    ("appsrc name=source", "videotestsrc name=source", "12:1: name=source is a videotestsrc; it must be the appsrc"),
     (
         "! tee name=fanout allow-not-linked=true",
         "! queue name=fanout",

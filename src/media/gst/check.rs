@@ -6,14 +6,15 @@ use std::str::FromStr;
 
 use gst::{glib, prelude::*};
 
-use super::install::{how_to_get, known_elements, package_of};
+use super::{
+    install::{how_to_get, known_elements, package_of},
+    takes::{class_of, refusal},
+};
 use crate::core::{
+    syntax::check_syntax,
     template::{self, Fault, Rendered, Template, nearest},
     words::{self, Kind, Word, words},
 };
-
-/// How many values of a property are listed at most.
-const LISTED: usize = 12;
 
 /// A pipeline's text in all its forms.
 pub(super) struct Sheet<'a> {
@@ -106,11 +107,12 @@ impl<'a> Sheet<'a> {
     /// # Errors
     /// The first word that GStreamer would not take, with the nearest that it would.
     pub(super) fn check(&self) -> Result<(), Fault> {
-        let syntax = words::check_syntax(&self.words);
+        let syntax = check_syntax(&self.words);
         for index in 0..self.words.len() {
             self.check_media_type(index)?;
         }
         syntax.map_err(|(word, why)| self.fault(word.at, word.text, None, format!("syntax error: {why}")))?;
+        self.check_named()?;
         let mut factory = None;
         for word in &self.words {
             match &word.kind {
@@ -127,6 +129,19 @@ impl<'a> Sheet<'a> {
                 }
                 _ => factory = None,
             }
+        }
+        Ok(())
+    }
+
+    /// What must be an appsrc or a tee is one: said before a wrong element's properties are found wrong.
+    fn check_named(&self) -> Result<(), Fault> {
+        for (name, wanted, what) in [("source", "appsrc", "the appsrc"), ("fanout", "tee", "a tee")] {
+            let Some(word) = self.element(name).filter(|word| word.kind == Kind::Element && word.text != wanted) else {
+                continue;
+            };
+            self.find(word.at, word.text)?;
+            let message = format!("name={name} is a {}; it must be {what}", word.text);
+            return Err(self.fault(word.at, word.text, None, message));
         }
         Ok(())
     }
@@ -286,74 +301,6 @@ impl<'a> Sheet<'a> {
     }
 }
 
-/// The class of a factory's elements; `None` where its plugin does not load, which GStreamer then says itself.
-fn class_of(factory: &gst::ElementFactory) -> Option<glib::object::ClassRef<'static, glib::Object>> {
-    let loaded = factory.load().ok()?.downcast::<gst::ElementFactory>().ok()?;
-    glib::Class::<glib::Object>::from_type(loaded.element_type())
-}
-
-/// Why a property does not take a value, in words that say what it does take, and the nearest that it takes. `None` where it
-/// takes it, or nothing is known.
-fn refusal(property: &glib::ParamSpec, value: &str) -> Option<(String, Option<String>)> {
-    let parsed = glib::Value::deserialize_with_pspec(value, property);
-    let kind = property.value_type();
-    if let Some(class) = glib::EnumClass::with_type(kind) {
-        return parsed.is_err().then(|| choose_from(class.values().iter().map(|value| value.nick()).collect(), value));
-    }
-    if let Some(class) = glib::FlagsClass::with_type(kind) {
-        let wrong = |part: &&str| !class.values().iter().any(|flag| flag.nick() == *part || flag.name() == *part);
-        let part = value.split('+').find(wrong).unwrap_or(value);
-        return parsed.is_err().then(|| choose_from(class.values().iter().map(|value| value.nick()).collect(), part));
-    }
-    if kind == glib::Type::BOOL {
-        return parsed.is_err().then(|| choose_from(vec!["true", "false"], value));
-    }
-    let (what, least, most) = range(property)?;
-    let why = || (format!("it takes {what} from {least} to {most}"), None);
-    let Ok(parsed) = parsed else { return Some(why()) };
-    // GLib would say so on the terminal, keep the old value, and go on.
-    let lax = property.flags().contains(glib::ParamFlags::LAX_VALIDATION);
-    (!lax && !within(property, &parsed)).then(why)
-}
-
-fn choose_from(values: Vec<&str>, value: &str) -> (String, Option<String>) {
-    let near = nearest(value, values.iter().copied());
-    let more = if values.len() > LISTED { ", …" } else { "" };
-    let listed = values.iter().take(LISTED).copied().collect::<Vec<_>>().join(", ");
-    let meant = near.map_or(String::new(), |near| format!("did you mean {near}? "));
-    (format!("{meant}it takes {listed}{more}"), near.map(ToOwned::to_owned))
-}
-
-/// What a number may be, for each of GLib's kinds of numbers.
-macro_rules! numbers {
-    ($($spec:ident $type:ty: $words:literal),* $(,)?) => {
-        /// What kind of number a property takes, its least and its greatest.
-        fn range(property: &glib::ParamSpec) -> Option<(&'static str, String, String)> {
-            $(if let Some(spec) = property.downcast_ref::<glib::$spec>() {
-                return Some(($words, spec.minimum().to_string(), spec.maximum().to_string()));
-            })*
-            None
-        }
-
-        /// Whether a number lies in a property's range.
-        fn within(property: &glib::ParamSpec, value: &glib::Value) -> bool {
-            $(if let (Some(spec), Ok(value)) = (property.downcast_ref::<glib::$spec>(), value.get::<$type>()) {
-                return (spec.minimum()..=spec.maximum()).contains(&value);
-            })*
-            true
-        }
-    };
-}
-
-numbers! {
-    ParamSpecInt i32: "whole numbers",
-    ParamSpecUInt u32: "whole numbers",
-    ParamSpecInt64 i64: "whole numbers",
-    ParamSpecUInt64 u64: "whole numbers",
-    ParamSpecFloat f32: "numbers",
-    ParamSpecDouble f64: "numbers",
-}
-
 /// Caps alone are not a pipeline; the elements they stand between are.
 fn parse_segment(text: &str) -> Result<(), ParseFault> {
     let first = text.split_whitespace().next().unwrap_or_default();
@@ -362,7 +309,7 @@ fn parse_segment(text: &str) -> Result<(), ParseFault> {
     // A part of what is right need not be right by itself. And GStreamer 1.22.0 ends the process over a link to a reference in
     // a text of which no element could be made.
     let words = words(&text);
-    if words::check_syntax(&words).is_err() || words.iter().any(|word| matches!(word.kind, Kind::Reference { .. })) {
+    if check_syntax(&words).is_err() || words.iter().any(|word| matches!(word.kind, Kind::Reference { .. })) {
         return Ok(());
     }
     parse(&text).map(|_| ())
@@ -460,7 +407,7 @@ mod tests {
             let Ok(template) = Template::parse("fuzz", &text) else { return Ok(()) };
             let rendered = template.render_placed(&values());
             let sheet = Sheet::new(&template, &rendered);
-            let sound = words::check_syntax(&sheet.words).is_ok();
+            let sound = check_syntax(&sheet.words).is_ok();
             let fault = match sheet.check() {
                 Ok(()) => match parse(&rendered.text) {
                     Ok(_) => return Ok(()),
