@@ -11,6 +11,7 @@ pub mod profile;
 pub mod recording;
 pub mod sessions;
 pub mod streams;
+pub mod syntax;
 pub mod template;
 pub mod words;
 

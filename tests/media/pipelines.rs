@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use realsense_webrtc::{
-    config::Config,
+    config::{Config, PipelineNames},
     media::{MediaEvent, diagnostics::ReloadError, gst::check_pipelines},
     model::{Codec, PipelineInfo, PipelineState, PixelFormat, Profile, StreamType},
     probe::receiver::Options,
@@ -50,6 +50,112 @@ fn the_check_finds_every_broken_file_with_its_line() {
     assert!(line("color.h264.gst").contains("no GStreamer element 'x246enc'"), "{faults:#?}");
     assert!(line("depth.vp8.gst").contains("unknown placeholder {bitrate}"), "{faults:#?}");
     assert!(line("infrared.h264.gst").contains("name=fanout"), "{faults:#?}");
+}
+
+/// What is changed in `color.h264.gst`, into what, and how the reference says the fault reads.
+const FAULTS: [(&str, &str, &str); 17] = [
+    (
+        "name=encoder",
+        "name=enc",
+        "19:11: no element has name=encoder; it must be the video encoder; did you mean name=encoder in place of name=enc?",
+    ),
+    ("! x264enc", "! x246enc", "19:3: there is no GStreamer element 'x246enc'; did you mean x264enc?"),
+    (
+        "! x264enc",
+        "! vaapih264enc",
+        "19:3: there is no GStreamer element 'vaapih264enc'; it is in the Debian package gstreamer1.0-vaapi: apt install \
+         gstreamer1.0-vaapi",
+    ),
+    ("{bitrate_kbps}", "{bitrate}", "19:86: unknown placeholder {bitrate}; did you mean {bitrate_bps}?"),
+    (
+        "tune=zerolatency",
+        "tune=zerolatancy",
+        "19:29: 'zerolatancy' is no value for x264enc's tune; did you mean zerolatency? it takes stillimage, fastdecode, \
+         zerolatency",
+    ),
+    ("speed-preset=", "sped-preset=", "19:41: x264enc has no property 'sped-preset'; did you mean speed-preset?"),
+    (
+        "threads=1 bitrate",
+        "threads=-1 bitrate",
+        "19:72: '-1' is no value for x264enc's threads; it takes whole numbers from 0 to 2147483647",
+    ),
+    (
+        "format=I420",
+        "format=(strng)I420",
+        "14:15: the caps cannot be read at 'format=(strng)I420'; they look like video/x-raw,format=I420,framerate=30/1",
+    ),
+    (
+        "profile=constrained-baseline",
+        "profile=nonsense",
+        "22:3: could not link encoder to identity0, encoder can't handle caps video/x-h264",
+    ),
+    (
+        "stream-format=byte-stream",
+        "stream-format=avc",
+        "22:3: what reaches fanout is video/x-h264, stream-format=(string)avc, alignment=(string)au; it must be video/x-h264, \
+         stream-format=(string)byte-stream, alignment=(string)au",
+    ),
+    ("! videoconvert", "! ! videoconvert", "13:3: syntax error: a \"!\" with no element in front of it"),
+    (
+        "! videoconvert",
+        "videoconvert",
+        "12:1: appsrc leads nowhere, so no frame reaches name=encoder; is a \"!\" missing after it?",
+    ),
+    (
+        "! tee name=fanout",
+        "! tee name=fanout fanot. ! fakesink",
+        "26:19: no element has name=fanot, which 'fanot.' refers to; did you mean fanout.?",
+    ),
+    ("appsrc name=source", "videotestsrc name=source", "12:1: name=source is a videotestsrc; it must be the appsrc"),
+    (
+        "! tee name=fanout allow-not-linked=true",
+        "! queue name=fanout",
+        "26:3: name=fanout is a queue; it must be a tee",
+    ),
+    ("alignment=au", "alignment=\"au", "22:74: a quote (\") is opened and not closed on its line"),
+    (
+        "x264enc name=encoder tune=zerolatency speed-preset=superfast threads=1 bitrate={bitrate_kbps}\n    \
+         key-int-max={keyframe_interval} byte-stream=true aud=false",
+        "vp8enc name=encoder\n",
+        "19:3: what reaches fanout is video/x-vp8; a .h264.gst file must make H264",
+    ),
+];
+
+#[test]
+fn faults_read_as_the_reference_says() {
+    let reference = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/pipelines.md");
+    let reference = std::fs::read_to_string(reference).unwrap();
+    let mut wrong = Vec::new();
+    for (from, to, words) in FAULTS {
+        let (folder, config) = copy_of_pipelines();
+        edit(folder.path(), "color.h264.gst", from, to);
+        let fault = check_pipelines(&config).expect_err(to).remove(0);
+        if !fault.contains(&format!("color.h264.gst:{words}")) {
+            wrong.push(format!("{to}: {fault}"));
+        }
+        if !reference.contains(words) {
+            wrong.push(format!("not in the reference: {words}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_choice_of_what_there_is_not_is_refused_with_the_nearest_name() {
+    let (folder, mut config) = copy_of_pipelines();
+    config.pipelines.choice.insert("infrared-2".into(), PipelineNames::One("low-latncy.h264".into()));
+    let faults = check_pipelines(&config).expect_err("no such pipeline");
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].contains("infrared-2") && faults[0].contains("did you mean low-latency.h264?"), "{faults:?}");
+    config.pipelines.choice.insert("infrared-2".into(), PipelineNames::One("low-latency.h264".into()));
+    assert_eq!(check_pipelines(&config), Ok(()));
+    // A fault in a file that only one device uses counts as well.
+    edit(folder.path(), "openh264.h264.gst", "openh264enc", "openh265enc");
+    assert_eq!(check_pipelines(&config), Ok(()), "nobody uses it");
+    let of_one = [("depth".into(), PipelineNames::Many(vec!["openh264.h264".into(), "depth.vp8".into()]))];
+    config.pipelines.devices.insert("123".into(), of_one.into());
+    let faults = check_pipelines(&config).expect_err("a broken file");
+    assert!(faults.len() == 1 && faults[0].contains("did you mean openh264enc?"), "{faults:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

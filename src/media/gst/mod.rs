@@ -36,6 +36,7 @@ mod session;
 mod starter;
 mod stats;
 mod streams;
+mod takes;
 mod teardown;
 mod trial;
 mod wiring;
