@@ -231,6 +231,22 @@ fn quotes_braces_and_blanks_survive_the_shell() {
     }
 }
 
+#[test]
+fn a_variant_with_quoted_blanks_runs_as_printed() {
+    gst::init().unwrap();
+    if ["clockoverlay", "textoverlay"].iter().any(|element| gst::ElementFactory::find(element).is_none()) {
+        println!("skipped: gstreamer1.0-x is not installed");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("overlay.mkv");
+    let to = format!("file={}", file.display());
+    let command = good(&[&["launch", "overlay.h264", "--to", &to, "--frames-count", "30"][..], &SMALL].concat());
+    assert!(command.contains("'text=\"DEVICE color\"'"), "{command}");
+    shell(&command);
+    assert!(decoded(&file, "h264").0 >= ENOUGH);
+}
+
 /// A second of depth from the simulated camera, captured once for all tests.
 fn captured() -> &'static Path {
     static FILE: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
