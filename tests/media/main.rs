@@ -4,6 +4,7 @@
 mod answers;
 mod basics;
 mod bench;
+mod inspect;
 mod life;
 mod pipelines;
 mod size_change;
