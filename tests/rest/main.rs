@@ -7,6 +7,7 @@ mod common;
 
 mod bad_input;
 mod bundle;
+mod debug;
 mod depth;
 mod devices;
 mod logs;
@@ -78,6 +79,9 @@ const ROUTES: &[(&str, &str)] = &[
     ("GET", "/api/debug/log-levels"),
     ("PUT", "/api/debug/log-levels"),
     ("GET", "/api/debug/bundle"),
+    ("GET", "/api/debug/graph/{file}"),
+    ("GET", "/api/debug/elements/{device_id}/{stream_type}/{codec}/{element}"),
+    ("PATCH", "/api/debug/elements/{device_id}/{stream_type}/{codec}/{element}"),
     ("POST", "/api/sim/devices/{device_id}/fault"),
 ];
 
@@ -146,7 +150,11 @@ async fn every_route_answers_under_both_prefixes_and_both_slash_forms() {
             .replace("{sensor_id}", &format!("{CAMERA}-sensor-0"))
             .replace("{option_id}", "exposure")
             .replace("{session_id}", "nobody")
-            .replace("{name}", "nobody.bag");
+            .replace("{name}", "nobody.bag")
+            .replace("{file}", &format!("{CAMERA}.json"))
+            .replace("{stream_type}", "color")
+            .replace("{codec}", "h264")
+            .replace("{element}", "encoder");
         // A reset takes the device away for a while; its turn is in a test of its own.
         if path.ends_with("hw_reset") {
             continue;

@@ -171,7 +171,7 @@ fn fresh(info: ElementInfo) -> Response {
 
 fn parse_path((device, stream, codec, element): (String, String, String, String)) -> Result<ElementPath> {
     let key = StreamKey::new(DeviceId::new(device), stream.parse()?);
-    let found = Codec::ALL.into_iter().find(|known| known.name().eq_ignore_ascii_case(&codec));
+    let found = Codec::from_mime(&codec);
     let codec = found.ok_or_else(|| {
         let shown: String = codec.chars().take(40).collect();
         let known = Codec::ALL.map(|codec| codec.name().to_ascii_lowercase()).join(", ");
