@@ -88,7 +88,7 @@ fn a_dozen_viewers_and_a_coming_and_going() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_viewer_gets_decodes_from_the_first_frame_on() {
     let server = Server::start("", &[]);
-    for codec in Codec::ALL {
+    for codec in [Codec::H264, Codec::VP8] {
         let (sink, mut units) = tokio::sync::mpsc::channel(256);
         let viewer = server.join(&["color"], Options { access_units: Some(sink), ..Options::default() }).await;
         // A viewer that comes while another watches must not have to wait for a picture either.

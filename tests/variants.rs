@@ -198,7 +198,6 @@ fn every_pipeline_this_machine_has_the_elements_for_encodes_what_can_be_shown() 
             if !missing.is_empty() {
                 let known = HARDWARE.contains(&name.as_str()) || name == "overlay.h264";
                 assert!(known, "{name} needs {missing:?}; scripts/install_deps.sh --test installs what tests need");
-                eprintln!("not run: {name} needs {missing:?}");
                 continue;
             }
             check_outcome(&name, &run(&name, &text, &values(format, 1000)));

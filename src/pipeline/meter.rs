@@ -109,7 +109,7 @@ pub(super) fn attach(source: &gst::Element) -> Vec<Meter> {
             }
         }
         // A tee and a muxer have no one way through.
-        if let ([out], true) = (sources.as_slice(), sinks.len() <= 1) {
+        if let ([out], true) = (sources.as_slice(), sinks.len() <= 1 && factory != "tee") {
             let meter = Meter::new(&element.name(), &factory);
             if let Some(into) = sinks.first() {
                 watch(into, &meter, Meter::came);
@@ -175,7 +175,7 @@ mod tests {
     fn an_element_that_waits_is_seen_to_wait() {
         gst::init().expect("GStreamer");
         let text = "videotestsrc num-buffers=5 name=s ! identity name=slow sleep-time=20000 ! identity single-segment=true \
-                    name=quick ! tee ! fakesink";
+                    name=quick ! tee name=fanout ! fakesink";
         let pipeline = gst::parse::launch(text).expect("parses").downcast::<gst::Pipeline>().expect("a pipeline");
         let meters = attach(&pipeline.by_name("s").expect("source"));
         pipeline.set_state(gst::State::Playing).expect("plays");

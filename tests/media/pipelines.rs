@@ -66,11 +66,7 @@ const FAULTS: [(&str, &str, &str); 17] = [
         "19:3: there is no GStreamer element 'vaapih264enc'; it is in the Debian package gstreamer1.0-vaapi: apt install \
          gstreamer1.0-vaapi",
     ),
-    (
-        "{bitrate_kbps}",
-        "{bitrate}",
-        "19:82: unknown placeholder {bitrate}; did you mean {bitrate_bps}? known are {width}",
-    ),
+    ("{bitrate_kbps}", "{bitrate}", "19:82: unknown placeholder {bitrate}; did you mean {bitrate_bps}?"),
     (
         "tune=zerolatency",
         "tune=zerolatancy",
@@ -88,7 +84,11 @@ const FAULTS: [(&str, &str, &str); 17] = [
         "format=(strng)I420",
         "14:15: the caps cannot be read at 'format=(strng)I420'; they look like video/x-raw,format=I420,framerate=30/1",
     ),
-    ("profile=constrained-baseline", "profile=nonsense", "22:3: could not link encoder to identity"),
+    (
+        "profile=constrained-baseline",
+        "profile=nonsense",
+        "22:3: could not link encoder to identity0, encoder can't handle caps video/x-h264",
+    ),
     (
         "stream-format=byte-stream",
         "stream-format=avc",
@@ -129,7 +129,12 @@ fn faults_read_as_the_reference_says() {
         } else {
             edit(folder.path(), "color.h264.gst", from, to);
         }
-        let fault = check_pipelines(&config).expect_err(to).remove(0);
+        // Elements without a name are numbered through the whole process; in a program of its own it is the first.
+        let mut fault = check_pipelines(&config).expect_err(to).remove(0);
+        if let Some(at) = fault.find("identity") {
+            let digits = fault[at + 8..].chars().take_while(char::is_ascii_digit).count();
+            fault.replace_range(at + 8..at + 8 + digits, "0");
+        }
         if !fault.contains(&format!("color.h264.gst:{words}")) {
             wrong.push(format!("{to}: {fault}"));
         }

@@ -28,7 +28,10 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const MOST_HELD_BACK: u32 = 5;
 
 /// What was found, by folder, own pipeline and size.
-static FOUND: LazyLock<Mutex<HashMap<(PathBuf, String, Profile), String>>> = LazyLock::new(Mutex::default);
+static FOUND: LazyLock<Mutex<HashMap<Place, String>>> = LazyLock::new(Mutex::default);
+
+/// Folder, own pipeline and size.
+type Place = (PathBuf, String, Profile);
 
 /// The names in the order they are tried, for a stream whose own pipeline is `own`.
 pub(super) fn candidates(own: &str) -> Vec<String> {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use gst::{glib, prelude::*};
 
 use super::{
-    install::{how_to_get, known_elements, package_of},
+    install::{exists, how_to_get, known_elements},
     takes::{class_of, refusal},
 };
 use crate::core::{
@@ -176,7 +176,7 @@ impl<'a> Sheet<'a> {
 
     fn no_element(&self, at: usize, name: &str) -> Fault {
         let message = format!("there is no GStreamer element '{name}'");
-        if package_of(name).is_some() {
+        if exists(name) {
             return self.fault(at, name, None, format!("{message}; {}", how_to_get(name)));
         }
         let installed = gst::ElementFactory::factories_with_type(gst::ElementFactoryType::ANY, gst::Rank::NONE);

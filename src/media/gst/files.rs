@@ -85,7 +85,7 @@ pub(crate) fn lacks_element(fault: &Fault) -> bool {
     fault
         .token
         .as_deref()
-        .is_some_and(|element| gst::ElementFactory::find(element).is_none() && install::package_of(element).is_some())
+        .is_some_and(|element| gst::ElementFactory::find(element).is_none() && install::exists(element))
 }
 
 /// "apt install …" for an element that is not there.

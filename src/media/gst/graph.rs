@@ -135,7 +135,7 @@ fn check_output(sheet: &Sheet<'_>, codec: Codec, encoder: &gst::Element, fanout:
         let message = match made.structure(0).filter(|_| same_kind && name == "fanout") {
             Some(_) => format!("what reaches fanout is {}; it must be {wanted}", in_short(&made)),
             None if made.is_empty() => {
-                format!("nothing can reach fanout: what stands between it and the encoder contradicts itself")
+                "nothing can reach fanout: what stands between it and the encoder contradicts itself".into()
             }
             None => format!(
                 "what reaches fanout is {}; a .{extension}.gst file must make {codec}",

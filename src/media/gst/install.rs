@@ -20,7 +20,7 @@ const NEEDED: [&str; 10] =
     ["appsrc", "appsink", "tee", "rtph264pay", "rtpvp8pay", "rtpbin", "webrtcbin", "dtlssrtpenc", "srtpenc", "nicesrc"];
 
 /// Debian 12's packages of the elements that pipelines of this kind use (from `apt-file search libgst…`).
-const PACKAGES: [(&str, &str); 47] = [
+const PACKAGES: [(&str, &str); 48] = [
     ("appsrc", BASE),
     ("appsink", BASE),
     ("videoconvert", BASE),
@@ -61,6 +61,7 @@ const PACKAGES: [(&str, &str); 47] = [
     ("openh264enc", BAD),
     ("nvh264enc", BAD),
     ("vah264enc", BAD),
+    ("vah264lpenc", BAD),
     ("msdkh264enc", BAD),
     ("av1enc", BAD),
     ("x265enc", BAD),
@@ -69,6 +70,20 @@ const PACKAGES: [(&str, &str); 47] = [
     ("vaapih264enc", "gstreamer1.0-vaapi"),
     ("rtspclientsink", "gstreamer1.0-rtsp"),
 ];
+
+/// Elements that no Debian package has, and where they come from.
+const ELSEWHERE: [(&str, &str); 2] =
+    [("nvvidconv", "with JetPack, on an NVIDIA Jetson"), ("nvv4l2h264enc", "with JetPack, on an NVIDIA Jetson")];
+
+/// Where an element comes from that Debian does not have.
+fn elsewhere(element: &str) -> Option<&'static str> {
+    ELSEWHERE.iter().find(|(name, _)| *name == element).map(|(_, from)| *from)
+}
+
+/// Whether this is an element that exists, installed or not.
+pub(super) fn exists(element: &str) -> bool {
+    package_of(element).or(elsewhere(element)).is_some()
+}
 
 /// The Debian package that has an element, where known.
 pub(super) fn package_of(element: &str) -> Option<&'static str> {
@@ -87,6 +102,7 @@ pub(super) fn known_elements<'a>() -> impl Iterator<Item = &'a str> {
 pub(super) fn how_to_get(element: &str) -> String {
     match package_of(element) {
         Some(package) => format!("it is in the Debian package {package}: apt install {package}"),
+        None if elsewhere(element).is_some() => format!("it comes {}", elsewhere(element).unwrap_or_default()),
         None => "check its spelling; `gst-inspect-1.0` lists what is installed, `apt-file search` what could be".into(),
     }
 }

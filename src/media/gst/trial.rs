@@ -151,12 +151,14 @@ fn run(text: &Text, values: &Values, codec: Codec, deadline: Duration) -> Result
         units.extend(sample.buffer().map(|buffer| unit(buffer, codec)));
         true
     };
-    let mut held_back = 0;
+    // Counted in what came out, not in what went in: a pipeline may leave pictures out on purpose (videorate).
+    let mut asked_at = 0;
     for number in 0..PICTURES {
         if number == ASKED_WITH
             && let Some(pad) = graph.fanout.static_pad("sink")
         {
             // Just as the sessions ask.
+            asked_at = units.len();
             pad.push_event(UpstreamForceKeyUnitEvent::builder().all_headers(false).build());
         }
         // An element's error says more than that its source takes nothing more.
@@ -171,8 +173,8 @@ fn run(text: &Text, values: &Values, codec: Codec, deadline: Duration) -> Result
                 break;
             }
         }
-        held_back = (number + 1).saturating_sub(u32::try_from(units.len()).unwrap_or(u32::MAX));
     }
+    let in_time = units.len();
     let _ = graph.source.end_of_stream();
     while !sink.is_eos() && Instant::now() < until && words().is_none() {
         take(&mut units, Duration::from_millis(5));
@@ -182,7 +184,8 @@ fn run(text: &Text, values: &Values, codec: Codec, deadline: Duration) -> Result
     }
     let caps = caps.ok_or_else(|| fault(format!("no picture came out of it within {deadline:?}")))?;
     judge(&units, &caps, codec).map_err(fault)?;
-    let since_asked = units.iter().skip(usize::try_from(ASKED_WITH).unwrap_or(0).saturating_sub(1));
+    let since_asked = units.iter().skip(asked_at.saturating_sub(1));
+    let held_back = u32::try_from(units.len() - in_time).unwrap_or(u32::MAX);
     Ok(TryReport {
         encoder: graph.encoder.factory().map_or_else(String::new, |factory| factory.name().to_string()),
         caps: caps.to_string(),
