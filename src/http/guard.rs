@@ -9,8 +9,8 @@ use std::{
 
 use axum::{
     Json,
-    extract::{FromRequestParts, Query, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
+    extract::{Query, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -19,6 +19,7 @@ use serde::Deserialize;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{
+    admin::Standing,
     errors::{self, InternalBody, InternalFailure},
     socket::Handshakes,
 };
@@ -257,66 +258,8 @@ fn given_token(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     bearer.or_else(|| Query::<TokenQuery>::try_from_uri(uri).ok().and_then(|Query(query)| query.token))
 }
 
-/// Who asks, as far as `server.admin_token` tells; a request's extension.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// There is no such token.
-    NoAdmins,
-    /// There is one, and the request brings none at all.
-    Nobody,
-    /// It brings another.
-    User,
-    /// It brings this one.
-    Admin,
-}
-
-/// Taken by handlers that only administrators may call. Without `server.admin_token` nobody may.
-pub(super) struct Admin;
-
-/// Taken by handlers that only administrators may call where there are any; without `server.admin_token`, everybody who may
-/// use the API may.
-pub(super) struct AdminIfAny;
-
-impl<S: Send + Sync> FromRequestParts<S> for Admin {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Response> {
-        admin(parts, false).map(|()| Self)
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for AdminIfAny {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Response> {
-        admin(parts, true).map(|()| Self)
-    }
-}
-
-#[expect(clippy::result_large_err, reason = "a response, as axum takes it; once per refused request")]
-fn admin(parts: &Parts, without_admins: bool) -> Result<(), Response> {
-    match parts.extensions.get::<Standing>() {
-        Some(Standing::Admin) => Ok(()),
-        Some(Standing::NoAdmins) if without_admins => Ok(()),
-        Some(Standing::Nobody) => Err(unauthorised(
-            "This needs the administrators' token: send it as 'Authorization: Bearer <token>'; server.admin_token in the \
-             server's configuration has it.",
-        )),
-        Some(Standing::User) => Err(errors::detail(
-            StatusCode::FORBIDDEN,
-            "This needs the administrators' token, and another one came; server.admin_token in the server's configuration \
-             has it.",
-        )),
-        // Without the layer that says who asks, nobody is an administrator.
-        Some(Standing::NoAdmins) | None => Err(errors::detail(
-            StatusCode::FORBIDDEN,
-            "Nobody may do this, because the server has no administrators' token: set server.admin_token in its \
-             configuration.",
-        )),
-    }
-}
-
-fn unauthorised(sentence: &str) -> Response {
+/// A 401 that says which header is missing.
+pub(super) fn unauthorised(sentence: &str) -> Response {
     let mut response = errors::detail(StatusCode::UNAUTHORIZED, sentence);
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
@@ -533,39 +476,6 @@ mod tests {
         assert_eq!(of(None, "/api/devices?token=s3cret"), Credential::Wrong);
         assert_eq!(of(Some("Bearer nope"), "/api/devices?token=s3cret%26%C3%A9"), Credential::Wrong);
         assert_eq!(of(Some("Basic abc"), "/api/devices"), Credential::Missing);
-    }
-
-    #[tokio::test]
-    async fn only_the_administrators_token_makes_an_administrator() {
-        let of = async |token: &str, admin_token: &str, given: Option<&str>| {
-            let server =
-                config::Server { token: token.into(), admin_token: admin_token.into(), ..config::Server::default() };
-            let access = Access::new(&server);
-            let router = Router::new()
-                .route("/api/admin", get(async |_: Admin| "yes"))
-                .route("/api/if-any", get(async |_: AdminIfAny| "yes"))
-                .layer(middleware::from_fn_with_state(access, admit));
-            let mut statuses = Vec::new();
-            for path in ["/api/admin", "/api/if-any"] {
-                let mut request = Request::get(path);
-                if let Some(given) = given {
-                    request = request.header(header::AUTHORIZATION, format!("Bearer {given}"));
-                }
-                let request = request.body(Body::empty()).expect("a request");
-                statuses.push(router.clone().oneshot(request).await.expect("infallible").status().as_u16());
-            }
-            (statuses[0], statuses[1])
-        };
-        assert_eq!(of("", "", None).await, (403, 200));
-        assert_eq!(of("", "", Some("x")).await, (403, 200));
-        assert_eq!(of("t", "", Some("t")).await, (403, 200));
-        assert_eq!(of("", "a", None).await, (401, 401));
-        assert_eq!(of("", "a", Some("x")).await, (403, 403));
-        assert_eq!(of("", "a", Some("a")).await, (200, 200));
-        assert_eq!(of("t", "a", None).await, (401, 401));
-        assert_eq!(of("t", "a", Some("t")).await, (403, 403));
-        assert_eq!(of("t", "a", Some("a")).await, (200, 200));
-        assert_eq!(of("t", "a", Some("")).await, (403, 403));
     }
 
     #[test]

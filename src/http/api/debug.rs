@@ -14,9 +14,9 @@ use utoipa::IntoParams;
 
 use super::{
     super::{
+        admin::Admin,
         errors::{ApiError, ApiResult},
         extract::JsonBody,
-        guard::Admin,
     },
     responses::{AnyRoute, Checked, Named, WithBody},
 };

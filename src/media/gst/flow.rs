@@ -148,6 +148,12 @@ impl Flow {
         second
     }
 
+    /// Units that came in and did not go out yet.
+    #[cfg(test)]
+    pub(super) fn inside(&self) -> usize {
+        self.len
+    }
+
     /// What was measured over the last seconds; `None` when that is less than tells anything.
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     pub(super) fn read(&self, now: u64) -> Option<GraphMeter> {

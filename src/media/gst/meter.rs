@@ -291,3 +291,71 @@ fn running_time(pad: &gst::Pad, pts: gst::ClockTime) -> Option<u64> {
     let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
     segment.to_running_time(pts).map(gst::ClockTime::nseconds)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn until(what: &str, met: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !met() {
+            assert!(Instant::now() < deadline, "{what}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn probes_measure_until_they_are_taken_off() {
+        gst::init().expect("GStreamer");
+        let text = "videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=100/1 ! x264enc name=encoder \
+                    tune=zerolatency ! valve name=valve ! tee name=fanout ! queue ! fakesink name=sink sync=false \
+                    fanout. ! queue ! fakesink async=false";
+        let pipeline = gst::parse::launch(text).expect("builds").downcast::<gst::Pipeline>().expect("a pipeline");
+        pipeline.set_state(gst::State::Playing).expect("plays");
+        let by_name = |name: &str| pipeline.by_name(name).expect("the element");
+        let meters = PipelineMeters::default();
+        meters.install(&pipeline, true);
+        let probes = lock(&meters.probes).len();
+        meters.install(&pipeline, true);
+        assert_eq!(lock(&meters.probes).len(), probes, "a second look adds nothing");
+        let read = |name: &str| meters.read(&by_name(name));
+        until("the encoder is measured", || {
+            read("encoder")
+                .is_some_and(|meter| meter.latency_ms.is_some_and(|ms| ms > 0.0) && meter.buffers_per_s > 5.0)
+        });
+        // x264's timestamps begin at 1000 hours: matched by them nothing would fit, and all would count as dropped.
+        assert_eq!(read("encoder").map(|meter| meter.dropped), Some(0));
+        assert!(read("fanout").is_some_and(|meter| meter.latency_ms.is_none() && meter.buffers_per_s > 0.0));
+        by_name("valve").set_property("drop", true);
+        // It swallows without a trace until it lets something out again, or too much is inside.
+        until("some are swallowed", || lock(&meters.meter(&by_name("valve"), &[]).flow).inside() > 5);
+        by_name("valve").set_property("drop", false);
+        until("they count as dropped", || read("valve").is_some_and(|meter| meter.dropped > 5));
+        meters.remove();
+        assert!(lock(&meters.probes).is_empty());
+        until("nothing is counted any more", || read("sink").is_some_and(|meter| meter.buffers_per_s == 0.0));
+        pipeline.set_state(gst::State::Null).expect("stops");
+    }
+
+    #[test]
+    fn measuring_ends_at_its_time_and_its_thread_with_it() {
+        gst::init().expect("GStreamer");
+        let (control, asked) = mpsc::channel();
+        let meters = Meters::new(control);
+        let device = DeviceId::new("1");
+        meters.measure(&device, None, Duration::ZERO);
+        assert!(!meters.is_measured(&device) && asked.try_recv().is_err(), "zero begins nothing");
+        meters.measure(&device, None, Duration::from_millis(300));
+        assert!(meters.is_measured(&device));
+        let Ok(Msg::Running(of, None, reply)) = asked.recv_timeout(Duration::from_secs(10)) else {
+            panic!("it asks what runs")
+        };
+        assert_eq!(of, device);
+        drop(reply);
+        until("it ends", || !meters.is_measured(&device) && !lock(&meters.shared.state).follows);
+        meters.measure(&device, None, Duration::from_secs(600));
+        until("it begins anew", || asked.try_recv().is_ok());
+        meters.stop();
+        until("the server's end ends it", || !lock(&meters.shared.state).follows);
+    }
+}
