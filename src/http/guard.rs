@@ -63,9 +63,14 @@ pub(super) async fn finish(State(limit): State<Duration>, request: Request, next
         tracing::error!(request = %id, %method, %path, "internal error: {log}");
         let detail = format!("Internal error; the server's log has the details under request id {id}.");
         let body = InternalBody { detail, request_id: id.clone() };
+        // What the layers below noted, such as the route for the metrics, stays.
+        let noted = std::mem::take(response.extensions_mut());
         response = (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response();
+        *response.extensions_mut() = noted;
     } else if !is_socket_path(&path) {
+        let noted = response.extensions().clone();
         response = with_json_error(response, &method);
+        response.extensions_mut().extend(noted);
     }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {

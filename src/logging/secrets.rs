@@ -61,16 +61,19 @@ fn forms(secret: &str) -> Vec<String> {
 /// Takes out whatever was sent as a token, right or wrong: `?token=…` and `Bearer …`.
 fn without_query_tokens(mut text: String) -> String {
     for mark in ["token=", "Bearer "] {
-        let mut from = 0;
-        while let Some(found) = text[from..].find(mark) {
-            let start = from + found + mark.len();
+        // Copied once, however many there are: a log can be megabytes long.
+        let (mut out, mut copied) = (String::new(), 0);
+        while let Some(found) = text[copied..].find(mark) {
+            let start = copied + found + mark.len();
             let length = text[start..].find(|c: char| c.is_whitespace() || "&\"'#,;)".contains(c));
             let end = length.map_or(text.len(), |length| start + length);
-            if !text[start..end].is_empty() && !text[start..end].starts_with('(') {
-                text.replace_range(start..end, PLACEHOLDER);
-            }
-            from = start;
+            out.push_str(&text[copied..start]);
+            let keep = text[start..end].is_empty() || text[start..end].starts_with('(');
+            out.push_str(if keep { &text[start..end] } else { PLACEHOLDER });
+            copied = end;
         }
+        out.push_str(&text[copied..]);
+        text = out;
     }
     text
 }

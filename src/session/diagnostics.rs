@@ -53,7 +53,12 @@ impl Handle {
     /// # Errors
     /// Unavailable while the server shuts down.
     pub async fn pipelines(&self) -> Result<Vec<PipelineInfo>> {
-        self.diagnose(|reply| self.diagnostics.pipelines(reply)).await
+        let answer = self.diagnose(|reply| self.diagnostics.pipelines(reply));
+        tokio::time::timeout(LOOK, answer).await.unwrap_or_else(|_| {
+            Err(Error::unavailable(
+                "The pipeline files cannot be described now: an element hangs; the log may say which.",
+            ))
+        })
     }
 
     /// Reads a pipeline again and swaps it into the streams that run it.

@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::future::{BoxFuture, join_all};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{super::errors::ApiResult, responses::AnyRoute};
 use crate::{
@@ -82,16 +82,15 @@ pub(in super::super) async fn bundle(State(handle): State<Handle>) -> ApiResult<
 async fn finish(part: Part) -> Vec<File> {
     let missing = |why: &str| vec![File::new(format!("{}.missing.txt", part.name), format!("{why}\n"))];
     // In a task of its own, so that one that panics takes nothing along.
-    let task = tokio::spawn(part.made);
-    let stop = task.abort_handle();
-    match tokio::time::timeout(PART, task).await {
-        Ok(Ok(Ok(files))) => files,
-        Ok(Ok(Err(why))) => missing(&why),
-        Ok(Err(error)) => missing(&format!("It failed by a bug: {error}.")),
-        Err(_) => {
-            stop.abort();
-            missing(&format!("It took longer than {} s.", PART.as_secs()))
-        }
+    // It ends with this set: when it took too long, and when whoever asked went away.
+    let mut tasks = JoinSet::new();
+    tasks.spawn(part.made);
+    match tokio::time::timeout(PART, tasks.join_next()).await {
+        Ok(Some(Ok(Ok(files)))) => files,
+        Ok(Some(Ok(Err(why)))) => missing(&why),
+        Ok(Some(Err(error))) => missing(&format!("It failed by a bug: {error}.")),
+        Ok(None) => missing("It was not made."),
+        Err(_) => missing(&format!("It took longer than {} s.", PART.as_secs())),
     }
 }
 

@@ -13,7 +13,7 @@ use tracing::Level;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    super::{errors::ApiResult, extract::JsonBody, guard::AdminIfAny},
+    super::{admin::AdminIfAny, errors::ApiResult, extract::JsonBody},
     responses::{AnyRoute, Checked, Named, WithBody},
 };
 use crate::{

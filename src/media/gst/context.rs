@@ -9,7 +9,7 @@ use std::{
 use gst::prelude::*;
 use tokio::sync::oneshot;
 
-use super::{folder::Files, starter::Started, stats::PeerStats, streams::ReloadAnswer};
+use super::{folder::Files, library::Text, starter::Started, stats::PeerStats, streams::ReloadAnswer};
 use crate::{
     camera::hub::FrameHub,
     config::Config,
@@ -100,8 +100,8 @@ pub(super) enum Msg {
     Pipelines(Answer<Vec<PipelineInfo>>),
     /// Check a pipeline again and swap it in.
     Reload(String, ReloadAnswer),
-    /// A pipeline file was saved or went away.
-    FileChanged(String),
+    /// A pipeline was read, or why not: because its file was saved, or because somebody asked.
+    FileRead(String, Result<Text, String>, Option<ReloadAnswer>),
     /// A start or a check is through.
     Started(Started),
     /// What runs of a device, and of the session that is named, for who looks at it from a thread of its own.

@@ -15,6 +15,7 @@ use super::{
     context::{Context, Msg, Signal},
     running::Running,
     session::{Phase, Session},
+    starter::Started,
     streams::Streams,
     teardown::Teardown,
 };
@@ -91,6 +92,12 @@ impl Control {
         sessions.iter().for_each(|session| self.close(session));
         self.ctx.files.stop();
         self.streams.shutdown(&self.teardown);
+        // What was still starting: an element wants to be in NULL when it is freed.
+        for message in messages.try_iter() {
+            if let Msg::Started(Started { result: Ok(Some(encoder)), .. }) = message {
+                encoder.stop(&self.teardown);
+            }
+        }
         // Branches unlinked meanwhile would wait for this thread; their pipelines go down whole.
         self.teardown.finish(SHUTDOWN_WAIT);
         tracing::debug!("Media ended");
@@ -137,8 +144,9 @@ impl Control {
                 self.streams.encoder_failed(&self.ctx, &self.teardown, serial, &message, Instant::now());
             }
             Msg::Pipelines(reply) => self.ctx.files.list(self.streams.standing(&self.ctx), reply),
-            Msg::Reload(name, reply) => self.streams.reload(&self.ctx, &name, Some(reply)),
-            Msg::FileChanged(name) => self.streams.reload(&self.ctx, &name, None),
+            // The folder may be on a network: its own thread reads.
+            Msg::Reload(name, reply) => self.ctx.files.read(name, reply),
+            Msg::FileRead(name, text, reply) => self.streams.reload(&self.ctx, &name, text, reply),
             Msg::Started(started) => self.streams.started(&self.ctx, &self.teardown, started),
             // Who asked may have given up.
             Msg::Running(device, session, reply) => drop(reply.try_send(self.running(&device, session.as_ref()))),

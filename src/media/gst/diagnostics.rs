@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     error::{Error, Result},
     media::diagnostics::{Answer, Diagnostics, ElementPath, GraphRequest, ReloadError},
-    model::{ElementInfo, Graph, PipelineInfo},
+    model::{ElementInfo, Graph, PipelineInfo, SessionId},
 };
 
 /// The door to the running pipelines; cheap to clone.
@@ -94,9 +94,13 @@ impl Diagnostics for GstDiagnostics {
 
     fn graph(&self, request: GraphRequest, reply: Answer<Result<Graph>>) {
         let meters = self.meters.clone();
-        meters.measure(&request.device, request.session.as_ref(), request.measure);
         self.inspector.ask(reply, move |look| {
             let running = look.running(&request.device, request.session.as_ref())?;
+            // Only what is there: names that anybody makes up would pile up.
+            let is_asked =
+                |id: &SessionId| request.session.as_ref().is_some_and(|one| one == id || one.as_str() == id.short());
+            let session = running.sessions.iter().map(|one| &one.session).find(|id| is_asked(id));
+            meters.measure(&request.device, session, request.measure);
             inspect::graph(look, &request, &running, &meters)
         });
     }

@@ -143,6 +143,11 @@ impl Encoder {
         }
     }
 
+    /// Takes a pipeline down that nobody uses, here and now.
+    pub(super) fn end(self) {
+        let _ = self.pipeline.set_state(gst::State::Null);
+    }
+
     /// Takes the whole pipeline down, branches and all.
     pub(super) fn stop(self, teardown: &Teardown) {
         teardown.pipeline(self.pipeline);

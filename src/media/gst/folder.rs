@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Arc, mpsc},
     time::{Duration, Instant, SystemTime},
@@ -11,7 +12,7 @@ use std::{
 
 use super::{
     context::Msg,
-    library,
+    library::{self, Text},
     streams::{ReloadAnswer, Standing},
 };
 use crate::{
@@ -38,6 +39,7 @@ pub(super) struct Files {
 enum Ask {
     List(BTreeMap<String, Standing>, Answer<Vec<PipelineInfo>>),
     One(String, Box<Standing>, ReloadAnswer),
+    Read(String, ReloadAnswer),
     End,
 }
 
@@ -56,12 +58,26 @@ impl Files {
             let watched = config.pipelines.reload;
             let mut watch = Watch::new(if watched { look(&config.pipelines.dir) } else { BTreeMap::new() });
             let mut look_at = Instant::now() + LOOK_EVERY;
+            let mut known = Known::default();
             loop {
                 // By the clock: questions, however many, put no look off.
                 let wait = if watched { look_at.saturating_duration_since(Instant::now()) } else { LONG };
                 match inbox.recv_timeout(wait) {
-                    Ok(Ask::List(standing, reply)) => drop(reply.send(list(&config, standing))),
-                    Ok(Ask::One(name, standing, reply)) => drop(reply.send(describe(&config, &name, *standing))),
+                    Ok(Ask::Read(name, reply)) => {
+                        let text = read(&config, &name);
+                        let _ = control.send(Msg::FileRead(name, text, Some(reply)));
+                    }
+                    // An assertion in a binding costs the answer, not the thread.
+                    Ok(Ask::List(standing, reply)) => {
+                        let list = catch_unwind(AssertUnwindSafe(|| known.list(&config, standing)));
+                        drop(list.map(|list| reply.send(list)));
+                    }
+                    Ok(Ask::One(name, standing, reply)) => {
+                        let one = catch_unwind(AssertUnwindSafe(|| known.describe(&config, &name, *standing)));
+                        if let Ok(one) = one {
+                            let _ = reply.send(one);
+                        }
+                    }
                     Err(mpsc::RecvTimeoutError::Timeout) => {}
                     Ok(Ask::End) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
                 }
@@ -69,7 +85,8 @@ impl Files {
                     look_at = Instant::now() + LOOK_EVERY;
                     for name in watch.changed(look(&config.pipelines.dir)) {
                         // The control thread is gone only while the program ends.
-                        let _ = control.send(Msg::FileChanged(name));
+                        let text = read(&config, &name);
+                        let _ = control.send(Msg::FileRead(name, text, None));
                     }
                 }
             }
@@ -94,21 +111,50 @@ impl Files {
         let _ = self.asks.try_send(Ask::List(standing, reply));
     }
 
+    /// Reads a pipeline for a reload.
+    pub(super) fn read(&self, name: String, reply: ReloadAnswer) {
+        let _ = self.asks.try_send(Ask::Read(name, reply));
+    }
+
     /// Answers a reload with the pipeline as it is now.
     pub(super) fn describe(&self, name: &str, standing: Standing, reply: ReloadAnswer) {
         let _ = self.asks.try_send(Ask::One(name.into(), Box::new(standing), reply));
     }
 }
 
-fn list(config: &Config, mut standing: BTreeMap<String, Standing>) -> Vec<PipelineInfo> {
-    let infos = library::names(config).into_iter().filter_map(|name| library::info(config, &name));
-    infos.map(|info| standing.remove(&info.name).unwrap_or_default().complete(info)).collect()
+fn read(config: &Config, name: &str) -> Result<Text, String> {
+    library::read(config, name).ok_or_else(|| library::no_such(config, name))
 }
 
-fn describe(config: &Config, name: &str, standing: Standing) -> Result<PipelineInfo, ReloadError> {
-    let gone = || Error::not_found(format!("There is no pipeline '{name}' any more."));
-    let info = library::info(config, name).ok_or_else(|| ReloadError::Refused(gone()))?;
-    Ok(standing.complete(info))
+/// What the files say, kept as long as their texts are the same: finding it out makes every element, hardware encoders too.
+#[derive(Default)]
+struct Known(BTreeMap<String, (Text, PipelineInfo)>);
+
+impl Known {
+    fn info(&mut self, config: &Config, name: &str) -> Option<PipelineInfo> {
+        let text = library::read(config, name)?;
+        if let Some((known, info)) = self.0.get(name)
+            && *known == text
+        {
+            return Some(info.clone());
+        }
+        let info = library::info(config, name)?;
+        self.0.insert(name.into(), (text, info.clone()));
+        Some(info)
+    }
+
+    fn list(&mut self, config: &Config, mut standing: BTreeMap<String, Standing>) -> Vec<PipelineInfo> {
+        let names = library::names(config);
+        self.0.retain(|name, _| names.contains(name));
+        let infos = names.iter().filter_map(|name| self.info(config, name));
+        infos.map(|info| standing.remove(&info.name).unwrap_or_default().complete(info)).collect()
+    }
+
+    fn describe(&mut self, config: &Config, name: &str, standing: Standing) -> Result<PipelineInfo, ReloadError> {
+        let gone = || Error::not_found(format!("There is no pipeline '{name}' any more."));
+        let info = self.info(config, name).ok_or_else(|| ReloadError::Refused(gone()))?;
+        Ok(standing.complete(info))
+    }
 }
 
 /// The pipeline files of a folder by name. A folder that cannot be read has none.

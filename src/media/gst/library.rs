@@ -1,7 +1,7 @@
 //! The pipelines by name: which there are, their text, and which one a stream uses. Owns reading the folder and the copies
 //! built into the program; starts nothing itself, but has `auto` try encoders when a stream is to have the best.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use gst::prelude::*;
 
@@ -110,6 +110,20 @@ pub(super) fn chosen(config: &Config, key: &StreamKey, codec: Codec) -> Option<S
     named.cloned().or_else(|| auto.then(|| AUTO.to_owned()))
 }
 
+/// Most bytes of a pipeline file.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Reads a text file; a pipe or a device would never end.
+fn read_file(path: &Path) -> std::io::Result<String> {
+    use std::io::{Error, Read};
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(Error::other("it is no file"));
+    }
+    let mut text = String::new();
+    let read = std::fs::File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)? as u64;
+    if read > MAX_BYTES { Err(Error::other("it is longer than 1 MiB")) } else { Ok(text) }
+}
+
 /// Reads a pipeline; one that the folder does not have is taken from the program. `None` when neither has it.
 pub(crate) fn read(config: &Config, name: &str) -> Option<Text> {
     // A name is a file of the folder, never a path out of it.
@@ -119,7 +133,7 @@ pub(crate) fn read(config: &Config, name: &str) -> Option<Text> {
     let file = format!("{name}.gst");
     let path = config.pipelines.dir.join(&file);
     let shown = path.display().to_string();
-    match std::fs::read_to_string(&path) {
+    match read_file(&path) {
         Ok(text) => Some(Text { name: name.into(), file: shown, text, unreadable: None }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let (_, text) = BUILT_IN.iter().find(|(known, _)| *known == name)?;

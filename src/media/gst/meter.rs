@@ -4,6 +4,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
@@ -139,7 +140,12 @@ impl Shared {
             if devices.is_empty() {
                 break;
             }
-            devices.iter().for_each(|device| self.install(device));
+            for device in &devices {
+                // An assertion in a binding must not end measuring, and leave what is measured for ever.
+                if catch_unwind(AssertUnwindSafe(|| self.install(device))).is_err() {
+                    tracing::error!(%device, "Putting meters on failed by a bug");
+                }
+            }
             let state = lock(&self.state);
             let next = state.devices.values().map(|measured| measured.until).min();
             let wait =
@@ -160,6 +166,7 @@ impl Shared {
             let Some(measured) = state.devices.get(device) else { return };
             measured.sessions.clone()
         };
+        let there: Vec<_> = sessions.iter().map(|session| session.session.clone()).collect();
         let is_wanted = |id: &SessionId| wanted.iter().any(|wanted| wanted == id || wanted.as_str() == id.short());
         let sessions = sessions.into_iter().filter(|session| is_wanted(&session.session));
         let sessions = sessions.map(|session| (session.serial, session.pipeline, false));
@@ -168,6 +175,7 @@ impl Shared {
             let mut state = lock(&self.state);
             let Some(measured) = state.devices.get_mut(device) else { return };
             measured.pipelines.retain(|serial, _| pipelines.iter().any(|(running, ..)| running == serial));
+            measured.sessions.retain(|wanted| there.iter().any(|id| wanted == id || wanted.as_str() == id.short()));
             pipelines.iter().map(|(serial, ..)| measured.pipelines.entry(*serial).or_default().clone()).collect()
         };
         for ((_, pipeline, deep), meters) in pipelines.iter().zip(meters) {

@@ -4,7 +4,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, mpsc::SendError},
     time::Duration,
 };
 
@@ -80,7 +80,11 @@ pub(super) fn begin(ctx: &Arc<Context>, number: u64, job: Job) -> std::io::Resul
                 ..Fault::default()
             })
         });
-        ctx.send(Msg::Started(Started { job: number, text, result }));
+        let started = Msg::Started(Started { job: number, text, result });
+        if let Err(SendError(Msg::Started(Started { result: Ok(Some(encoder)), .. }))) = ctx.control.send(started) {
+            // The media side has ended meanwhile.
+            encoder.end();
+        }
     };
     std::thread::Builder::new().name("media-start".into()).spawn(run).map(drop)
 }

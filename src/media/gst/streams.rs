@@ -35,6 +35,8 @@ const IDLE_GRACE: Duration = Duration::from_secs(2);
 /// First and last wait before a failed encoder is tried again.
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LAST: Duration = Duration::from_secs(10);
+/// Failures of encoders that are not taken up yet that are kept; they go when no start is under way.
+const MAX_EARLY: usize = 256;
 /// An encoder that ran this long before it failed starts over with the first wait.
 const RAN_WELL: Duration = Duration::from_secs(10);
 
@@ -230,8 +232,9 @@ impl Streams {
                 return;
             }
         }
-        // One that is being taken up; there are no more of them than starts.
-        if self.early_failures.len() < self.starts.len() {
+        // Perhaps one that is being taken up. One encoder can post many errors; the first says what happened.
+        let known = self.early_failures.iter().any(|(known, _)| *known == serial);
+        if !self.starts.is_empty() && !known && self.early_failures.len() < MAX_EARLY {
             self.early_failures.push((serial, message.to_owned()));
         }
     }

@@ -27,6 +27,8 @@ pub(in super::super) type ReloadAnswer = Answer<Result<PipelineInfo, ReloadError
 
 /// Reloads that may be under way; more come only from somebody who floods.
 const MAX_RELOADS: usize = 64;
+/// Those of them that somebody may have asked for: each is a trial and a new encoder for every stream that uses it.
+const MAX_ASKED: usize = 4;
 
 /// A reload under way.
 pub(super) struct Reload {
@@ -63,20 +65,31 @@ impl Standing {
 }
 
 impl Streams {
-    /// Reads a pipeline again, checks it on the side and swaps it into the streams that run it. `only_if_changed`: a file
-    /// that was saved as it was is left alone.
-    pub(in super::super) fn reload(&mut self, ctx: &Arc<Context>, name: &str, reply: Option<ReloadAnswer>) {
-        if self.reloads.len() >= MAX_RELOADS {
-            let error = Error::unavailable("Too many reloads are under way; try again in a moment.");
+    /// Takes a pipeline as it was read just now, checks it on the side and swaps it into the streams that run it. A file
+    /// that was saved as it runs is left alone, unless somebody asked.
+    pub(in super::super) fn reload(
+        &mut self,
+        ctx: &Arc<Context>,
+        name: &str,
+        text: Result<Text, String>,
+        reply: Option<ReloadAnswer>,
+    ) {
+        let asked = self.reloads.iter().filter(|reload| reload.reply.is_some());
+        if reply.is_some() && (asked.clone().count() >= MAX_ASKED || asked.into_iter().any(|one| one.name == name)) {
+            let error =
+                Error::unavailable("This pipeline, or too many others, are being reloaded; try again in a moment.");
             return refuse(reply, error);
         }
-        let Some(text) = library::read(&ctx.config, name) else {
-            self.files.remove(name);
-            let error = Error::not_found(format!(
-                "{}. GET /api/pipelines lists them.",
-                sentence(&library::no_such(&ctx.config, name))
-            ));
-            return refuse(reply, error);
+        if self.reloads.len() >= MAX_RELOADS {
+            tracing::error!(pipeline = name, "Too many files change at once; reload this one by hand");
+            return;
+        }
+        let text = match text {
+            Ok(text) => text,
+            Err(why) => {
+                self.files.remove(name);
+                return refuse(reply, Error::not_found(format!("{}. GET /api/pipelines lists them.", sentence(&why))));
+            }
         };
         let slots: Vec<(StreamKey, Codec)> = self
             .slots()
@@ -84,7 +97,10 @@ impl Streams {
             .map(|(key, codec, _)| (key.clone(), codec))
             .collect();
         if reply.is_none() {
-            let same = |slot: &super::Slot| slot.encoder.is_none() || slot.text.as_ref() == Some(&text);
+            // One that is being started may have read what is no longer there.
+            let same = |slot: &super::Slot| {
+                slot.job.is_none() && (slot.encoder.is_none() || slot.text.as_ref() == Some(&text))
+            };
             let unchanged = slots.iter().all(|(key, codec)| self.slot(key, *codec).is_some_and(same));
             if unchanged && !slots.is_empty() && !self.files.contains_key(name) {
                 return;

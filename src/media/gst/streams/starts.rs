@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Feed, Streams, attach, retry_later, stop_encoder};
+use super::{Feed, Slot, Streams, attach, retry_later, stop_encoder};
 use crate::{
     core::template::Fault,
     media::gst::{
@@ -62,7 +62,7 @@ impl Streams {
         slot.retry_at = None;
         if self.hung.len() >= MAX_HUNG {
             let message = "too many encoders hang while they start; restart the server, and look at its log for which";
-            retry_later(ctx, key, slot, message, now);
+            not_begun(ctx, key, slot, message, now);
             return None;
         }
         self.next_job += 1;
@@ -70,7 +70,7 @@ impl Streams {
         let trial = matches!(cause, Cause::Reload);
         let job = Job { key: key.clone(), codec, profile: stream.profile, source, trial, start: true };
         if let Err(error) = starter::begin(ctx, number, job) {
-            retry_later(ctx, key, slot, &format!("no thread to start it: {error}"), now);
+            not_begun(ctx, key, slot, &format!("no thread to start it: {error}"), now);
             return None;
         }
         slot.job = Some(number);
@@ -81,12 +81,12 @@ impl Streams {
 
     /// Takes up what a start made.
     pub(in super::super) fn started(&mut self, ctx: &Arc<Context>, teardown: &Teardown, started: Started) {
-        self.hung.remove(&started.job);
+        let given_up = self.hung.remove(&started.job);
         let Some(start) = self.starts.remove(&started.job) else {
             // A check only, or a start that was given up.
             if let Ok(Some(encoder)) = started.result {
                 encoder.stop(teardown);
-            } else {
+            } else if !given_up {
                 self.checked(ctx, started.job, started.text, started.result.map(drop));
             }
             return;
@@ -134,6 +134,8 @@ impl Streams {
         };
         let Some(slot) = stream.slots.get_mut(&codec) else { return encoder.stop(teardown) };
         slot.job = None;
+        // Of an encoder that failed meanwhile; this one is its successor.
+        slot.retry_at = None;
         if stream.feed.is_none() {
             match Feed::start(ctx, &key, stream.profile.framerate, range_m) {
                 Ok(feed) => stream.feed = Some(feed),
@@ -172,7 +174,7 @@ impl Streams {
     fn start_failed(&mut self, ctx: &Arc<Context>, job: u64, start: Start, text: Option<Text>, fault: Fault) {
         let Start { key, codec, cause, .. } = start;
         let name = library::choose(&ctx.config, &key, codec);
-        let good = self.good.get(&name).filter(|good| text.as_ref() != Some(*good)).cloned();
+        let good = self.good.get(&name).filter(|good| text.as_ref().is_some_and(|text| text != *good)).cloned();
         let Some(slot) = self.streams.get_mut(&key).and_then(|stream| stream.slots.get_mut(&codec)) else { return };
         slot.job = None;
         let runs = slot.encoder.is_some();
@@ -215,5 +217,14 @@ impl Streams {
             }
             self.job_done(ctx, job, &Ok(()));
         }
+    }
+}
+
+/// A start that could not even be begun: what runs goes on, what does not is tried again.
+fn not_begun(ctx: &Context, key: &StreamKey, slot: &mut Slot, message: &str, now: Instant) {
+    if slot.encoder.is_some() {
+        tracing::error!(stream = %key, "{message}; the encoder that runs goes on");
+    } else {
+        retry_later(ctx, key, slot, message, now);
     }
 }
