@@ -8,7 +8,7 @@ const STATES = { works: ['works', 'on'], parsed: ['not tried yet', 'off'], fault
 
 /** Where a file stands: one that nobody uses and whose elements are not installed is no matter of concern. */
 function standing(file) {
-  const lacks = file.state === 'fault' && file.used_by.length === 0 && /apt install|apt-file|not installed/.test(file.fault?.message ?? '');
+  const lacks = file.state === 'fault' && file.used_by.length === 0 && /apt install|apt-file|not installed|it comes with/.test(file.fault?.message ?? '');
   return lacks ? 'lacks' : file.state;
 }
 
