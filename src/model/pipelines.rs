@@ -174,9 +174,9 @@ pub struct GraphQueue {
 /// What was measured at an element.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, ToSchema)]
 pub struct GraphMeter {
-    /// Buffers a second that came out (of a sink: that went in).
+    /// Buffers a second that came out (of a sink or a tee: that went in).
     pub buffers_per_s: f64,
-    /// Kilobits a second that came out.
+    /// Kilobits a second that came out (of a sink or a tee: that went in).
     pub kbps: f64,
     /// Buffers that went in and did not come out.
     pub dropped: u64,

@@ -61,15 +61,15 @@ struct Looked {
     links: Vec<GraphLink>,
 }
 
-impl Default for Looked {
-    fn default() -> Self {
-        tracing::warn!("A pipeline hangs: who looked at it before has not come back");
+impl Looked {
+    /// Nothing, because somebody hangs in it.
+    fn nothing() -> Self {
         Self { state: HANGS.into(), elements: Vec::new(), links: Vec::new() }
     }
 }
 
 fn encoder_pipeline(encoder: &RunningEncoder, looked: Option<Looked>) -> GraphPipeline {
-    let Looked { state, elements, links } = looked.unwrap_or_default();
+    let Looked { state, elements, links } = looked.unwrap_or_else(Looked::nothing);
     let codec = encoder.codec.name().to_ascii_lowercase();
     GraphPipeline {
         id: format!("{}/{}/{codec}", encoder.key.device, encoder.key.stream),
@@ -86,7 +86,7 @@ fn encoder_pipeline(encoder: &RunningEncoder, looked: Option<Looked>) -> GraphPi
 }
 
 fn session_pipeline(session: &RunningSession, looked: Option<Looked>) -> GraphPipeline {
-    let Looked { state, elements, links } = looked.unwrap_or_default();
+    let Looked { state, elements, links } = looked.unwrap_or_else(Looked::nothing);
     GraphPipeline {
         id: format!("session/{}", session.session),
         kind: GraphKind::Session,

@@ -215,7 +215,9 @@ impl PipelineMeters {
                 continue;
             }
             let pads = element.pads();
-            let new: Vec<_> = pads.iter().filter(|pad| !self.has_probe(pad)).collect();
+            let mut new: Vec<_> = pads.iter().filter(|pad| !self.has_probe(pad)).collect();
+            // First where things go out: what comes in before its way out is watched would count as dropped.
+            new.sort_by_key(|pad| pad.direction() == gst::PadDirection::Sink);
             if new.is_empty() {
                 continue;
             }
