@@ -264,6 +264,16 @@ fn put_heights(rows: &[Vec<usize>], places: &mut [Place]) {
             spread(&rows[layer], &wanted, places);
         }
     }
+    // What nothing is linked to wants to be nowhere; it follows closely.
+    for row in rows {
+        for pair in row.windows(2) {
+            let below = places[pair[0]].y + places[pair[0]].size.height + ROW_GAP;
+            let place = &mut places[pair[1]];
+            if place.before.is_empty() && place.after.is_empty() {
+                place.y = below;
+            }
+        }
+    }
     let top = places.iter().map(|place| place.y).fold(f64::INFINITY, f64::min);
     places.iter_mut().for_each(|place| place.y -= top);
 }
@@ -375,6 +385,15 @@ mod tests {
         let y = layout.through[2][1].1;
         assert!(y < layout.at[1].1 || y > layout.at[1].1 + BOX.height, "{layout:?}");
         assert_eq!(layout.through[2].len(), 4);
+    }
+
+    #[test]
+    fn what_is_linked_to_nothing_stands_close_to_the_rest() {
+        let mut pairs = Vec::new();
+        (0..6).for_each(|branch| pairs.push((branch, 6)));
+        let layout = layout(&[BOX; 8], &lines(&pairs));
+        let lowest = layout.at[..7].iter().map(|(_, y)| *y).fold(0.0, f64::max);
+        assert!((layout.at[7].1 - lowest - BOX.height - ROW_GAP).abs() < 0.5, "{:?}", layout.at);
     }
 
     proptest! {

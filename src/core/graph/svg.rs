@@ -109,7 +109,8 @@ fn draw_band(out: &mut Out, band: &Band, layout: &Layout, y: f64, width: f64, he
     out.line(format_args!("<g transform=\"translate({BAND_PADDING} {:.1})\">", BAND_TITLE + BAND_PADDING));
     // Lines first, so that boxes lie over them.
     for (edge, through) in band.edges.iter().zip(&layout.through) {
-        draw_edge(out, edge, through);
+        let forks = band.edges.iter().filter(|other| other.from == edge.from && !other.label.is_empty()).count() > 1;
+        draw_edge(out, edge, through, forks);
     }
     for (node, at) in band.nodes.iter().zip(&layout.at) {
         draw_node(out, node, *at, size(node));
@@ -117,7 +118,7 @@ fn draw_band(out: &mut Out, band: &Band, layout: &Layout, y: f64, width: f64, he
     out.line(format_args!("</g></g>"));
 }
 
-fn draw_edge(out: &mut Out, edge: &Edge, through: &[(f64, f64)]) {
+fn draw_edge(out: &mut Out, edge: &Edge, through: &[(f64, f64)], forks: bool) {
     let mut path = String::new();
     for (number, pair) in through.chunks(2).enumerate() {
         let [(x1, y1), (x2, y2)] = pair else { continue };
@@ -139,12 +140,16 @@ fn draw_edge(out: &mut Out, edge: &Edge, through: &[(f64, f64)]) {
         "<path d=\"M{end_x:.1} {end_y:.1}l-6 -3v6z\" fill=\"currentColor\" fill-opacity=\"0.7\" stroke=\"none\"/>"
     ));
     if !edge.label.is_empty() {
-        // On the side that the line does not turn to.
-        let turns_up = through.get(1).is_some_and(|(_, next)| *next < y - 1.0);
-        let y = if turns_up { y + 11.0 } else { y - 5.0 };
+        let next = through.get(1).copied().unwrap_or((*end_x, *end_y));
+        // On the side that the line does not turn to; where several begin, at the other end, beside the box it leads to.
+        let (x, y, anchor) = match (forks, next.1 < y - 1.0) {
+            (true, _) => (next.0 - 9.0, next.1 - 5.0, "end"),
+            (false, true) => (x + 6.0, y + 11.0, "start"),
+            (false, false) => (x + 6.0, y - 5.0, "start"),
+        };
         out.line(format_args!(
-            "<text class=\"gst-caps\" x=\"{:.1}\" y=\"{y:.1}\" font-size=\"{LABEL_FONT}\" fill-opacity=\"0.75\">{}</text>",
-            x + 6.0,
+            "<text class=\"gst-caps\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"{LABEL_FONT}\" \
+             fill-opacity=\"0.75\">{}</text>",
             escape(&edge.label)
         ));
     }
