@@ -18,7 +18,7 @@ use realsense_webrtc::{
     },
 };
 use serde_json::json;
-use server::{DEVICE, LIMIT, Server};
+use server::{DEVICE, LIMIT, SMALL, Server};
 
 /// Longest time without a frame that a busy test machine is forgiven. The budget of 200 ms is the benchmark's business.
 const MAX_GAP: Duration = Duration::from_secs(1);
@@ -28,25 +28,6 @@ const VANISH_LIMIT: Duration = Duration::from_secs(15);
 
 /// A viewer of a stream that runs sees a picture long before the next regular key frame, ten seconds apart.
 const MAX_FIRST_FRAME_MS: f64 = 4000.0;
-
-/// Small pictures: these tests are about sessions.
-const SMALL: &str = r#"
-[streams.color]
-width = 424
-height = 240
-framerate = 30
-bitrate_kbps = 500
-[streams.depth]
-width = 424
-height = 240
-framerate = 30
-bitrate_kbps = 500
-[streams.infrared]
-width = 424
-height = 240
-framerate = 30
-bitrate_kbps = 500
-"#;
 
 fn passes(server: &Server, args: &[&str]) {
     let output = server.probe(args);

@@ -7,42 +7,20 @@
 mod server;
 
 use std::{
-    io::{Read, Write},
-    net::TcpStream,
+    io::Read,
     time::{Duration, Instant},
 };
 
 use http::Method;
 use realsense_webrtc::probe::receiver::Options;
 use serde_json::{Value, json};
-use server::{DEVICE, LIMIT, Server};
+use server::{DEVICE, LIMIT, SMALL, Server};
 
 /// Longest time without a frame that a busy test machine is forgiven while it logs all that GStreamer can say.
 const MAX_GAP_MS: f64 = 2000.0;
 
-const SMALL: &str = r#"
-[streams.color]
-width = 424
-height = 240
-framerate = 30
-bitrate_kbps = 500
-"#;
-
-/// A GET whose body is no JSON.
-fn get(server: &Server, path: &str) -> (String, Vec<u8>) {
-    let (host, port) = (server.client.host(), server.client.port());
-    let mut stream = TcpStream::connect((host, port)).unwrap();
-    stream.set_read_timeout(Some(LIMIT)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
-    let head = String::from_utf8(answer[..end].to_vec()).unwrap();
-    (head, answer[end + 4..].to_vec())
-}
-
 fn log(server: &Server, query: &str) -> String {
-    let (head, body) = get(server, &format!("/api/debug/logs?lines=10000&{query}"));
+    let (head, body) = server.get(&format!("/api/debug/logs?lines=10000&{query}"), "*/*");
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     String::from_utf8(body).unwrap()
 }
@@ -96,7 +74,7 @@ async fn what_an_element_says_is_under_its_stream_and_its_session() {
     logged(&server, &session, "session ended").await;
 
     // The bundle of the real program, with the plugins that it uses.
-    let (head, body) = get(&server, "/api/debug/bundle");
+    let (head, body) = server.get("/api/debug/bundle", "*/*");
     assert!(head.contains("application/x-tar"), "{head}");
     let mut archive = tar::Archive::new(body.as_slice());
     let texts: Vec<(String, String)> = archive

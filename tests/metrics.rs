@@ -8,42 +8,21 @@ mod server;
 
 use std::{
     collections::BTreeSet,
-    io::{Read, Write},
-    net::TcpStream,
     time::{Duration, Instant},
 };
 
 use realsense_webrtc::probe::receiver::Options;
 use serde_json::Value;
-use server::{LIMIT, Server};
-
-const SMALL: &str = r#"
-[streams.color]
-width = 424
-height = 240
-framerate = 30
-bitrate_kbps = 500
-[streams.depth]
-width = 424
-height = 240
-framerate = 30
-bitrate_kbps = 500
-"#;
+use server::{LIMIT, SMALL, Server};
 
 /// Reads `/metrics` as Prometheus does.
 fn scrape(server: &Server) -> String {
-    let authority = server.url.strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(authority).unwrap();
-    stream.set_read_timeout(Some(LIMIT)).unwrap();
     let accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
-    let head = format!("GET /metrics HTTP/1.1\r\nHost: {authority}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
-    stream.write_all(head.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let (head, body) = server.get("/metrics", accept);
+    let body = String::from_utf8(body).unwrap();
     assert!(head.starts_with("HTTP/1.1 200") && head.contains("application/openmetrics-text"), "{head}");
     assert!(body.ends_with("# EOF\n"), "{body}");
-    body.to_owned()
+    body
 }
 
 /// Asks until the answer suits.

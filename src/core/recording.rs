@@ -6,6 +6,7 @@ use std::{fmt, time::Duration};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::calendar;
 use crate::error::{Error, Result};
 
 /// The formats that librealsense writes or plays, by extension.
@@ -151,7 +152,7 @@ pub fn default_name(device: &str, unix_seconds: u64, extension: &str) -> String 
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
     let device: String = device.chars().map(plain).take(MAX_NAME / 2).collect();
     let (days, second) = (unix_seconds / 86_400, unix_seconds % 86_400);
-    let (year, month, day) = civil(days);
+    let (year, month, day) = calendar::civil(days);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{device}-{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}.{extension}")
 }
@@ -186,20 +187,6 @@ fn split(name: &str) -> (&str, Option<&str>) {
         }
         _ => (name, None),
     }
-}
-
-/// Year, month and day of a number of days since 1970-01-01, in the Gregorian calendar. Howard Hinnant's
-/// `civil_from_days` (<https://howardhinnant.github.io/date_algorithms.html>), for dates from 1970 on.
-fn civil(days: u64) -> (u64, u64, u64) {
-    // Years begin in March, so that the leap day is the last of its year; eras are 400 years.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

@@ -324,14 +324,10 @@ fn contains_word(line: &str, word: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const GOOD: &str = "# a comment\nappsrc name=source ! videoconvert # trailing\n ! \"video/x-raw,format={I420, NV12}\"\n ! x264enc name=encoder bitrate={bitrate_kbps}\n ! tee name=fanout\n";
-
-    fn values() -> Values {
-        Values {
+impl Values {
+    /// A colour stream as configured by default.
+    pub(crate) fn example() -> Self {
+        Self {
             width: 640,
             height: 480,
             framerate: 30,
@@ -342,6 +338,14 @@ mod tests {
             time: "20260314-153027-123".into(),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const GOOD: &str = "# a comment\nappsrc name=source ! videoconvert # trailing\n ! \"video/x-raw,format={I420, NV12}\"\n ! x264enc name=encoder bitrate={bitrate_kbps}\n ! tee name=fanout\n";
 
     fn fault(text: &str) -> Fault {
         Template::parse("pipelines/color.h264.gst", text).expect_err("a fault")
@@ -350,7 +354,7 @@ mod tests {
     #[test]
     fn placeholders_are_filled_and_lines_stay() {
         let template = Template::parse("x", GOOD).expect("good");
-        let rendered = template.render(&values());
+        let rendered = template.render(&Values::example());
         assert!(rendered.contains("bitrate=2000") && rendered.contains("format={I420, NV12}"), "{rendered}");
         assert!(!rendered.contains('#'));
         assert_eq!(rendered.lines().nth(3).map(str::trim), Some("! x264enc name=encoder bitrate=2000"));
@@ -381,7 +385,7 @@ mod tests {
     #[test]
     fn segments_know_their_lines_and_keep_quoted_links() {
         let template = Template::parse("x", &GOOD.replace("videoconvert", "videoconvert name=\"a!b\"")).expect("good");
-        let segments = segments(&template.render(&values()));
+        let segments = segments(&template.render(&Values::example()));
         assert_eq!(segments.iter().map(|s| s.line).collect::<Vec<_>>(), [2, 2, 3, 4, 5]);
         assert_eq!(segments[1].text, "videoconvert name=\"a!b\"");
     }
@@ -389,7 +393,7 @@ mod tests {
     #[test]
     fn rendered_bytes_know_their_place_in_the_file() {
         let text = GOOD.replace("x264enc name", "\u{e4}{width}x{height} x264enc name");
-        let rendered = Template::parse("x", &text).expect("good").render_placed(&values());
+        let rendered = Template::parse("x", &text).expect("good").render_placed(&Values::example());
         for (word, place) in
             [("appsrc", (2, 1)), ("\u{e4}640x", (4, 4)), ("x480", (4, 12)), ("x264enc", (4, 22)), ("2000", (4, 51))]
         {
@@ -419,7 +423,7 @@ mod tests {
         #[test]
         fn no_text_panics(text in "[ -~\n\u{e4}{}\"#!=]{0,300}") {
             if let Ok(template) = Template::parse("fuzz", &text) {
-                let rendered = template.render_placed(&values());
+                let rendered = template.render_placed(&Values::example());
                 segments(&rendered.text);
                 for at in 0..=rendered.text.len() {
                     let (line, column) = rendered.place(at);

@@ -2,50 +2,29 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A moment of the calendar.
-struct Civil {
-    year: u64,
-    month: u64,
-    day: u64,
-    hour: u64,
-    minute: u64,
-    second: u64,
-    micros: u32,
+use crate::core::calendar::civil;
+
+/// Whole seconds of the calendar, as date and time of day with what stands between their parts. Before 1970 reads as 1970.
+fn stamp(since: Duration, date: &str, time: &str) -> String {
+    let (days, of_day) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}{date}{month:02}{date}{day:02}T{hour:02}{time}{minute:02}{time}{second:02}")
 }
 
-/// Splits a time into calendar parts. Before 1970 reads as 1970.
-fn civil(at: SystemTime) -> Civil {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let (days, of_day) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    // Howard Hinnant's "days to civil": years begin in March, so that the leap day is a year's last.
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    Civil {
-        year: year_of_era + era * 400 + u64::from(month <= 2),
-        month,
-        day: day_of_year - (153 * from_march + 2) / 5 + 1,
-        hour: of_day / 3600,
-        minute: of_day / 60 % 60,
-        second: of_day % 60,
-        micros: since.subsec_micros(),
-    }
+fn since_1970(at: SystemTime) -> Duration {
+    at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
 }
 
 /// `2026-11-22T20:17:44.123456Z`, as in a log line.
 pub fn rfc3339(at: SystemTime) -> String {
-    let Civil { year, month, day, hour, minute, second, micros } = civil(at);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+    let since = since_1970(at);
+    format!("{}.{:06}Z", stamp(since, "-", ":"), since.subsec_micros())
 }
 
 /// `20261122T201744Z`, as in a file name.
 pub fn compact(at: SystemTime) -> String {
-    let Civil { year, month, day, hour, minute, second, .. } = civil(at);
-    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+    format!("{}Z", stamp(since_1970(at), "", ""))
 }
 
 #[cfg(test)]

@@ -30,6 +30,13 @@ pub struct Fault {
     pub message: String,
 }
 
+impl Fault {
+    /// One that has no place of its own: it stands at line 1.
+    pub fn of_file(file: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { file: file.into(), line: 1, message: message.into(), ..Self::default() }
+    }
+}
+
 /// Where a pipeline stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

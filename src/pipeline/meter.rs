@@ -10,6 +10,8 @@ use std::{
 use gst::prelude::*;
 use serde::Serialize;
 
+use crate::media::gst::files::running_time;
+
 /// Frames that may be inside of an element; more means that it lets none out under the time it came in with.
 const INSIDE: usize = 256;
 /// Frames remembered: an hour at 30 fps.
@@ -131,16 +133,10 @@ pub(super) fn watch(pad: &gst::Pad, meter: &Meter, tell: fn(&Meter, u64)) {
             _ => None,
         };
         if let Some(running) = pts.and_then(|pts| running_time(pad, pts)) {
-            tell(&meter, running.nseconds());
+            tell(&meter, running);
         }
         gst::PadProbeReturn::Ok
     });
-}
-
-/// Elements may shift timestamps (x264enc's start at 1000 hours) and say so in their segment; running time stays.
-fn running_time(pad: &gst::Pad, pts: gst::ClockTime) -> Option<gst::ClockTime> {
-    let event = pad.sticky_event::<gst::event::Segment>(0)?;
-    event.segment().downcast_ref::<gst::ClockTime>()?.to_running_time(pts)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     devices::{Device, PendingStart},
-    handle::{Command, Handle, Reply, SessionState, SessionStatus, Snapshot},
+    handle::{Command, Handle, Reply, SessionStatus, Snapshot},
     offers::PendingOffer,
     recordings::ActiveRecording,
 };
@@ -30,15 +30,13 @@ use crate::{
     },
     error::{Error, Result},
     logging::Logs,
-    media::{EndReason, Media, MediaEvent, SessionStats},
+    media::{EndReason, Media, MediaEvent},
     metrics::{End, Metrics},
     model::{DeviceId, IceCandidate, SessionId, StreamKey},
 };
 
 /// Commands that may wait for the actor. It answers in microseconds, so more than this means a flood; senders then wait.
 const COMMANDS: usize = 256;
-/// How long a status request waits for the media side's figures.
-const STATS_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long shutdown waits for the media side.
 const MEDIA_SHUTDOWN: Duration = Duration::from_millis(2500);
 
@@ -407,47 +405,6 @@ impl Actor {
                 }
             }
         }
-    }
-
-    fn describe(&self, id: &SessionId, session: &Session) -> SessionStatus {
-        let state = match session.state {
-            State::New => SessionState::New,
-            State::Offered => SessionState::Offered,
-            State::Answering | State::Connecting => SessionState::Connecting,
-            State::Connected => SessionState::Connected,
-            State::Disconnected => SessionState::Disconnected,
-        };
-        SessionStatus {
-            session: id.clone(),
-            device: session.device.clone(),
-            streams: session.streams.clone(),
-            state,
-            created_at: self.wall_time(session.created),
-            last_activity: self.wall_time(session.last_activity),
-            remote_address: session.remote_address.clone(),
-            user_agent: session.user_agent.clone(),
-            stats: SessionStats::default(),
-        }
-    }
-
-    /// Answers once the media side gave its figures, without holding the actor up.
-    fn with_stats<T: Send + 'static>(
-        &self,
-        mut statuses: Vec<SessionStatus>,
-        reply: oneshot::Sender<T>,
-        finish: impl FnOnce(Vec<SessionStatus>) -> T + Send + 'static,
-    ) {
-        let (stats_reply, stats) = oneshot::channel();
-        self.media.stats(statuses.iter().map(|status| status.session.clone()).collect(), stats_reply);
-        tokio::spawn(async move {
-            if let Ok(Ok(stats)) = tokio::time::timeout(STATS_TIMEOUT, stats).await {
-                let mut by_session: HashMap<_, _> = stats.into_iter().collect();
-                for status in &mut statuses {
-                    status.stats = by_session.remove(&status.session).unwrap_or_default();
-                }
-            }
-            drop(reply.send(finish(statuses)));
-        });
     }
 
     /// The time of day of a past moment.

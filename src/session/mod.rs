@@ -6,6 +6,7 @@ mod diagnostics;
 pub mod handle;
 mod offers;
 mod recordings;
+mod statuses;
 #[cfg(test)]
 mod tests;
 

@@ -3,7 +3,8 @@
 #![allow(dead_code, reason = "every test binary uses another part of it")]
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Condvar, Mutex},
     time::{Duration, Instant},
@@ -19,6 +20,25 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// How long the program may take to listen: the first `webrtcbin` of a process alone takes up to a second.
 const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// Small pictures, for tests that are not about pictures.
+pub(crate) const SMALL: &str = r#"
+[streams.color]
+width = 424
+height = 240
+framerate = 30
+bitrate_kbps = 500
+[streams.depth]
+width = 424
+height = 240
+framerate = 30
+bitrate_kbps = 500
+[streams.infrared]
+width = 424
+height = 240
+framerate = 30
+bitrate_kbps = 500
+"#;
 
 /// The program, started. Dropped, it is killed; a failing test prints its log.
 pub(crate) struct Program {
@@ -108,6 +128,20 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Head and body of a GET as they came, for what is no JSON.
+    pub(crate) fn get(&self, path: &str, accept: &str) -> (String, Vec<u8>) {
+        let (host, port) = (self.client.host(), self.client.port());
+        let mut stream = TcpStream::connect((host, port)).expect("it listens");
+        stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).expect("asked");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("an answer");
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+        (String::from_utf8_lossy(&answer[..end]).into_owned(), answer[end + 4..].to_vec())
+    }
+
     /// Starts the program with this configuration, and further arguments, and waits until it listens.
     pub(crate) fn start(config: &str, args: &[&str]) -> Self {
         let program = Program::start(config, args);

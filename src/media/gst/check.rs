@@ -379,19 +379,6 @@ mod tests {
         "\\",
     ];
 
-    fn values() -> Values {
-        Values {
-            width: 640,
-            height: 480,
-            framerate: 30,
-            bitrate_kbps: 2000,
-            format: "I420".into(),
-            stream: "color".into(),
-            device: "1".into(),
-            time: "0".into(),
-        }
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1500, ..Default::default() })]
 
@@ -405,7 +392,7 @@ mod tests {
             let more: String = pieces.iter().map(|(piece, blank)| format!("{}{blank}", PIECES[*piece])).collect();
             let text = format!("appsrc name=source ! x264enc name=encoder\n! tee name=fanout {more}");
             let Ok(template) = Template::parse("fuzz", &text) else { return Ok(()) };
-            let rendered = template.render_placed(&values());
+            let rendered = template.render_placed(&Values::example());
             let sheet = Sheet::new(&template, &rendered);
             let sound = check_syntax(&sheet.words).is_ok();
             let fault = match sheet.check() {
@@ -434,7 +421,7 @@ mod tests {
         for more in include_str!("../../../tests/pipelines/taken.txt").lines() {
             let text = format!("appsrc name=source ! x264enc name=encoder ! tee name=fanout {more}");
             let template = Template::parse("taken", &text).expect("has its names");
-            let rendered = template.render_placed(&values());
+            let rendered = template.render_placed(&Values::example());
             if let Err(fault) = Sheet::new(&template, &rendered).check() {
                 // GLib takes no notice of such a value, and says so on the terminal only.
                 assert!(fault.message.contains("it takes whole numbers"), "{more}: {fault}");

@@ -78,7 +78,7 @@ impl Encoder {
                     format!("the {codec} pipeline of {} does not start; the log has the elements' words", key.stream)
                 }
             };
-            return Err(Fault { file: text.file.clone(), line: 1, message, ..Fault::default() });
+            return Err(Fault::of_file(&text.file, message));
         }
         metrics.starts.inc();
         Ok(Self { serial, source: graph.source, file: text.file.clone(), pipeline, fanout: graph.fanout })

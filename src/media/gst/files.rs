@@ -5,15 +5,18 @@ use std::path::Path;
 
 use gst::prelude::*;
 
-use super::{graph, install, sdp, wiring};
+use super::{graph, install, library, sdp, wiring};
 use crate::{
     config::Config,
     core::template::{Fault, Values},
-    model::{Codec, Profile, StreamKey},
+    model::Codec,
 };
 
 pub(crate) use super::{
+    graph::values,
+    install::how_to_get,
     library::{Text, choose, info, names, no_such, read},
+    meter::running_time,
     trial::{TryReport, try_pipeline},
 };
 
@@ -23,6 +26,7 @@ pub(crate) struct Built {
     pub(crate) pipeline: gst::Pipeline,
     /// Where frames go in.
     pub(crate) source: gst_app::AppSrc,
+    encoder: gst::Element,
     /// The tee.
     pub(crate) fanout: gst::Element,
 }
@@ -31,15 +35,10 @@ pub(crate) struct Built {
 pub(crate) fn read_file(path: &Path) -> Text {
     let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     let file = path.display().to_string();
-    match std::fs::read_to_string(path) {
+    match library::read_file(path) {
         Ok(text) => Text { name, file, text, unreadable: None },
         Err(error) => Text { name, file, text: String::new(), unreadable: Some(error.to_string()) },
     }
-}
-
-/// What placeholders stand for.
-pub(crate) fn values(config: &Config, key: &StreamKey, profile: Profile) -> Values {
-    graph::values(config, key, profile)
 }
 
 /// Builds a pipeline and checks it, without starting it.
@@ -50,6 +49,7 @@ pub(crate) fn build(text: &Text, values: &Values) -> Result<Built, Fault> {
     graph::build(text, values).map(|graph| Built {
         pipeline: graph.pipeline,
         source: graph.source,
+        encoder: graph.encoder,
         fanout: graph.fanout,
     })
 }
@@ -57,8 +57,7 @@ pub(crate) fn build(text: &Text, values: &Values) -> Result<Built, Fault> {
 impl Built {
     /// The factory of its encoder.
     pub(crate) fn encoder(&self) -> Option<String> {
-        let encoder = self.pipeline.by_name("encoder")?;
-        encoder.factory().map(|factory| factory.name().to_string())
+        self.encoder.factory().map(|factory| factory.name().to_string())
     }
 }
 
@@ -86,9 +85,4 @@ pub(crate) fn lacks_element(fault: &Fault) -> bool {
         .token
         .as_deref()
         .is_some_and(|element| gst::ElementFactory::find(element).is_none() && install::exists(element))
-}
-
-/// "apt install …" for an element that is not there.
-pub(crate) fn how_to_get(element: &str) -> String {
-    install::how_to_get(element)
 }

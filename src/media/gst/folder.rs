@@ -138,7 +138,7 @@ impl Known {
         {
             return Some(info.clone());
         }
-        let info = library::info(config, name)?;
+        let info = library::info_of(config, &text);
         self.0.insert(name.into(), (text, info.clone()));
         Some(info)
     }
@@ -161,7 +161,7 @@ impl Known {
 fn look(dir: &Path) -> BTreeMap<String, Stamp> {
     let Ok(entries) = std::fs::read_dir(dir) else { return BTreeMap::new() };
     let stamp = |entry: std::fs::DirEntry| {
-        let name = entry.file_name().to_str()?.strip_suffix(".gst")?.to_owned();
+        let name = library::name_of(entry.file_name().to_str()?)?.to_owned();
         // Through links: what counts is the file that is read.
         let metadata = std::fs::metadata(entry.path()).ok()?;
         Some((name, (metadata.modified().ok(), metadata.len())))

@@ -25,7 +25,7 @@ pub(super) struct Graph {
 }
 
 /// What a stream's placeholders stand for.
-pub(super) fn values(config: &Config, key: &StreamKey, profile: Profile) -> Values {
+pub(crate) fn values(config: &Config, key: &StreamKey, profile: Profile) -> Values {
     let format = match key.stream {
         StreamType::Infrared(_) => "GRAY8",
         _ => "I420",
@@ -48,12 +48,7 @@ pub(super) fn values(config: &Config, key: &StreamKey, profile: Profile) -> Valu
 /// The first fault, with file and line.
 pub(super) fn build(text: &Text, values: &Values) -> Result<Graph, Fault> {
     if let Some(why) = &text.unreadable {
-        return Err(Fault {
-            file: text.file.clone(),
-            line: 1,
-            message: format!("the file cannot be read: {why}"),
-            ..Fault::default()
-        });
+        return Err(Fault::of_file(&text.file, format!("the file cannot be read: {why}")));
     }
     let template = Template::parse(&text.file, &text.text)?;
     let rendered = template.render_placed(values);

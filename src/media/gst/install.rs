@@ -99,7 +99,7 @@ pub(super) fn known_elements<'a>() -> impl Iterator<Item = &'a str> {
 }
 
 /// "install it with: apt install …", or a hint where the package is not known.
-pub(super) fn how_to_get(element: &str) -> String {
+pub(crate) fn how_to_get(element: &str) -> String {
     match package_of(element) {
         Some(package) => format!("it is in the Debian package {package}: apt install {package}"),
         None if elsewhere(element).is_some() => format!("it comes {}", elsewhere(element).unwrap_or_default()),

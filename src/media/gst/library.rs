@@ -70,13 +70,17 @@ impl Text {
 /// What stands before the file's name of what the program brings along.
 const BUILT_IN_PREFIX: &str = "built-in ";
 
+/// The name of the pipeline in a file of this name; `None` for other files and hidden ones.
+pub(super) fn name_of(file: &str) -> Option<&str> {
+    file.strip_suffix(".gst").filter(|name| !name.is_empty() && !name.starts_with('.'))
+}
+
 /// Every pipeline there is, in the folder or built in, in alphabetical order.
 pub(crate) fn names(config: &Config) -> Vec<String> {
     let mut names: BTreeSet<String> = BUILT_IN.iter().map(|(name, _)| (*name).to_owned()).collect();
     let files = std::fs::read_dir(&config.pipelines.dir).into_iter().flatten().flatten();
     let files = files.filter_map(|file| file.file_name().into_string().ok());
-    let found = files.filter_map(|file| Some(file.strip_suffix(".gst")?.to_owned()));
-    names.extend(found.filter(|name| !name.is_empty() && !name.starts_with('.')).take(MAX_FILES));
+    names.extend(files.filter_map(|file| Some(name_of(&file)?.to_owned())).take(MAX_FILES));
     names.into_iter().collect()
 }
 
@@ -114,7 +118,7 @@ pub(super) fn chosen(config: &Config, key: &StreamKey, codec: Codec) -> Option<S
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Reads a text file; a pipe or a device would never end.
-fn read_file(path: &Path) -> std::io::Result<String> {
+pub(super) fn read_file(path: &Path) -> std::io::Result<String> {
     use std::io::{Error, Read};
     if !std::fs::metadata(path)?.is_file() {
         return Err(Error::other("it is no file"));
@@ -158,32 +162,40 @@ pub(crate) fn no_such(config: &Config, name: &str) -> String {
 /// What the API and the command line say about a pipeline, but for who uses it: that is left empty. It is parsed, never
 /// started. `None` when there is none of this name.
 pub(crate) fn info(config: &Config, name: &str) -> Option<PipelineInfo> {
-    let text = read(config, name)?;
+    Some(info_of(config, &read(config, name)?))
+}
+
+/// The same of a pipeline that was read.
+pub(super) fn info_of(config: &Config, text: &Text) -> PipelineInfo {
     let mut info = PipelineInfo {
         name: text.name.clone(),
         file: text.file.clone(),
         built_in: text.is_built_in(),
-        codec: Codec::of_pipeline(name),
+        codec: Codec::of_pipeline(&text.name),
         title: template::title(&text.text).to_owned(),
         ..PipelineInfo::default()
     };
     if info.codec.is_none() {
-        let message = "a pipeline's name ends with what it makes: .h264, .vp8 or .vp9; rename the file".into();
+        let message = "a pipeline's name ends with what it makes: .h264, .vp8 or .vp9; rename the file";
         info.state = PipelineState::Fault;
-        info.fault = Some(Fault { file: text.file, line: 1, message, ..Fault::default() });
-        return Some(info);
+        info.fault = Some(Fault::of_file(&text.file, message));
+        return info;
     }
-    let family = name.split('.').next().unwrap_or_default();
-    let stream = StreamType::VIDEO.into_iter().find(|stream| stream.family() == family).unwrap_or(StreamType::Color);
-    let key = StreamKey::new(DeviceId::new("check"), stream);
-    match build_alone(config, &key, &text) {
+    match build_alone(config, &checked_as(&text.name), text) {
         Ok(encoder) => info.encoder = encoder,
         Err(fault) => {
             info.state = PipelineState::Fault;
             info.fault = Some(fault);
         }
     }
-    Some(info)
+    info
+}
+
+/// The stream that a pipeline nobody runs is checked for: the one in its name, else colour.
+pub(super) fn checked_as(name: &str) -> StreamKey {
+    let family = name.split('.').next().unwrap_or_default();
+    let stream = StreamType::VIDEO.into_iter().find(|stream| stream.family() == family).unwrap_or(StreamType::Color);
+    StreamKey::new(DeviceId::new("check"), stream)
 }
 
 /// Parses a pipeline and lets it go again; gives its encoder's factory.

@@ -296,7 +296,7 @@ impl ElementMeter {
 
 /// A buffer's running time in nanoseconds. Encoders shift timestamps (x264's start at 1000 hours) and their segment with
 /// them; running time is what both sides of an element agree on.
-fn running_time(pad: &gst::Pad, pts: gst::ClockTime) -> Option<u64> {
+pub(crate) fn running_time(pad: &gst::Pad, pts: gst::ClockTime) -> Option<u64> {
     let event = pad.sticky_event::<gst::event::Segment>(0)?;
     let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
     segment.to_running_time(pts).map(gst::ClockTime::nseconds)

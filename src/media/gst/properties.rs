@@ -7,6 +7,7 @@ use gst::{glib, prelude::*};
 use serde_json::Value;
 
 use crate::{
+    core::template,
     error::{Error, Result},
     model::PropertyInfo,
 };
@@ -255,11 +256,9 @@ pub(super) fn set(element: &gst::Element, values: &BTreeMap<String, Value>) -> R
     Ok(())
 }
 
-/// ", did you mean '…'?" for a name that is not there, or nothing.
+/// "; did you mean '…'?" for a name that is not there, or nothing.
 fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let scored = known.map(|name| (strsim::jaro_winkler(wrong, name), name));
-    let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b));
-    best.filter(|(score, _)| *score > 0.6).map_or_else(String::new, |(_, name)| format!("; did you mean '{name}'?"))
+    template::nearest(wrong, known).map_or_else(String::new, |name| format!("; did you mean '{name}'?"))
 }
 
 /// The value a property takes for JSON, or why it takes none.

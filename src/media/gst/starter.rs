@@ -73,12 +73,7 @@ pub(super) fn begin(ctx: &Arc<Context>, number: u64, job: Job) -> std::io::Resul
         }));
         let result = done.unwrap_or_else(|_| {
             let file = text.as_ref().map(|text: &Text| text.file.clone()).unwrap_or_default();
-            Err(Fault {
-                file,
-                line: 1,
-                message: "building it failed by a bug; the log has more".into(),
-                ..Fault::default()
-            })
+            Err(Fault::of_file(file, "building it failed by a bug; the log has more"))
         });
         let started = Msg::Started(Started { job: number, text, result });
         if let Err(SendError(Msg::Started(Started { result: Ok(Some(encoder)), .. }))) = ctx.control.send(started) {
@@ -94,12 +89,8 @@ fn read(ctx: &Context, job: &Job) -> Result<Text, Fault> {
         Source::Text(text) => return Ok(text.clone()),
         Source::Named(name) => name,
     };
-    library::read(&ctx.config, name).ok_or_else(|| Fault {
-        file: format!("{name}.gst"),
-        line: 1,
-        message: library::no_such(&ctx.config, name),
-        ..Fault::default()
-    })
+    let no_such = || Fault::of_file(format!("{name}.gst"), library::no_such(&ctx.config, name));
+    library::read(&ctx.config, name).ok_or_else(no_such)
 }
 
 fn perform(ctx: &Arc<Context>, job: &Job, text: &Text) -> Result<Option<Encoder>, Fault> {

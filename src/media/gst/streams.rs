@@ -50,7 +50,7 @@ pub(super) struct Streams {
     /// Pipelines that started on this machine as they are now.
     works: BTreeSet<String>,
     /// Pipelines whose file has a fault by now.
-    files: BTreeMap<String, Fault>,
+    faults: BTreeMap<String, Fault>,
     /// Starts under way, by job number.
     starts: BTreeMap<u64, Start>,
     next_job: u64,

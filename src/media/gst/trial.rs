@@ -72,7 +72,7 @@ struct Unit {
 /// The fault in the text; or, as a fault at line 1, what did not come out right, an element's error, or that nothing came within
 /// `deadline`. The caller never waits much longer than that.
 pub(crate) fn try_pipeline(text: &Text, values: &Values, codec: Codec, deadline: Duration) -> Result<TryReport, Fault> {
-    let fault = |message: String| Fault { file: text.file.clone(), line: 1, message, ..Fault::default() };
+    let fault = |message: String| Fault::of_file(&text.file, message);
     if HANGING.load(Relaxed) >= MOST_HANGING {
         return Err(fault(format!(
             "{MOST_HANGING} earlier trials of pipelines hang, so no further one is begun; restart the server"
@@ -129,7 +129,7 @@ impl Drop for Running {
 fn run(text: &Text, values: &Values, codec: Codec, deadline: Duration) -> Result<TryReport, Fault> {
     let started = Instant::now();
     let until = started + deadline;
-    let fault = |message: String| Fault { file: text.file.clone(), line: 1, message, ..Fault::default() };
+    let fault = |message: String| Fault::of_file(&text.file, message);
     let graph = graph::build(text, values)?;
     let running = Running(graph.pipeline.clone());
     let info = picture_info(values).map_err(fault)?;

@@ -11,6 +11,7 @@ use gst::{glib, prelude::*};
 use super::{
     context::{Context, Msg, Signal},
     gate::{Counters, KeyFrames},
+    graph,
     session::{Link, offered_addresses},
 };
 use crate::model::Codec;
@@ -171,20 +172,13 @@ pub(super) fn watch_bus(ctx: &Arc<Context>, pipeline: &gst::Pipeline, serial: u6
 /// Where a session's access units come in. Not leaky: it would drop from the middle of a group of pictures; the gate
 /// keeps the queue short instead.
 pub(super) fn session_source(codec: Codec) -> gst_app::AppSrc {
-    let caps = match codec {
-        Codec::H264 => {
-            gst::Caps::builder("video/x-h264").field("stream-format", "byte-stream").field("alignment", "au").build()
-        }
-        Codec::VP8 => gst::Caps::new_empty_simple("video/x-vp8"),
-        Codec::VP9 => gst::Caps::new_empty_simple("video/x-vp9"),
-    };
     gst_app::AppSrc::builder()
         .is_live(true)
         .format(gst::Format::Time)
         .block(false)
         .max_buffers(64)
         .max_bytes(0)
-        .caps(&caps)
+        .caps(&graph::caps_of(codec))
         .build()
 }
 

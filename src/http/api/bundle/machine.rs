@@ -1,11 +1,17 @@
 //! What the server runs on, and how its process stands: read from GStreamer's registry and from /proc. Owns nothing; what
 //! cannot be read is left out.
 
-use std::{collections::BTreeMap, fmt::Write, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    fs,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use serde::Serialize;
 
-use crate::media;
+use crate::{media, process};
 
 /// Versions, and the machine.
 #[derive(Debug, Serialize)]
@@ -57,12 +63,12 @@ fn entry(text: &str, name: &str, mark: char) -> Option<String> {
 }
 
 /// How the process stands, as text.
-pub(super) fn process() -> String {
+pub(super) fn describe_process() -> String {
     let mut text = String::new();
     // Writing to a String does not fail.
-    if let Some(seconds) = uptime_s() {
-        let _ = writeln!(text, "started {seconds:.0} s ago");
-    }
+    let usage = process::usage();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    let _ = writeln!(text, "started {:.0} s ago", (now - usage.started_unix_s).max(0.0));
     if let Some(status) = read("/proc/self/status") {
         for name in ["VmRSS", "VmHWM", "VmSize", "RssAnon", "VmSwap"] {
             if let Some(value) = entry(&status, name, ':') {
@@ -73,10 +79,6 @@ pub(super) fn process() -> String {
     if let Some(load) = read("/proc/loadavg") {
         let _ = writeln!(text, "load     {load}");
     }
-    let limit = read("/proc/self/limits").and_then(|limits| {
-        let line = limits.lines().find(|line| line.starts_with("Max open files"))?;
-        line.split_whitespace().nth(3).map(str::to_owned)
-    });
     let descriptors = count("/proc/self/fd", |path| {
         let target = fs::read_link(path).ok()?;
         let target = target.to_string_lossy();
@@ -85,22 +87,12 @@ pub(super) fn process() -> String {
             |(kind, _)| kind.to_owned(),
         ))
     });
-    let title = format!("file descriptors (limit {})", limit.as_deref().unwrap_or("unknown"));
+    let title = format!("file descriptors (limit {})", usage.max_fds);
     list(&mut text, &title, &descriptors);
     let threads = count("/proc/self/task", |path| read(path.join("comm").to_str()?));
     list(&mut text, "threads by name", &threads);
     text.push('\n');
     text
-}
-
-/// Seconds since the process started.
-fn uptime_s() -> Option<f64> {
-    let stat = read("/proc/self/stat")?;
-    // The name in brackets may hold anything; after it come state and, as the twentieth, the start in ticks since boot
-    // (proc(5)). A tick is 10 ms on every Linux that this runs on.
-    let ticks: f64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
-    let since_boot: f64 = read("/proc/uptime")?.split_whitespace().next()?.parse().ok()?;
-    Some((since_boot - ticks / 100.0).max(0.0))
 }
 
 /// Counts the entries of a folder by what they are called; one that is gone meanwhile is not counted.
@@ -128,7 +120,7 @@ mod tests {
     #[test]
     fn the_process_and_the_machine_are_described() {
         gst::init().expect("GStreamer");
-        let text = process();
+        let text = describe_process();
         for word in ["started ", "VmRSS", "threads by name: ", "file descriptors (limit "] {
             assert!(text.contains(word), "{word}: {text}");
         }

@@ -129,7 +129,7 @@ fn process(handle: &Handle) -> Part {
         let lost = logs.lost();
         let text = format!(
             "{}log lines dropped: {} on the way to standard error, {} of GStreamer\n",
-            machine::process(),
+            machine::describe_process(),
             lost.stderr,
             lost.gstreamer
         );

@@ -19,7 +19,7 @@ use crate::{
             starter::{self, Job, Source},
         },
     },
-    model::{Codec, DeviceId, PipelineInfo, PipelineState, PipelineUse, Profile, StreamKey, StreamType},
+    model::{Codec, PipelineInfo, PipelineState, PipelineUse, StreamKey},
 };
 
 /// Where a reload's answer goes.
@@ -87,7 +87,7 @@ impl Streams {
         let text = match text {
             Ok(text) => text,
             Err(why) => {
-                self.files.remove(name);
+                self.faults.remove(name);
                 return refuse(reply, Error::not_found(format!("{}. GET /api/pipelines lists them.", sentence(&why))));
             }
         };
@@ -102,7 +102,7 @@ impl Streams {
                 slot.job.is_none() && (slot.encoder.is_none() || slot.text.as_ref() == Some(&text))
             };
             let unchanged = slots.iter().all(|(key, codec)| self.slot(key, *codec).is_some_and(same));
-            if unchanged && !slots.is_empty() && !self.files.contains_key(name) {
+            if unchanged && !slots.is_empty() && !self.faults.contains_key(name) {
                 return;
             }
         }
@@ -122,18 +122,12 @@ impl Streams {
         self.reloads.push(reload);
     }
 
-    /// Checks a pipeline that nobody runs, as the colour stream would run it.
+    /// Checks a pipeline that nobody runs, as the stream in its name would run it, or colour.
     fn begin_check(&mut self, ctx: &Arc<Context>, name: &str, text: Text) -> Option<u64> {
-        let family = name.split('.').next().unwrap_or_default();
-        let stream = match family {
-            "depth" => StreamType::Depth,
-            "infrared" => StreamType::Infrared(1),
-            _ => StreamType::Color,
-        };
         let codec = Codec::of_pipeline(name)?;
         self.next_job += 1;
-        let key = StreamKey::new(DeviceId::new("check"), stream);
-        let profile: Profile = ctx.config.streams.of(stream).profile();
+        let key = library::checked_as(name);
+        let profile = ctx.config.streams.of(key.stream).profile();
         let job = Job { key, codec, profile, source: Source::Text(text), trial: true, start: false };
         starter::begin(ctx, self.next_job, job).ok().map(|()| self.next_job)
     }
@@ -143,12 +137,12 @@ impl Streams {
         if let Some(text) = text {
             match &result {
                 Ok(()) => {
-                    self.files.remove(&text.name);
+                    self.faults.remove(&text.name);
                     self.works.insert(text.name.clone());
                 }
                 Err(fault) => {
                     tracing::error!("{fault}; nothing runs it");
-                    self.files.insert(text.name.clone(), fault.clone());
+                    self.faults.insert(text.name.clone(), fault.clone());
                 }
             }
         }
@@ -171,14 +165,12 @@ impl Streams {
             let Some(reply) = reload.reply else { continue };
             match reload.fault {
                 Some(fault) => drop(reply.send(Err(ReloadError::Fault(fault)))),
-                None => self.watcher_info(ctx, &reload.name, reply),
+                None => {
+                    let standing = self.standing(ctx).remove(&reload.name).unwrap_or_default();
+                    ctx.files.describe(&reload.name, standing, reply);
+                }
             }
         }
-    }
-
-    fn watcher_info(&self, ctx: &Context, name: &str, reply: ReloadAnswer) {
-        let standing = self.standing(ctx).remove(name).unwrap_or_default();
-        ctx.files.describe(name, standing, reply);
     }
 
     /// What is known of every pipeline that anything is known of.
@@ -187,7 +179,7 @@ impl Streams {
         for name in &self.works {
             all.entry(name.clone()).or_default().works = true;
         }
-        for (name, fault) in &self.files {
+        for (name, fault) in &self.faults {
             all.entry(name.clone()).or_default().fault = Some(fault.clone());
         }
         let now = Instant::now();
@@ -198,7 +190,7 @@ impl Streams {
                 stream_type: key.stream,
                 sessions: slot.users.len(),
                 running_s: now.saturating_duration_since(slot.started_at).as_secs_f64(),
-                outdated: self.files.contains_key(&name),
+                outdated: self.faults.contains_key(&name),
             });
         }
         all

@@ -31,12 +31,12 @@ pub(super) struct Start {
 }
 
 /// Why an encoder is started.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
     /// Somebody watches, the profile changed, or it is tried again.
     Wanted,
-    /// The file has this fault: the text that worked last is taken.
-    Fallback(Fault),
+    /// The file has a fault: the text that worked last is taken.
+    Fallback,
     /// The file was saved, or somebody asked for it.
     Reload,
 }
@@ -67,7 +67,7 @@ impl Streams {
         }
         self.next_job += 1;
         let number = self.next_job;
-        let trial = matches!(cause, Cause::Reload);
+        let trial = cause == Cause::Reload;
         let job = Job { key: key.clone(), codec, profile: stream.profile, source, trial, start: true };
         if let Err(error) = starter::begin(ctx, number, job) {
             not_begun(ctx, key, slot, &format!("no thread to start it: {error}"), now);
@@ -92,46 +92,52 @@ impl Streams {
             return;
         };
         let current = self.slot(&start.key, start.codec).is_some_and(|slot| slot.job == Some(started.job));
-        match started.result {
-            Ok(Some(encoder)) if !current => encoder.stop(teardown),
-            Ok(Some(encoder)) => {
-                let failed = self.early_failures.iter().position(|(serial, _)| *serial == encoder.serial);
-                match failed.map(|at| self.early_failures.swap_remove(at)) {
-                    Some((_, message)) => {
-                        encoder.stop(teardown);
-                        let file = started.text.as_ref().map(|text| text.file.clone()).unwrap_or_default();
-                        let fault = Fault { file, line: 1, message, ..Fault::default() };
-                        self.start_failed(ctx, started.job, start, started.text, fault);
-                    }
-                    None => self.adopt(ctx, teardown, started.job, start, encoder, started.text),
-                }
+        // An encoder may have failed before it is taken up.
+        let made = started.result.and_then(|encoder| match encoder.as_ref().and_then(|one| self.early_failure(one)) {
+            Some(message) => {
+                encoder.into_iter().for_each(|encoder| encoder.stop(teardown));
+                let file = started.text.as_ref().map(|text| text.file.clone()).unwrap_or_default();
+                Err(Fault::of_file(file, message))
             }
-            Ok(None) => {}
-            Err(fault) if current => self.start_failed(ctx, started.job, start, started.text, fault),
-            Err(_) => {}
-        }
+            None => Ok(encoder),
+        });
+        let result = match made {
+            // Another start has taken its place; that one answers for the stream.
+            Ok(encoder) if !current => {
+                encoder.into_iter().for_each(|encoder| encoder.stop(teardown));
+                Ok(())
+            }
+            Err(_) if !current => Ok(()),
+            Ok(encoder) => {
+                if let (Some(encoder), Some(text)) = (encoder, started.text) {
+                    self.adopt(ctx, teardown, start, encoder, text);
+                }
+                Ok(())
+            }
+            Err(fault) => {
+                self.start_failed(ctx, start, started.text, fault.clone());
+                Err(fault)
+            }
+        };
         if self.starts.is_empty() {
             self.early_failures.clear();
         }
-        self.job_done(ctx, started.job, &Ok(()));
+        self.job_done(ctx, started.job, &result);
+    }
+
+    /// Why an encoder failed that is not taken up yet, if it did.
+    fn early_failure(&mut self, encoder: &Encoder) -> Option<String> {
+        let at = self.early_failures.iter().position(|(serial, _)| *serial == encoder.serial)?;
+        Some(self.early_failures.swap_remove(at).1)
     }
 
     /// Puts a started encoder in its slot, in place of the one that runs there.
-    fn adopt(
-        &mut self,
-        ctx: &Arc<Context>,
-        teardown: &Teardown,
-        job: u64,
-        start: Start,
-        encoder: Encoder,
-        text: Option<Text>,
-    ) {
+    fn adopt(&mut self, ctx: &Arc<Context>, teardown: &Teardown, start: Start, encoder: Encoder, text: Text) {
         let Start { key, codec, cause, .. } = start;
+        let now = Instant::now();
         let range_m =
             self.ranges_m.get(&key.device).copied().unwrap_or((ctx.config.depth.min_m, ctx.config.depth.max_m));
-        let (Some(stream), now) = (self.streams.get_mut(&key), Instant::now()) else {
-            return encoder.stop(teardown);
-        };
+        let Some(stream) = self.streams.get_mut(&key) else { return encoder.stop(teardown) };
         let Some(slot) = stream.slots.get_mut(&codec) else { return encoder.stop(teardown) };
         slot.job = None;
         // Of an encoder that failed meanwhile; this one is its successor.
@@ -145,8 +151,7 @@ impl Streams {
                 }
             }
         }
-        let file = text.as_ref().map_or("", |text| text.file.as_str());
-        tracing::info!(stream = %key, %codec, file, swapped = slot.encoder.is_some(), "Encoder started");
+        tracing::info!(stream = %key, %codec, file = %text.file, swapped = slot.encoder.is_some(), "Encoder started");
         stop_encoder(teardown, slot);
         slot.started_at = now;
         encoder.take_requests(ctx, &key, codec, &slot.key_frames);
@@ -159,44 +164,30 @@ impl Streams {
             feed.add(codec, slot.target(&encoder));
         }
         slot.encoder = Some(encoder);
-        slot.text.clone_from(&text);
-        let Some(text) = text else { return };
-        match cause {
-            Cause::Fallback(fault) => self.job_done(ctx, job, &Err(fault)),
-            Cause::Wanted | Cause::Reload => {
-                self.files.remove(&text.name);
-                self.works.insert(text.name.clone());
-            }
+        slot.text = Some(text.clone());
+        if cause != Cause::Fallback {
+            self.faults.remove(&text.name);
+            self.works.insert(text.name.clone());
         }
         self.good.insert(text.name.clone(), text);
     }
 
-    fn start_failed(&mut self, ctx: &Arc<Context>, job: u64, start: Start, text: Option<Text>, fault: Fault) {
+    fn start_failed(&mut self, ctx: &Arc<Context>, start: Start, text: Option<Text>, fault: Fault) {
         let Start { key, codec, cause, .. } = start;
         let name = library::choose(&ctx.config, &key, codec);
         let good = self.good.get(&name).filter(|good| text.as_ref().is_some_and(|text| text != *good)).cloned();
         let Some(slot) = self.streams.get_mut(&key).and_then(|stream| stream.slots.get_mut(&codec)) else { return };
         slot.job = None;
         let runs = slot.encoder.is_some();
-        match cause {
-            Cause::Reload if runs => {
-                tracing::error!(stream = %key, %codec, "{fault}; the encoder that runs goes on");
-            }
-            Cause::Wanted if good.is_some() => {
+        match (cause, good) {
+            (Cause::Wanted, Some(good)) => {
                 tracing::error!(stream = %key, %codec, "{fault}; going on with the file as it last worked");
-                self.files.insert(name, fault.clone());
-                if let Some(good) = good {
-                    self.begin_from(ctx, &key, codec, Cause::Fallback(fault), Source::Text(good));
-                }
-                return;
+                self.begin_from(ctx, &key, codec, Cause::Fallback, Source::Text(good));
             }
-            Cause::Wanted | Cause::Fallback(_) if runs => {
-                tracing::error!(stream = %key, %codec, "{fault}; the encoder that runs goes on");
-            }
+            _ if runs => tracing::error!(stream = %key, %codec, "{fault}; the encoder that runs goes on"),
             _ => retry_later(ctx, &key, slot, &fault.to_string(), Instant::now()),
         }
-        self.files.insert(name, fault.clone());
-        self.job_done(ctx, job, &Err(fault));
+        self.faults.insert(name, fault);
     }
 
     /// Gives up starts that hang.
@@ -210,12 +201,13 @@ impl Streams {
                 "it does not start within {} s; an element hangs, and what it holds is lost until the server restarts",
                 START_TIMEOUT.as_secs()
             );
-            let fault = Fault { file: format!("{name}.gst"), line: 1, message, ..Fault::default() };
+            let fault = Fault::of_file(format!("{name}.gst"), message);
             let current = self.slot(&start.key, start.codec).is_some_and(|slot| slot.job == Some(job));
+            let result = if current { Err(fault.clone()) } else { Ok(()) };
             if current {
-                self.start_failed(ctx, job, start, None, fault);
+                self.start_failed(ctx, start, None, fault);
             }
-            self.job_done(ctx, job, &Ok(()));
+            self.job_done(ctx, job, &result);
         }
     }
 }
