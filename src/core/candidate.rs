@@ -120,14 +120,12 @@ impl Candidate {
         }
     }
 
-    /// Whether the server can try it: TCP only where `tcp` is on. Of names only those of mDNS are ever looked up: any other
-    /// would let a peer choose what this machine asks its name servers (RFC 8839 lets an agent ignore them).
+    /// Whether the server can try it: TCP only where `tcp` is on, and never a name. A name, also one of mDNS as browsers send
+    /// them, makes libnice look it up, which leaves the whole ICE agent behind when the session ends (a thread, 6 file
+    /// descriptors and its ports each; docs/decisions.md), and would let a peer choose what this machine asks its name
+    /// servers. RFC 8839, section 5.1, lets an agent ignore names; the peer's own checks tell its address.
     pub fn is_usable(&self, tcp: bool) -> bool {
-        let name = match &self.address {
-            Address::Ip(_) => true,
-            Address::Name(name) => name.ends_with(".local"),
-        };
-        name && (tcp || self.transport == Transport::Udp)
+        matches!(self.address, Address::Ip(_)) && (tcp || self.transport == Transport::Udp)
     }
 }
 
@@ -230,8 +228,11 @@ mod tests {
         let usable = |text: &str, tcp| Candidate::parse(text).unwrap().unwrap().is_usable(tcp);
         let tcp = "candidate:1 1 tcp 1 192.0.2.1 9 typ host generation 0 tcptype active";
         assert!(usable(tcp, true) && !usable(tcp, false));
-        assert!(usable("candidate:1 1 udp 1 4f3f2a1b.LOCAL 5 typ host", false));
-        assert!(!usable("candidate:1 1 udp 1 example.com 5 typ host", false));
+        for name in ["4f3f2a1b.LOCAL", "3e2a7c3b-9d2c-4b1b-b2f2-5f2d3a1c0b9e.local", "example.com", "localhost"] {
+            assert!(!usable(&format!("candidate:1 1 udp 1 {name} 5 typ host"), false), "{name} reaches libnice");
+            assert!(!usable(&format!("candidate:1 1 tcp 1 {name} 5 typ host tcptype passive"), true), "{name}");
+        }
+        assert!(usable("candidate:1 1 udp 1 192.0.2.1 5 typ host", false));
     }
 
     const RELAY: &str = "candidate:1 1 UDP 5 198.51.100.7 3478 typ relay raddr 172.17.0.2 rport 40000";
