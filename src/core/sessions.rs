@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::silence;
 use crate::{
     error::{Error, Result},
     model::{DeviceId, IceCandidate, SessionId, StreamType},
@@ -21,7 +22,7 @@ pub struct Limits {
     pub sessions: usize,
     /// From the request to the answer.
     pub answer_timeout: Duration,
-    /// From the answer to DTLS being up, and from losing the peer to giving up.
+    /// From the answer to DTLS being up.
     pub connect_timeout: Duration,
     /// Without activity.
     pub idle_timeout: Duration,
@@ -314,7 +315,8 @@ impl Session {
             State::Offered => (self.state_since + limits.answer_timeout, Expired::NoAnswer),
             State::Connecting => (self.state_since + limits.connect_timeout, Expired::NoConnection),
             State::Connected => (self.last_activity + limits.idle_timeout, Expired::Idle),
-            State::Disconnected => (self.state_since + limits.connect_timeout, Expired::Lost),
+            // The media side gives a silent peer up by its rhythm; this is only the net below it.
+            State::Disconnected => (self.state_since + limits.connect_timeout.max(silence::LONGEST), Expired::Lost),
         };
         let by_life = limits.max_lifetime.map(|life| (self.created + life, Expired::Lifetime));
         by_life.into_iter().chain([by_state]).min_by_key(|(at, _)| *at).unwrap_or(by_state)
@@ -394,7 +396,8 @@ mod tests {
         assert_eq!(sessions.expired(t0 + secs(10)), [(id.clone(), Expired::NoConnection)]);
         sessions.connected(t0 + secs(1), &id, Some("192.0.2.1:9".into()));
         sessions.disconnected(t0 + secs(100), &id);
-        assert_eq!(sessions.expired(t0 + secs(110)), [(id.clone(), Expired::Lost)]);
+        assert!(sessions.expired(t0 + secs(159)).is_empty(), "a peer with a slow rhythm is waited for");
+        assert_eq!(sessions.expired(t0 + secs(160)), [(id.clone(), Expired::Lost)]);
         assert!(sessions.activity(t0 + secs(105), &id), "it came back");
         assert_eq!(sessions.expired(t0 + secs(105 + 1800)), [(id.clone(), Expired::Idle)]);
         for n in 2..40 {

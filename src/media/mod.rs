@@ -82,6 +82,8 @@ pub enum EndReason {
     PeerSilent(Duration),
     /// ICE or DTLS failed.
     ConnectFailed(String),
+    /// The peer did what no receiver has to, and what would cost the others.
+    PeerMisbehaved(String),
     /// An element of the session's pipeline failed.
     PipelineError(String),
 }
@@ -161,6 +163,8 @@ pub struct SessionStats {
     pub last_heard_s: Option<f64>,
     /// RTP packets of all its streams that were sent again on request.
     pub packets_retransmitted: u64,
+    /// RTP packets that were asked for again and not sent: asked for too often, or more than the session's share.
+    pub retransmissions_refused: u64,
     /// Per stream, in m-line order.
     pub streams: Vec<StreamStats>,
 }

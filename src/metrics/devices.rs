@@ -76,6 +76,8 @@ pub struct DeviceMetrics {
     pub recording_bytes: Counter,
     /// RTP packets sent again.
     pub retransmitted: Counter,
+    /// RTP packets that were asked for again and not sent.
+    pub retransmissions_refused: Counter,
     known: AtomicBool,
     streams: [Arc<StreamMetrics>; STREAMS.len()],
 }
@@ -93,6 +95,7 @@ impl DeviceMetrics {
             recordings: Gauge::default(),
             recording_bytes: Counter::default(),
             retransmitted: Counter::default(),
+            retransmissions_refused: Counter::default(),
             known: AtomicBool::new(false),
             streams: std::array::from_fn(|_| Arc::new(StreamMetrics::new())),
         }

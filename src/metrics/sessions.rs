@@ -21,6 +21,8 @@ pub enum End {
     PeerSilent,
     /// ICE or DTLS failed.
     ConnectFailed,
+    /// The peer did what no receiver has to.
+    PeerMisbehaved,
     /// Its pipeline failed.
     PipelineError,
     /// A stream of it did not start, or no offer could be made.
@@ -43,11 +45,12 @@ pub enum End {
 
 impl End {
     /// All of them, in the order they are shown.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Requested,
         Self::PeerClosed,
         Self::PeerSilent,
         Self::ConnectFailed,
+        Self::PeerMisbehaved,
         Self::PipelineError,
         Self::NotStarted,
         Self::RequesterGone,
@@ -66,6 +69,7 @@ impl End {
             Self::PeerClosed => "closed_by_peer",
             Self::PeerSilent => "peer_silent",
             Self::ConnectFailed => "connect_failed",
+            Self::PeerMisbehaved => "peer_misbehaved",
             Self::PipelineError => "pipeline_error",
             Self::NotStarted => "not_started",
             Self::RequesterGone => "requester_gone",
@@ -85,6 +89,7 @@ impl From<&EndReason> for End {
             EndReason::PeerClosed => Self::PeerClosed,
             EndReason::PeerSilent(_) => Self::PeerSilent,
             EndReason::ConnectFailed(_) => Self::ConnectFailed,
+            EndReason::PeerMisbehaved(_) => Self::PeerMisbehaved,
             EndReason::PipelineError(_) => Self::PipelineError,
         }
     }

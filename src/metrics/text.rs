@@ -398,6 +398,13 @@ fn sent(
     out.counters("realsense_webrtc_frames_withheld", "Frames kept from sessions, by reason", withheld)?;
     let again = devices.iter().map(|(label, device)| ([("device", label.as_str())], device.retransmitted.get()));
     out.counters("realsense_webrtc_rtp_packets_retransmitted", "RTP packets sent again on request", again)?;
+    let refused =
+        devices.iter().map(|(label, device)| ([("device", label.as_str())], device.retransmissions_refused.get()));
+    out.counters(
+        "realsense_webrtc_rtp_retransmissions_refused",
+        "RTP packets asked for again and not sent: too soon, or more than a session's share",
+        refused,
+    )?;
     let mut histograms = |name: &str, help: &str, of: for<'h> fn(&'h StreamMetrics) -> &'h Histogram| {
         out.histograms(name, help, streams.iter().map(|(labels, stream)| (labels.clone(), of(stream))))
     };

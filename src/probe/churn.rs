@@ -141,7 +141,8 @@ async fn cycle(client: &Client, device: &str, churn: &Churn, count: usize) -> st
 }
 
 async fn one_session(client: &Client, device: &str, churn: &Churn, number: usize) -> std::result::Result<(), String> {
-    let joined = Viewer::join(client, device, &churn.streams, Options::default()).await;
+    let options = Options { mdns: true, ..Options::default() };
+    let joined = Viewer::join(client, device, &churn.streams, options).await;
     let viewer = joined.map_err(|error| error.public().to_owned())?;
     let seen = viewer.receives(1, FIRST_FRAME_LIMIT).await;
     let goodbye = match churn.leave {

@@ -12,7 +12,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::assemble::{Assembler, StreamStats};
+use super::{
+    assemble::{Assembler, StreamStats},
+    rtcp::Rtcp,
+};
 
 /// Where the connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +69,7 @@ pub(super) struct State {
 /// What a handle asks of its receiver.
 pub(super) enum Command {
     Keyframe(usize),
+    Rtcp(Rtcp),
     Close,
     FallSilent,
     Vanish,
@@ -153,6 +157,12 @@ impl Handle {
     /// Asks for a key frame (PLI) on the m-line with this index.
     pub async fn request_keyframe(&self, stream: usize) {
         let _ = self.commands.send(Command::Keyframe(stream)).await;
+    }
+
+    /// Sends RTCP that no receiver should. Only for receivers with [`Options::rtcp`](super::receiver::Options::rtcp), and
+    /// only once media has come; false when the receiver has ended.
+    pub async fn send_rtcp(&self, rtcp: Rtcp) -> bool {
+        self.commands.send(Command::Rtcp(rtcp)).await.is_ok()
     }
 
     /// Says good-bye (RTCP BYE, DTLS close_notify) and ends.

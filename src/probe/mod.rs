@@ -12,8 +12,11 @@ mod payload;
 pub mod process;
 pub mod receiver;
 pub mod report;
+pub mod rtcp;
 mod sdp;
+mod srtcp;
 pub mod steps;
+pub mod storms;
 pub mod stream_types;
 pub mod viewer;
 pub mod watch;
@@ -71,6 +74,13 @@ enum Command {
     },
     /// Requests that must be refused and peers that misbehave, while a healthy viewer must notice nothing.
     FailureRecovery,
+    /// Peers that storm, name hosts, or show another certificate, and idle connections: each costs little, and a healthy viewer
+    /// notices nothing. Takes about a minute.
+    Storms {
+        /// Process of the server; found by its port when it is local, unless given.
+        #[arg(long)]
+        pid: Option<u32>,
+    },
     /// Many viewers at once: what they get, and what the server costs.
     Load {
         /// Number of viewers; 0 measures the idle server.
@@ -154,6 +164,11 @@ pub async fn run(args: ProbeArgs) -> Result<bool> {
         Command::FailureRecovery => {
             let check = Check::start(client, device, report("failure-recovery")).await?;
             Ok(failure_recovery::run(check).await)
+        }
+        Command::Storms { pid } => {
+            let pid = pid.or_else(|| local_server(&client));
+            let check = Check::start(client, device, report("storms")).await?;
+            Ok(storms::run(check, pid).await)
         }
         Command::Load { viewers, secs, streams, join_interval_ms, pid, per_viewer } => {
             let device = client.pick_device(device).await?;

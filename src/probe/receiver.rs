@@ -25,7 +25,9 @@ pub use super::{
 use super::{
     assemble::{Assembler, Outcome, Packet},
     handle::{Command, Shared},
-    sdp::{is_media, local_address, m_lines, remote_candidates},
+    rtcp::Rtcp,
+    sdp::{is_media, local_address, m_lines, remote_candidates, with_mdns, with_wrong_fingerprint},
+    srtcp::{self, Protector},
 };
 use crate::{
     error::{Error, Result},
@@ -59,6 +61,12 @@ pub struct Options {
     pub bind: Option<IpAddr>,
     /// Whether to ask for a key frame when a frame had to be given up, as browsers do.
     pub pli_on_loss: bool,
+    /// Whether the answer and its candidates name the address behind an mDNS name as well, as browsers do.
+    pub mdns: bool,
+    /// Whether the answer names another certificate than the one that is shown.
+    pub wrong_fingerprint: bool,
+    /// Whether [`Handle::send_rtcp`] works.
+    pub rtcp: bool,
 }
 
 impl Default for Options {
@@ -70,6 +78,9 @@ impl Default for Options {
             drop_seed: 1,
             bind: None,
             pli_on_loss: true,
+            mdns: false,
+            wrong_fingerprint: false,
+            rtcp: false,
         }
     }
 }
@@ -85,6 +96,13 @@ pub struct Receiver {
     codecs: HashMap<u8, Codec>,
     last_pli: Vec<Option<Instant>>,
     random: u64,
+    /// Our certificate in DER, where RTCP of our own is to be sent.
+    certificate: Option<Vec<u8>>,
+    protector: Option<Protector>,
+    /// SSRC and newest sequence number of the first stream.
+    newest: Option<(u32, u16)>,
+    /// Where datagrams go.
+    peer: Option<SocketAddr>,
 }
 
 impl Receiver {
@@ -109,7 +127,16 @@ impl Receiver {
             .map_err(|error| Error::unavailable(format!("The UDP socket has no address: {error}.")))?;
 
         let now = Instant::now();
-        let mut rtc = Rtc::builder()
+        let mut builder = Rtc::builder();
+        let mut certificate = None;
+        if options.rtcp {
+            let provider = srtcp::provider();
+            let own = provider.dtls_provider.generate_certificate();
+            let own = own.ok_or_else(|| Error::internal("the DTLS library makes no certificate"))?;
+            certificate = Some(own.certificate.clone());
+            builder = builder.set_crypto_provider(provider).set_dtls_cert(own);
+        }
+        let mut rtc = builder
             .clear_codecs()
             .enable_h264(options.codecs.contains(&Codec::H264))
             .enable_vp8(options.codecs.contains(&Codec::VP8))
@@ -120,13 +147,19 @@ impl Receiver {
             .build(now);
         let candidate = Candidate::host(local, "udp")
             .map_err(|error| Error::unavailable(format!("{local} makes no ICE candidate: {error}.")))?;
-        let candidates = vec![candidate.to_sdp_string()];
+        let mut candidates = vec![candidate.to_sdp_string()];
         rtc.add_local_candidate(candidate);
-        let answer = rtc
+        let mut answer = rtc
             .sdp_api()
             .accept_offer(offer)
             .map_err(|error| Error::invalid(format!("The offer cannot be accepted: {error}.")))?
             .to_sdp_string();
+        if options.mdns {
+            answer = with_mdns(&answer, local.port(), &mut candidates);
+        }
+        if options.wrong_fingerprint {
+            answer = with_wrong_fingerprint(&answer);
+        }
         for line in lines.iter().filter(|line| line.nack) {
             // str0m keeps quiet about loss where the offer names no retransmission stream; a sender that takes NACK
             // without RTX repeats the packet itself.
@@ -148,6 +181,10 @@ impl Receiver {
             random: options.drop_seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             options,
             shared: Arc::new(Shared::new(now, streams)),
+            certificate,
+            protector: None,
+            newest: None,
+            peer: None,
         };
         Ok((receiver, answer, candidates))
     }
@@ -191,6 +228,7 @@ impl Receiver {
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Keyframe(index)) => self.ask_keyframe(index),
+                    Some(Command::Rtcp(rtcp)) => self.send_rtcp(&socket, rtcp)?,
                     Some(Command::Close) => return self.say_goodbye(&socket).await,
                     Some(Command::FallSilent) => {
                         // The port stays open and unread, as if a cable had been pulled.
@@ -227,6 +265,7 @@ impl Receiver {
                 Output::Transmit(transmit) => {
                     // A datagram that cannot be sent is a lost datagram; ICE and DTLS repeat what matters.
                     let _ = socket.try_send_to(&transmit.contents, transmit.destination);
+                    self.peer = Some(transmit.destination);
                 }
                 Output::Event(event) => self.event(event),
             }
@@ -270,6 +309,9 @@ impl Receiver {
             }
             Event::RtpPacket(packet) => {
                 let Some(index) = self.stream_of(packet.header.ssrc) else { return };
+                if index == 0 {
+                    self.newest = Some((*packet.header.ssrc, packet.header.sequence_number));
+                }
                 let Some(&codec) = self.codecs.get(&*packet.header.payload_type) else { return };
                 let packet = Packet {
                     seq: *packet.seq_no,
@@ -334,6 +376,22 @@ impl Receiver {
         if let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(Mid::from(mid.as_str()), None) {
             stream.request_keyframe(KeyframeRequestKind::Pli);
         }
+    }
+
+    /// Sends a packet that str0m would not; nothing before the first media packet.
+    fn send_rtcp(&mut self, socket: &tokio::net::UdpSocket, rtcp: Rtcp) -> anyhow::Result<()> {
+        if self.protector.is_none()
+            && let Some(certificate) = &self.certificate
+        {
+            self.protector = Protector::of(certificate)?;
+        }
+        if let (Some(protector), Some((media, newest)), Some(peer)) = (&mut self.protector, self.newest, self.peer)
+            && let Some(datagram) = protector.protect(&rtcp.packet(media, newest))?
+        {
+            // A full socket loses it, as any datagram.
+            let _ = socket.try_send_to(&datagram, peer);
+        }
+        Ok(())
     }
 
     async fn say_goodbye(&mut self, socket: &tokio::net::UdpSocket) -> anyhow::Result<()> {

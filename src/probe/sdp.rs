@@ -1,7 +1,10 @@
 //! Reads of an offer what str0m does not tell: m-lines in order, feedback, and where to send from.
-//! Pure but for one look at the routing table; never changes an SDP.
+//! Pure but for one look at the routing table; changes answers only where a peer is to misbehave.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+};
 
 /// An m-line of an offer.
 pub(super) struct MLine {
@@ -54,6 +57,34 @@ pub(super) fn local_address(remote: &[SocketAddr]) -> IpAddr {
     order.iter().find_map(reach).unwrap_or(Ipv4Addr::LOCALHOST.into())
 }
 
+/// An answer that also names an address by mDNS, as browsers do without camera permission; the candidate joins the list. The
+/// name is looked up by nobody who is careful, and does not exist.
+pub(super) fn with_mdns(answer: &str, port: u16, candidates: &mut Vec<String>) -> String {
+    let name = uuid::Uuid::new_v4();
+    let candidate = format!("candidate:2785383 1 udp 2113937151 {name}.local {port} typ host generation 0");
+    let mut out = String::with_capacity(answer.len() + 128);
+    for line in answer.lines() {
+        let _ = write!(out, "{line}\r\n");
+        if line.starts_with("a=ice-pwd:") {
+            let _ = write!(out, "a={candidate}\r\n");
+        }
+    }
+    candidates.push(candidate);
+    out
+}
+
+/// An answer that names another certificate: the fingerprint's bytes in reverse order.
+pub(super) fn with_wrong_fingerprint(answer: &str) -> String {
+    let line = |line: &str| match line.strip_prefix("a=fingerprint:").and_then(|value| value.split_once(' ')) {
+        Some((hash, digest)) => {
+            let bytes: Vec<_> = digest.split(':').rev().collect();
+            format!("a=fingerprint:{hash} {}\r\n", bytes.join(":"))
+        }
+        None => format!("{line}\r\n"),
+    };
+    answer.lines().map(line).collect()
+}
+
 /// Whether a datagram is SRTP media, by RFC 5764's first byte and RFC 5761's payload types.
 pub(super) fn is_media(datagram: &[u8]) -> bool {
     matches!(datagram, [first, second, ..] if (128..192).contains(first) && !(64..96).contains(&(second & 0x7f)))
@@ -91,5 +122,15 @@ mod tests {
         for other in [&[0x80u8, 200][..], &[0x81, 206], &[0, 1], &[22, 254], &[0x80]] {
             assert!(!is_media(other), "{other:?}");
         }
+    }
+
+    #[test]
+    fn answers_can_be_bent() {
+        let answer = "v=0\r\nm=video 9 X 96\r\na=ice-pwd:x\r\na=fingerprint:sha-256 01:02:03\r\n";
+        let mut candidates = vec!["candidate:1".to_owned()];
+        let bent = with_mdns(answer, 5000, &mut candidates);
+        assert!(candidates[1].contains(".local 5000 typ host"), "{candidates:?}");
+        assert!(bent.contains(&format!("a=ice-pwd:x\r\na={}\r\n", candidates[1])), "{bent}");
+        assert!(with_wrong_fingerprint(answer).ends_with("a=fingerprint:sha-256 03:02:01\r\n"));
     }
 }

@@ -95,6 +95,11 @@ impl Check {
         Some(self.viewers.remove(at).1)
     }
 
+    /// The viewers that are there.
+    pub(super) fn viewers(&self) -> impl Iterator<Item = &Viewer> {
+        self.viewers.iter().map(|(_, viewer)| viewer)
+    }
+
     /// Counts of references that are ours: one for each stream of each viewer, plus `extra`.
     fn expected(&self, extra: &[&str]) -> References {
         let mut expected = self.baseline.clone();

@@ -311,6 +311,7 @@ impl Actor {
                     EndReason::PeerClosed => "the peer closed the connection".to_owned(),
                     EndReason::PeerSilent(silence) => format!("nothing came from the peer for {} s", silence.as_secs()),
                     EndReason::ConnectFailed(why) => format!("the connection failed: {why}"),
+                    EndReason::PeerMisbehaved(why) => why,
                     EndReason::PipelineError(why) => format!("its pipeline failed: {why}"),
                 };
                 self.close(now, &session, end, &why);

@@ -9,10 +9,13 @@ use std::{
 use gst::prelude::*;
 use tokio::sync::oneshot;
 
-use super::{folder::Files, library::Text, starter::Started, stats::PeerStats, streams::ReloadAnswer};
+use super::{
+    dtls::Identities, folder::Files, library::Text, starter::Started, stats::PeerStats, streams::ReloadAnswer,
+};
 use crate::{
     camera::hub::FrameHub,
     config::Config,
+    core::rtcp::Misuse,
     logging,
     media::{MediaEvent, SessionSpec, SessionStats, diagnostics::Answer},
     metrics::Metrics,
@@ -31,6 +34,8 @@ pub(super) struct Context {
     /// The pipeline files.
     pub(super) files: Files,
     pub(super) events: Events,
+    /// The certificate that sessions show.
+    pub(super) identities: Identities,
     /// To the control thread. Not bounded by itself, but everything that sends is: the session actor has one request
     /// per session under way, callbacks send only changes of state.
     pub(super) control: mpsc::Sender<Msg>,
@@ -50,7 +55,8 @@ impl Context {
     ) -> Self {
         let clock = gst::SystemClock::obtain();
         let (started, base_time) = (Instant::now(), clock.time());
-        Self { config, hub, metrics, files, events, control, clock, base_time, started }
+        let identities = Identities::default();
+        Self { config, hub, metrics, files, events, identities, control, clock, base_time, started }
     }
 
     /// Puts a pipeline on the common clock and base time, so that a buffer's PTS means the same everywhere and can be
@@ -123,5 +129,7 @@ pub(super) enum Signal {
     RemoteDescriptionSet(Result<(), String>),
     ConnectionState,
     DtlsClosed,
+    /// The peer does what no receiver has to.
+    Misuse(Misuse),
     Error(String),
 }

@@ -5,7 +5,7 @@ mod statistics;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, atomic::Ordering::Relaxed, mpsc},
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,7 @@ use super::{
     teardown::Teardown,
 };
 use crate::{
+    core::silence::Rhythm,
     error::{Error, Result},
     media::{EndReason, MediaEvent, SessionSpec},
     model::{Codec, DeviceId, Profile, SessionId, StreamKey, StreamType},
@@ -27,9 +28,6 @@ use crate::{
 
 /// How often connected peers are looked at.
 const WATCH_EVERY: Duration = Duration::from_millis(250);
-/// From "silent" to "gone": a browser that is busy or roams gets this much more. With the default `peer_silence_s` of 5 a
-/// vanished peer's session ends after 10 s.
-const GONE_AFTER: Duration = Duration::from_secs(5);
 /// Longest wait for the peers' reports.
 const STATS_WAIT: Duration = Duration::from_millis(250);
 /// The statistics request that asks for a new connection's address; real requests count from 1.
@@ -229,7 +227,18 @@ impl Control {
             Signal::GatheringComplete => self.finish_offer(id, true),
             Signal::RemoteDescriptionSet(result) => self.answered(id, result),
             Signal::ConnectionState => self.connection_changed(id),
-            Signal::DtlsClosed => self.end(id, EndReason::PeerClosed),
+            Signal::DtlsClosed => {
+                session.peer_closed = true;
+                self.end(id, EndReason::PeerClosed);
+            }
+            Signal::Misuse(misuse) => {
+                tracing::warn!(
+                    session = id.short(),
+                    peer = session.remote_address.as_deref().unwrap_or("?"),
+                    "{misuse}"
+                );
+                self.end(id, EndReason::PeerMisbehaved(misuse.to_string()));
+            }
             Signal::Error(text) => {
                 if matches!(session.phase, Phase::Offering(_)) {
                     self.offer_failed(id, Error::internal(text));
@@ -307,10 +316,15 @@ impl Control {
         let Some(session) = self.sessions.get_mut(id) else { return };
         match session.connection_state() {
             State::Connected if !session.connected => {
+                if !session.peer_is_who_answered() {
+                    let text = "The peer's certificate is not the one that its answer named; somebody may be between it and \
+                                the server.";
+                    tracing::warn!(session = id.short(), "{text}");
+                    return self.end(id, EndReason::ConnectFailed(text.into()));
+                }
                 session.connected = true;
                 session.connected_at = Some(Instant::now());
-                // The silence clock starts now, whether or not the peer has said anything yet.
-                session.link.heard_ms.fetch_max(self.ctx.now_ms().max(1), Relaxed);
+                *session.link.rhythm() = Rhythm::connected(self.ctx.now_ms());
                 let serial = session.serial;
                 // Pictures first; who they go to is asked meanwhile, and announced with the answer.
                 session.announce_by = Some(Instant::now() + STATS_WAIT);
@@ -321,7 +335,10 @@ impl Control {
                 let text = "The network path to the browser could not be set up or was lost (ICE or DTLS failed).";
                 self.end(id, EndReason::ConnectFailed(text.into()));
             }
-            State::Closed if session.connected => self.end(id, EndReason::PeerClosed),
+            State::Closed if session.connected => {
+                session.peer_closed = true;
+                self.end(id, EndReason::PeerClosed);
+            }
             _ => {}
         }
     }
@@ -385,16 +402,15 @@ impl Control {
     /// Reports activity, silence and absence of connected peers.
     fn watch_peers(&mut self, now: Instant) {
         let now_ms = self.ctx.ms(now);
-        let silent_ms = self.ctx.config.sessions.peer_silence_s.max(1) * 1000;
-        let gone_ms = silent_ms + u64::try_from(GONE_AFTER.as_millis()).unwrap_or(u64::MAX);
+        let peer_silence = Duration::from_secs(self.ctx.config.sessions.peer_silence_s.max(1));
         let mut events = Vec::new();
         let mut gone = Vec::new();
         for (id, session) in self.sessions.iter_mut().filter(|(_, session)| session.connected) {
-            let heard = session.link.heard_ms.load(Relaxed);
-            let silence = now_ms.saturating_sub(heard);
-            if silence >= gone_ms {
-                gone.push((id.clone(), Duration::from_millis(silence)));
-            } else if silence >= silent_ms {
+            let rhythm = *session.link.rhythm();
+            let (silence, patience) = (rhythm.silence(now_ms), rhythm.patience(peer_silence));
+            if silence >= patience.gone {
+                gone.push((id.clone(), silence));
+            } else if silence >= patience.disconnected {
                 if !std::mem::replace(&mut session.silent, true) {
                     events.push(MediaEvent::Disconnected { session: id.clone() });
                 }
@@ -403,6 +419,7 @@ impl Control {
                     let remote_address = session.remote_address.clone();
                     events.push(MediaEvent::Connected { session: id.clone(), remote_address });
                 }
+                let heard = rhythm.heard_ms();
                 if heard > session.reported_ms && now_ms.saturating_sub(session.reported_ms) >= 1000 {
                     session.reported_ms = now_ms;
                     events.push(MediaEvent::Activity { session: id.clone() });

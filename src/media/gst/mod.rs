@@ -14,6 +14,7 @@ mod context;
 mod control;
 mod counts;
 mod diagnostics;
+mod dtls;
 mod encoder;
 mod feed;
 pub(crate) mod files;

@@ -2,7 +2,10 @@
 //! to teardown; used by the control thread only, its callbacks only send signals.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -12,6 +15,7 @@ use gst_webrtc::{WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection, WebRTCSDPT
 use super::{
     context::{Context, Msg, Signal},
     counts::Share,
+    dtls::{self, Identity},
     encoder::next_serial,
     gate::{Counters, Gate, KeyFrames},
     net,
@@ -21,7 +25,7 @@ use super::{
     wiring,
 };
 use crate::{
-    core::candidate::Candidate,
+    core::{candidate::Candidate, silence::Rhythm},
     error::{Error, Result},
     media::{LocalOffer, SessionSpec, StreamStats},
     model::{Codec, IceCandidate, SessionId, StreamKey, StreamType},
@@ -42,6 +46,7 @@ pub(super) struct Session {
     pub(super) polled_at: Option<Instant>,
     pub(super) polling: bool,
     retransmitted: u64,
+    refused: u64,
     /// Until when the news of the connection waits for the peer's address.
     pub(super) announce_by: Option<Instant>,
     /// The peer's address.
@@ -56,6 +61,12 @@ pub(super) struct Session {
     candidates: Vec<(u32, String)>,
     remote_candidates: usize,
     mids: Vec<String>,
+    /// The certificate that the peer is shown.
+    identity: Arc<Identity>,
+    /// The fingerprints that its answer named.
+    named: Vec<String>,
+    /// Whether the peer said good-bye.
+    pub(super) peer_closed: bool,
 }
 
 /// How far the negotiation is.
@@ -93,8 +104,21 @@ pub(super) struct Link {
     pub(super) dtlsenc: Mutex<glib::WeakRef<gst::Element>>,
     /// The element that sends packets again and counts them.
     pub(super) rtprtxsend: Mutex<glib::WeakRef<gst::Element>>,
-    /// When the last packet of the peer came; 0 for never.
-    pub(super) heard_ms: AtomicU64,
+    /// The element that knows the peer's certificate.
+    pub(super) dtlsdec: Mutex<glib::WeakRef<gst::Element>>,
+    /// The streams' SSRCs, and what is counted of them.
+    pub(super) sent: Vec<(u32, Arc<Counters>)>,
+    /// Packets that were asked for again and not sent.
+    pub(super) refused: AtomicU64,
+    /// When the peer spoke.
+    rhythm: Mutex<Rhythm>,
+}
+
+impl Link {
+    /// When the peer spoke; held for a few instructions.
+    pub(super) fn rhythm(&self) -> MutexGuard<'_, Rhythm> {
+        self.rhythm.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Longest wait for webrtcbin to make an offer, beside the gathering itself: the first of a process takes up to 1.1 s.
@@ -111,9 +135,14 @@ impl Session {
         let pipeline = gst::Pipeline::builder().name(format!("session-{}", spec.session.short())).build();
         ctx.synchronise(&pipeline);
         wiring::watch_bus(ctx, &pipeline, serial);
-        let link = Arc::new(Link::default());
-        match Self::build(ctx, &spec, &pipeline, serial, &link, warm_up) {
-            Ok((webrtc, legs)) => Ok(Self {
+        let sent = spec.streams.iter().map(|_| (random_ssrc(), Arc::default())).collect();
+        let link = Arc::new(Link { sent, ..Link::default() });
+        let built = ctx.identities.current(Instant::now()).and_then(|identity| {
+            let (webrtc, legs) = Self::build(ctx, &spec, &pipeline, serial, &link, &identity, warm_up)?;
+            Ok((webrtc, legs, identity))
+        });
+        match built {
+            Ok((webrtc, legs, identity)) => Ok(Self {
                 serial,
                 spec,
                 phase: Phase::Offering(Instant::now() + OFFER_TIMEOUT),
@@ -124,6 +153,7 @@ impl Session {
                 polled_at: None,
                 polling: false,
                 retransmitted: 0,
+                refused: 0,
                 announce_by: None,
                 remote_address: None,
                 silent: false,
@@ -134,6 +164,9 @@ impl Session {
                 candidates: Vec::new(),
                 remote_candidates: 0,
                 mids: Vec::new(),
+                identity,
+                named: Vec::new(),
+                peer_closed: false,
             }),
             Err(error) => {
                 teardown.session(pipeline, Vec::new(), None);
@@ -148,6 +181,7 @@ impl Session {
         pipeline: &gst::Pipeline,
         serial: u64,
         link: &Arc<Link>,
+        identity: &Arc<Identity>,
         warm_up: bool,
     ) -> Result<(gst::Element, Vec<Leg>)> {
         let internal = |what: &str, error: &dyn std::fmt::Display| Error::internal(format!("{what}: {error}"));
@@ -161,19 +195,18 @@ impl Session {
         } else {
             wiring::configure_ice(ctx, &webrtc);
         }
-        wiring::watch_webrtc(ctx, &webrtc, serial, link);
+        wiring::watch_webrtc(ctx, &webrtc, serial, link, identity.clone());
         pipeline.add(&webrtc).map_err(|error| internal("adding webrtcbin", &error))?;
         let mut legs = Vec::with_capacity(spec.streams.len());
-        for (stream, _) in &spec.streams {
+        for ((stream, _), (ssrc, counters)) in spec.streams.iter().zip(&link.sent) {
             // The pad first, then its transceiver: add-transceiver and then a pad make two m-lines.
             let pad =
                 webrtc.request_pad_simple("sink_%u").ok_or_else(|| Error::internal("webrtcbin gives no sink pad"))?;
             let transceiver = pad.property::<WebRTCRTPTransceiver>("transceiver");
-            let ssrc = random_ssrc();
+            let (ssrc, counters) = (*ssrc, counters.clone());
             transceiver.set_property("direction", WebRTCRTPTransceiverDirection::Sendonly);
             transceiver.set_property("do-nack", true);
             transceiver.set_property("codec-preferences", codec_preferences(&spec.codecs, ssrc));
-            let counters = Arc::default();
             let peer = StreamStats::default();
             let (codec, report, gate, share) = (None, None, None, None);
             legs.push(Leg { stream: *stream, ssrc, codec, counters, peer, report, pad, gate, share });
@@ -242,6 +275,7 @@ impl Session {
             return Err(Error::internal("webrtcbin made no local description in time"));
         };
         let text = local.sdp().as_text().map_err(|error| Error::internal(format!("the offer's SDP: {error}")))?;
+        let text = dtls::with_fingerprint(&text, &self.identity.fingerprint);
         self.mids = sdp::mids(&text);
         for (mline, candidate) in sdp::candidates(&text) {
             self.local_candidate(ctx, mline, candidate);
@@ -282,6 +316,7 @@ impl Session {
         let message = gst_sdp::SDPMessage::parse_buffer(checked.sdp.as_bytes())
             .map_err(|error| Error::invalid(format!("The answer's SDP cannot be used: {error}")))?;
         let answer = WebRTCSessionDescription::new(WebRTCSDPType::Answer, message);
+        self.named = dtls::fingerprints(&checked.sdp);
         self.phase = Phase::Answering(checked.chosen);
         self.describe(ctx, "set-remote-description", &answer, Signal::RemoteDescriptionSet);
         Ok(())
@@ -356,11 +391,11 @@ impl Session {
                 share.add(&leg.peer);
             }
         }
-        let now = self.retransmitted_now();
-        if now > self.retransmitted {
-            ctx.metrics.device(&self.spec.device).retransmitted.add(now - self.retransmitted);
-            self.retransmitted = now;
-        }
+        let (now, refused) = (self.retransmitted_now(), self.link.refused.load(Relaxed));
+        let device = ctx.metrics.device(&self.spec.device);
+        device.retransmitted.add(now.saturating_sub(self.retransmitted));
+        device.retransmissions_refused.add(refused.saturating_sub(self.refused));
+        (self.retransmitted, self.refused) = (now.max(self.retransmitted), refused);
     }
 
     /// Packets sent again, as the element tells that keeps them.
@@ -372,6 +407,13 @@ impl Session {
     /// webrtcbin's view of the connection.
     pub(super) fn connection_state(&self) -> gst_webrtc::WebRTCPeerConnectionState {
         self.webrtc.property("connection-state")
+    }
+
+    /// Whether the peer's certificate is one that its answer named. Known once DTLS is up.
+    pub(super) fn peer_is_who_answered(&self) -> bool {
+        let dtlsdec = self.link.dtlsdec.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let shown = dtlsdec.and_then(|dtlsdec| dtlsdec.property::<Option<String>>("peer-pem"));
+        shown.is_some_and(|shown| dtls::is_named(&shown, &self.named))
     }
 
     /// For who looks at it from another thread.
@@ -392,7 +434,8 @@ impl Session {
         let gates: Vec<_> = self.legs.into_iter().filter_map(|leg| leg.gate).collect();
         gates.iter().for_each(|gate| gate.close());
         let dtlsenc = self.link.dtlsenc.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        teardown.session(self.pipeline, gates, dtlsenc.filter(|_| self.connected));
+        // A good-bye to a peer that said it itself would only be an error in the log.
+        teardown.session(self.pipeline, gates, dtlsenc.filter(|_| self.connected && !self.peer_closed));
     }
 }
 

@@ -2,7 +2,7 @@
 //! handed over or runs in a GStreamer thread, where it counts, forwards or sends a signal and waits for nothing.
 
 use std::sync::{
-    Arc, PoisonError,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
@@ -10,11 +10,15 @@ use gst::{glib, prelude::*};
 
 use super::{
     context::{Context, Msg, Signal},
+    dtls::Identity,
     gate::{Counters, KeyFrames},
     graph,
     session::{Link, offered_addresses},
 };
-use crate::model::Codec;
+use crate::{
+    core::rtcp::{Filter, Verdict},
+    model::Codec,
+};
 
 /// Bytes of an RTP packet: leaves room for SRTP, DTLS and tunnels within 1280.
 const MTU: &str = "1200";
@@ -75,7 +79,13 @@ fn escape(text: &str) -> String {
 }
 
 /// Connects webrtcbin's signals to the control thread, and watches what comes in from the peer.
-pub(super) fn watch_webrtc(ctx: &Arc<Context>, webrtc: &gst::Element, serial: u64, link: &Arc<Link>) {
+pub(super) fn watch_webrtc(
+    ctx: &Arc<Context>,
+    webrtc: &gst::Element,
+    serial: u64,
+    link: &Arc<Link>,
+    identity: Arc<Identity>,
+) {
     let control = ctx.control.clone();
     webrtc.connect("on-ice-candidate", false, move |values| {
         let (Some(mline), Some(candidate)) =
@@ -107,7 +117,12 @@ pub(super) fn watch_webrtc(ctx: &Arc<Context>, webrtc: &gst::Element, serial: u6
                 bound_history(element);
                 *link.rtprtxsend.lock().unwrap_or_else(PoisonError::into_inner) = element.downgrade();
             }
-            Some("dtlsdec") => watch_dtls(&ctx, element, serial),
+            Some("dtlsdec") => {
+                element.set_property("pem", &identity.pem);
+                *link.dtlsdec.lock().unwrap_or_else(PoisonError::into_inner) = element.downgrade();
+                watch_dtls(&ctx, element, serial);
+            }
+            Some("srtpdec") => filter_rtcp(&ctx, element, serial, &link),
             Some("dtlsenc") => *link.dtlsenc.lock().unwrap_or_else(PoisonError::into_inner) = element.downgrade(),
             _ => {}
         }
@@ -120,13 +135,56 @@ fn bound_history(rtprtxsend: &gst::Element) {
     rtprtxsend.set_property("max-size-time", RETRANSMIT_MS);
 }
 
+/// Lets of the peer's RTCP only that through which this server has a use for. The first place behind the decryption, before
+/// `rtpsession` makes a source for whoever speaks and `rtprtxsend` queues whatever is asked for.
+fn filter_rtcp(ctx: &Arc<Context>, srtpdec: &gst::Element, serial: u64, link: &Arc<Link>) {
+    let Some(pad) = srtpdec.static_pad("rtcp_src") else {
+        tracing::error!("srtpdec has no pad rtcp_src; what the peer asks for is not bounded");
+        return;
+    };
+    let own: Vec<u32> = link.sent.iter().map(|(ssrc, _)| *ssrc).collect();
+    // Only the transport's own thread comes here; the lock is never waited for.
+    let filter = Mutex::new(Filter::new(&own, ctx.now_ms()));
+    let (ctx, link, ended) = (Arc::downgrade(ctx), link.clone(), AtomicBool::new(false));
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let Some(ctx) = ctx.upgrade() else { return gst::PadProbeReturn::Drop };
+        let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data else { return gst::PadProbeReturn::Drop };
+        let verdict = {
+            let Ok(bytes) = buffer.map_readable() else { return gst::PadProbeReturn::Drop };
+            let sent = link.sent.iter().map(|(_, counters)| counters.packets.load(Relaxed)).sum();
+            let mut filter = filter.lock().unwrap_or_else(PoisonError::into_inner);
+            let verdict = filter.judge(ctx.now_ms(), sent, &bytes);
+            link.refused.store(filter.refused(), Relaxed);
+            verdict
+        };
+        match verdict {
+            Verdict::Pass(bytes) => {
+                let mut left = gst::Buffer::from_mut_slice(bytes);
+                if let Some(left) = left.get_mut() {
+                    // When it came is what round trips are reckoned from.
+                    let _ = buffer.copy_into(left, gst::BufferCopyFlags::TIMESTAMPS | gst::BufferCopyFlags::META, ..);
+                }
+                *buffer = left;
+                gst::PadProbeReturn::Ok
+            }
+            Verdict::Drop => gst::PadProbeReturn::Drop,
+            Verdict::End(misuse) => {
+                if !ended.swap(true, Relaxed) {
+                    ctx.send(Msg::Session(serial, Signal::Misuse(misuse)));
+                }
+                gst::PadProbeReturn::Drop
+            }
+        }
+    });
+}
+
 /// Notes when a packet comes from the peer. webrtcbin reports a vanished peer by nothing, so this clock is all there is.
 fn watch_packets(ctx: &Arc<Context>, nicesrc: &gst::Element, link: &Arc<Link>) {
     let Some(pad) = nicesrc.static_pad("src") else { return };
     let (ctx, link) = (Arc::downgrade(ctx), link.clone());
     pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, _| {
         if let Some(ctx) = ctx.upgrade() {
-            link.heard_ms.store(ctx.now_ms().max(1), Relaxed);
+            link.rhythm().heard(ctx.now_ms());
         }
         gst::PadProbeReturn::Ok
     });

@@ -155,8 +155,9 @@ impl Control {
         });
         let streams = streams.collect();
         let connected_s = session.connected_at.map(|at| now.saturating_duration_since(at).as_secs_f64());
-        let last_heard_s = since(session.link.heard_ms.load(Relaxed));
+        let last_heard_s = since(session.link.rhythm().heard_ms());
         let packets_retransmitted = session.retransmitted_now();
-        SessionStats { streaming, connected_s, last_heard_s, packets_retransmitted, streams }
+        let retransmissions_refused = session.link.refused.load(Relaxed);
+        SessionStats { streaming, connected_s, last_heard_s, packets_retransmitted, retransmissions_refused, streams }
     }
 }

@@ -1,0 +1,202 @@
+//! Certificates of DTLS: the one this server shows, and whether a peer shows the one that its answer named. Owns our key
+//! pair; knows no session.
+
+use std::{
+    fmt::Write as _,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use openssl::{
+    asn1::Asn1Time,
+    bn::{BigNum, MsbOption},
+    ec::{EcGroup, EcKey},
+    error::ErrorStack,
+    hash::MessageDigest,
+    nid::Nid,
+    pkey::PKey,
+    x509::{X509, X509NameBuilder},
+};
+
+use crate::error::{Error, Result};
+
+/// How long a certificate is shown to new peers. Browsers make theirs for 30 days (W3C WebRTC, section 4.9.1).
+const RENEW_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long it is valid, in days. Nobody checks that, since it is trusted by its fingerprint; a session may outlive the renewal.
+const VALID_DAYS: u32 = 365;
+/// Bits of the serial number (RFC 5280, section 4.1.2.2, allows 20 bytes).
+const SERIAL_BITS: i32 = 127;
+
+/// A certificate with its key.
+pub(super) struct Identity {
+    /// Both in PEM, as `dtlsdec` takes them.
+    pub(super) pem: String,
+    /// As in SDP: `sha-256 AB:CD:…`.
+    pub(super) fingerprint: String,
+}
+
+/// Our certificate: made when it is first asked for, and anew from time to time.
+#[derive(Default)]
+pub(super) struct Identities {
+    current: Mutex<Option<(Instant, Arc<Identity>)>>,
+}
+
+impl Identities {
+    /// The certificate for a new session.
+    ///
+    /// # Errors
+    /// Internal when OpenSSL cannot make the first one.
+    pub(super) fn current(&self, now: Instant) -> Result<Arc<Identity>> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = current.as_ref().map(|(made, identity)| (*made, identity.clone()));
+        if let Some((made, identity)) = &known
+            && now.saturating_duration_since(*made) < RENEW_AFTER
+        {
+            return Ok(identity.clone());
+        }
+        match (Identity::make(), known) {
+            (Ok(identity), _) => {
+                let identity = Arc::new(identity);
+                *current = Some((now, identity.clone()));
+                Ok(identity)
+            }
+            (Err(error), Some((_, old))) => {
+                tracing::warn!(%error, "The DTLS certificate could not be renewed; the old one stays");
+                Ok(old)
+            }
+            (Err(error), None) => Err(Error::internal(format!("no certificate for DTLS: {error}"))),
+        }
+    }
+}
+
+impl Identity {
+    /// A self-signed certificate with a key on P-256, the curve that RFC 8827, section 6.5, demands of everybody. webrtcbin's
+    /// own is RSA, which some peers do not take (aiortc).
+    fn make() -> std::result::Result<Self, ErrorStack> {
+        let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
+        let key = PKey::from_ec_key(EcKey::generate(&group)?)?;
+        let mut name = X509NameBuilder::new()?;
+        name.append_entry_by_nid(Nid::COMMONNAME, "WebRTC")?;
+        let name = name.build();
+        let mut serial = BigNum::new()?;
+        serial.rand(SERIAL_BITS, MsbOption::MAYBE_ZERO, false)?;
+        let (serial, from, to) =
+            (serial.to_asn1_integer()?, Asn1Time::days_from_now(0)?, Asn1Time::days_from_now(VALID_DAYS)?);
+        let mut certificate = X509::builder()?;
+        // Version 3 is written as 2.
+        certificate.set_version(2)?;
+        certificate.set_serial_number(&serial)?;
+        certificate.set_subject_name(&name)?;
+        certificate.set_issuer_name(&name)?;
+        certificate.set_not_before(&from)?;
+        certificate.set_not_after(&to)?;
+        certificate.set_pubkey(&key)?;
+        certificate.sign(&key, MessageDigest::sha256())?;
+        let certificate = certificate.build();
+        let mut pem = String::from_utf8_lossy(&certificate.to_pem()?).into_owned();
+        pem.push_str(&String::from_utf8_lossy(&key.private_key_to_pem_pkcs8()?));
+        let fingerprint = format!("sha-256 {}", colons(&certificate.digest(MessageDigest::sha256())?));
+        Ok(Self { pem, fingerprint })
+    }
+}
+
+/// An SDP of ours with this fingerprint. webrtcbin takes the hash over everything in `pem`, the key included.
+pub(super) fn with_fingerprint(sdp: &str, fingerprint: &str) -> String {
+    let line = |line: &str| match line.strip_prefix("a=fingerprint:") {
+        Some(_) => format!("a=fingerprint:{fingerprint}\r\n"),
+        None => format!("{line}\r\n"),
+    };
+    sdp.lines().map(line).collect()
+}
+
+/// The fingerprints that an SDP names.
+pub(super) fn fingerprints(sdp: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for named in sdp.lines().filter_map(|line| line.strip_prefix("a=fingerprint:")) {
+        if !found.iter().any(|known| known == named) {
+            found.push(named.to_owned());
+        }
+    }
+    found
+}
+
+/// Whether the certificate that a peer showed is one that its answer named (RFC 8122, section 5; RFC 8827, section 6.5, makes
+/// the check a must): without it, whoever is on the way could take the pictures.
+pub(super) fn is_named(pem: &str, named: &[String]) -> bool {
+    let Ok(certificate) = X509::from_pem(pem.as_bytes()) else { return false };
+    named.iter().any(|named| {
+        let Some((hash, digest)) = named.split_once(' ') else { return false };
+        let hash = match hash.to_ascii_lowercase().as_str() {
+            "sha-1" => MessageDigest::sha1(),
+            "sha-224" => MessageDigest::sha224(),
+            "sha-256" => MessageDigest::sha256(),
+            "sha-384" => MessageDigest::sha384(),
+            "sha-512" => MessageDigest::sha512(),
+            _ => return false,
+        };
+        certificate.digest(hash).is_ok_and(|shown| colons(&shown).eq_ignore_ascii_case(digest.trim()))
+    })
+}
+
+/// Bytes as SDP writes them: `AB:CD`.
+fn colons(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len() * 3);
+    for byte in bytes {
+        let separator = if out.is_empty() { "" } else { ":" };
+        let _ = write!(out, "{separator}{byte:02X}");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_known_by_its_fingerprint_only() {
+        let (ours, other) = (Identity::make().expect("made"), Identity::make().expect("made"));
+        assert!(ours.pem.contains("BEGIN CERTIFICATE") && ours.pem.contains("BEGIN PRIVATE KEY"));
+        let named = [ours.fingerprint.clone()];
+        assert!(is_named(&ours.pem, &named));
+        assert!(is_named(&ours.pem, &[ours.fingerprint.to_lowercase()]));
+        assert!(is_named(&ours.pem, &[other.fingerprint.clone(), ours.fingerprint.clone()]), "one of several");
+        assert!(!is_named(&other.pem, &named));
+        assert!(!is_named("", &named) && !is_named(&ours.pem, &[]));
+        let wrong_hash = ours.fingerprint.replace("sha-256", "sha-1");
+        assert!(!is_named(&ours.pem, &[wrong_hash, "sha-256".into(), "md5 AA".into()]));
+    }
+
+    #[test]
+    fn every_hash_of_sdp_is_taken() {
+        let ours = Identity::make().expect("made");
+        let certificate = X509::from_pem(ours.pem.as_bytes()).expect("reads");
+        for (name, hash) in [
+            ("sha-1", MessageDigest::sha1()),
+            ("SHA-224", MessageDigest::sha224()),
+            ("sha-384", MessageDigest::sha384()),
+            ("sha-512", MessageDigest::sha512()),
+        ] {
+            let digest = colons(&certificate.digest(hash).expect("hashes"));
+            assert!(is_named(&ours.pem, &[format!("{name} {digest}")]), "{name}");
+        }
+    }
+
+    #[test]
+    fn certificates_are_renewed() {
+        let start = Instant::now();
+        let identities = Identities::default();
+        let current = |now| identities.current(now).expect("made");
+        let first = current(start);
+        assert!(Arc::ptr_eq(&first, &current(start + RENEW_AFTER / 2)));
+        let second = current(start + RENEW_AFTER);
+        assert_ne!(first.fingerprint, second.fingerprint);
+    }
+
+    #[test]
+    fn an_sdp_names_the_fingerprint_that_counts() {
+        let sdp = "v=0\r\nm=video 9 X 96\r\na=fingerprint:sha-256 00\r\na=mid:0\r\n";
+        let ours = with_fingerprint(sdp, "sha-256 AA:BB");
+        assert_eq!(ours, "v=0\r\nm=video 9 X 96\r\na=fingerprint:sha-256 AA:BB\r\na=mid:0\r\n");
+        assert_eq!(fingerprints(&format!("{ours}{ours}")), ["sha-256 AA:BB"]);
+    }
+}
