@@ -33,7 +33,9 @@ async fn round(bench: &mut Bench, number: usize) {
     let mut viewers = Vec::new();
     for at in 0..4 {
         let streams = &streams[..1 + (number + at) % 2];
-        viewers.push(bench.join(streams, &[Codec::H264], Options::default()).await);
+        // Half of them name their address by mDNS, as browsers do.
+        let options = Options { mdns: at % 2 == 0, ..Options::default() };
+        viewers.push(bench.join(streams, &[Codec::H264], options).await);
     }
     for (at, (session, viewer)) in viewers.into_iter().enumerate() {
         viewer.wait(SOON, |stats| stats.streams[0].frames >= 1).await.expect("a picture");

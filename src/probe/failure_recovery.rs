@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     client::Reply,
-    receiver::{Options, Receiver},
+    receiver::{Options, Receiver, Stats},
     steps::{Check, eventually},
     viewer::Viewer,
 };
@@ -21,6 +21,9 @@ const OVERSIZE: usize = 80 * 1024;
 
 /// A peer that vanished without good-bye must be gone within this time.
 const VANISH_LIMIT: Duration = Duration::from_secs(15);
+
+/// After this long a receiver that reports every second has been heard often enough for that.
+const RHYTHM_KNOWN: Duration = Duration::from_secs(5);
 
 /// Runs the check; true when every step passed.
 pub async fn run(mut check: Check) -> bool {
@@ -184,8 +187,13 @@ async fn vanish(check: &mut Check) {
             return;
         }
     };
-    if let Err(wrong) = viewer.receives(1, Duration::from_secs(10)).await {
-        check.report.step("peer that will vanish", Err(wrong));
+    // Long enough that the server knows how often it speaks; before that it is waited for longer.
+    let known = |stats: &Stats| {
+        stats.streams.iter().all(|stream| stream.frames > 0)
+            && stats.connected_at.is_some_and(|at| at.elapsed() >= RHYTHM_KNOWN)
+    };
+    if viewer.receiver.wait(Duration::from_secs(20), known).await.is_err() {
+        check.report.step("peer that will vanish", Err("it got no picture".into()));
     }
     viewer.receiver.vanish().await;
     let started = std::time::Instant::now();

@@ -42,7 +42,7 @@ pub async fn run(mut check: Check, pid: Option<u32>) -> bool {
         check.report.say("  the server's process is not known (--pid): memory, threads and fds are not compared");
     }
     storm(&mut check, pid, "retransmission storm", Some("ends"), 40, |_| Rtcp::Nacks(250)).await;
-    storm(&mut check, pid, "slow retransmission storm", None, 5, |_| Rtcp::Nacks(250)).await;
+    storm(&mut check, pid, "slow retransmission storm", None, 10, |_| Rtcp::Nacks(8)).await;
     storm(&mut check, pid, "picture loss storm", None, 200, |_| Rtcp::PictureLoss).await;
     storm(&mut check, pid, "made-up sources", Some("ends"), 300, |turn| Rtcp::SenderReport(0x0100_0000 + turn)).await;
     mdns(&mut check, pid).await;

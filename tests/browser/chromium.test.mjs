@@ -83,7 +83,8 @@ describe('the demo page in Chromium', () => {
     } finally {
       process.kill(-other.process().pid, 'SIGKILL'); // the group: the browser and its renderers, with no good-bye
     }
-    await until('the session of the killed browser is gone', async () => (await sessions()).length === 0, 15000);
+    // Half a minute where the server has not learnt yet how often it speaks.
+    await until('the session of the killed browser is gone', async () => (await sessions()).length === 0, 35000);
     await until('its reference is gone', async () => Object.keys(await references()).length === 0);
   });
 

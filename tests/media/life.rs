@@ -36,7 +36,11 @@ async fn vanished_and_silent_peers_are_noticed_and_hurt_nobody() {
     let (killed, first) = bench.watch_color().await;
     let (silent, second) = bench.watch_color().await;
     for viewer in [&witness, &first, &second] {
-        viewer.wait(SOON, |stats| stats.streams[0].frames >= 5).await.expect("pictures");
+        // Until the server knows how often they speak; before that it waits for them longer.
+        let known = |stats: &realsense_webrtc::probe::receiver::Stats| {
+            stats.streams[0].frames >= 5 && stats.connected_at.is_some_and(|at| at.elapsed() > Duration::from_secs(5))
+        };
+        viewer.wait(SOON, known).await.expect("pictures");
     }
     witness.take_longest_gap();
     let gone = Instant::now();

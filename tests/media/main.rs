@@ -7,5 +7,6 @@ mod bench;
 mod inspect;
 mod life;
 mod metrics;
+mod misuse;
 mod pipelines;
 mod size_change;
