@@ -145,6 +145,7 @@ fn forward(
     let element = message.id().map(|id| display(id.as_str()));
     let text = message.get();
     let text = text.as_deref().map_or("", |text| cut(text.as_str()));
+    let ordinary = is_ordinary(category.name(), text);
     let (category, function) = (display(category.name()), display(function.as_str()));
     let at = display(format_args!("{}:{line}", base_name(file.as_str())).to_string());
     macro_rules! emit {
@@ -155,12 +156,23 @@ fn forward(
         };
     }
     match level {
+        _ if ordinary => emit!(Level::DEBUG),
         gst::DebugLevel::Error => emit!(Level::ERROR),
         gst::DebugLevel::Warning => emit!(Level::WARN),
         gst::DebugLevel::Fixme | gst::DebugLevel::Info => emit!(Level::INFO),
         gst::DebugLevel::Debug | gst::DebugLevel::Log => emit!(Level::DEBUG),
         _ => emit!(Level::TRACE),
     }
+}
+
+/// Messages that GStreamer takes for errors and that are part of every day here: the category, and how they begin.
+const ORDINARY: &[(&str, &str)] = &[
+    // The peer's own good-bye came first, in the moment in which ours was sent.
+    ("dtlsenc", "Failed to send close_notify"),
+];
+
+fn is_ordinary(category: &str, text: &str) -> bool {
+    ORDINARY.iter().any(|(of, begins)| *of == category && text.starts_with(begins))
 }
 
 fn cut(text: &str) -> &str {

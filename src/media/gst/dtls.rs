@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use gst::prelude::*;
 use openssl::{
     asn1::Asn1Time,
     bn::{BigNum, MsbOption},
@@ -136,6 +137,14 @@ pub(super) fn is_named(pem: &str, named: &[String]) -> bool {
         };
         certificate.digest(hash).is_ok_and(|shown| colons(&shown).eq_ignore_ascii_case(digest.trim()))
     })
+}
+
+/// How a DTLS element's connection is, by the nick of its enum: the plugin's own, without bindings. `None` where the element
+/// does not tell.
+pub(super) fn connection_state(element: &gst::Element) -> Option<String> {
+    element.find_property("connection-state")?;
+    let state = element.property_value("connection-state");
+    gst::glib::EnumValue::from_value(&state).map(|(_, value)| value.nick().to_owned())
 }
 
 /// Bytes as SDP writes them: `AB:CD`.

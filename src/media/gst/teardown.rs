@@ -250,6 +250,10 @@ fn say_good_bye(dtlsenc: &gst::Element) {
     // webrtcbin requests the pad for data channels whether or not there are any. Asking for it again would hand out a
     // freed pad.
     let Some(pad) = dtlsenc.static_pad("sink") else { return };
+    // The peer may have said its own meanwhile; a second one is an error to GStreamer.
+    if super::dtls::connection_state(dtlsenc).is_some_and(|state| state != "connected") {
+        return;
+    }
     pad.send_event(gst::event::StreamStart::new("good-bye"));
     pad.send_event(gst::event::Eos::new());
     thread::sleep(GOOD_BYE);

@@ -10,7 +10,7 @@ use gst::{glib, prelude::*};
 
 use super::{
     context::{Context, Msg, Signal},
-    dtls::Identity,
+    dtls::{self, Identity},
     gate::{Counters, KeyFrames},
     graph,
     session::{Link, offered_addresses},
@@ -197,10 +197,8 @@ fn watch_dtls(ctx: &Arc<Context>, dtlsdec: &gst::Element, serial: u64) {
     }
     let control = ctx.control.clone();
     let was_connected = AtomicBool::new(false);
-    dtlsdec.connect_notify(Some("connection-state"), move |dtlsdec, _| {
-        // An enum of the plugin's own, without bindings: read by its nick.
-        let state = dtlsdec.property_value("connection-state");
-        let nick = glib::EnumValue::from_value(&state).map(|(_, value)| value.nick().to_owned()).unwrap_or_default();
+    dtlsdec.connect_notify(Some("connection-state"), move |dtlsdec: &gst::Element, _| {
+        let nick = dtls::connection_state(dtlsdec).unwrap_or_default();
         tracing::trace!(%nick, "DTLS");
         match nick.as_str() {
             "connected" => was_connected.store(true, Relaxed),
