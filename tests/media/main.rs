@@ -7,5 +7,6 @@ mod bench;
 mod inspect;
 mod life;
 mod metrics;
+mod odd_sizes;
 mod pipelines;
 mod size_change;

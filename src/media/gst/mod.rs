@@ -25,6 +25,7 @@ mod inspect;
 mod inspector;
 mod install;
 mod library;
+mod limits;
 mod meter;
 mod net;
 mod properties;
