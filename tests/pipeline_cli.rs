@@ -310,7 +310,7 @@ fn packets_of_a_printed_command_can_be_received_and_decoded() {
         let to = format!("rtp=127.0.0.1:{port}");
         let command = good(&[&["launch", name, "--to", &to][..], &SMALL].concat());
         assert!(
-            command.contains("mtu=1200") && command.contains("# Watch it with: gst-launch-1.0 udpsrc"),
+            command.contains("mtu=1200") && command.contains("# Watch it with: gst-launch-1.0 -v udpsrc"),
             "{command}"
         );
         receiver.set_state(gst::State::Playing).unwrap();
