@@ -82,6 +82,11 @@ impl Error {
         Self::new(Kind::Unavailable { retry_after: RETRY_AFTER }, public)
     }
 
+    /// Known, but not possible before this has passed.
+    pub fn unavailable_for(public: impl Into<String>, retry_after: Duration) -> Self {
+        Self::new(Kind::Unavailable { retry_after }, public)
+    }
+
     /// A bug or a broken installation; `log` is written to the log and never sent.
     pub fn internal(log: impl Into<String>) -> Self {
         Self {

@@ -7,6 +7,7 @@ pub mod colormap;
 pub mod depth;
 pub mod geometry;
 pub mod graph;
+pub mod picture;
 pub mod plan;
 pub mod profile;
 pub mod recording;
@@ -16,6 +17,7 @@ pub mod silence;
 pub mod streams;
 pub mod syntax;
 pub mod template;
+pub mod trouble;
 pub mod words;
 
 #[cfg(test)]

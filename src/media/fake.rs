@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::{
-    LocalOffer, Media, MediaEvent, SessionSpec, SessionStats,
+    LocalOffer, Media, MediaEvent, SessionSpec, SessionStats, StreamStats,
     diagnostics::{Answer, Diagnostics, ElementPath, GraphRequest, ReloadError},
 };
 use crate::{
@@ -160,8 +160,19 @@ impl Media for FakeMedia {
     }
 
     fn stats(&self, sessions: Vec<SessionId>, reply: oneshot::Sender<Vec<(SessionId, SessionStats)>>) {
+        let open = self.state().open.clone();
+        let stats = |id: &SessionId| {
+            let streams = open.iter().find(|(known, _)| known == id).map(|(_, streams)| streams.iter());
+            // Every answer to it chooses H.264.
+            let stream = |stream: &StreamType| StreamStats {
+                stream_type: stream.to_string(),
+                codec: Some(Codec::H264),
+                ..StreamStats::default()
+            };
+            SessionStats { streams: streams.into_iter().flatten().map(stream).collect(), ..SessionStats::default() }
+        };
         // A requester that went away needs no answer.
-        let _ = reply.send(sessions.into_iter().map(|id| (id, SessionStats::default())).collect());
+        let _ = reply.send(sessions.into_iter().map(|id| (id.clone(), stats(&id))).collect());
     }
 
     fn diagnostics(&self) -> Arc<dyn Diagnostics> {

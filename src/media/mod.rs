@@ -143,6 +143,8 @@ pub enum MediaEvent {
     StreamError {
         /// Stream.
         key: StreamKey,
+        /// Of which of its encoders.
+        codec: Codec,
         /// What failed, in words for a person.
         message: String,
         /// When it is tried again.
@@ -176,6 +178,8 @@ pub struct StreamStats {
     pub stream_type: String,
     /// Codec in use, once the answer chose it.
     pub codec: Option<Codec>,
+    /// Why its encoder makes no pictures now, in words for a person; null while nothing is known to be wrong with it.
+    pub trouble: Option<String>,
     /// Payload and header bytes sent.
     pub bytes_sent: u64,
     /// RTP packets sent.

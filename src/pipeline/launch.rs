@@ -30,6 +30,8 @@ pub(crate) enum Source {
 pub(super) enum Sink {
     /// Decoded, in a window.
     Window,
+    /// Decoded and dropped; how many pictures a second that gives is printed.
+    Rate,
     /// A file: .mkv, .webm or .mp4.
     File(String),
     /// Sent over RTP as a session would, without WebRTC's encryption.
@@ -47,8 +49,13 @@ pub(super) enum Sink {
 const RTP_HOST: &str = "127.0.0.1";
 const RTP_PORT: u16 = 5004;
 
+/// A window.
+const WINDOW: [&str; 2] = ["autovideosink", "sync=false"];
+/// No window: with `-v` gst-launch-1.0 prints what it counts, twice a second.
+const RATE: [&str; 4] = ["fpsdisplaysink", "video-sink=fakevideosink", "text-overlay=false", "sync=false"];
+
 impl Sink {
-    /// Reads `window`, `file=OUT.mkv`, `rtp`, `rtp=HOST:PORT` or `null`.
+    /// Reads `window`, `rate`, `file=OUT.mkv`, `rtp`, `rtp=HOST:PORT` or `null`.
     ///
     /// # Errors
     /// What it may be.
@@ -56,6 +63,7 @@ impl Sink {
         let (kind, rest) = text.split_once('=').map_or((text, None), |(kind, rest)| (kind, Some(rest)));
         match (kind, rest) {
             ("window", None) => Ok(Self::Window),
+            ("rate", None) => Ok(Self::Rate),
             ("null", None) => Ok(Self::Null),
             ("file", Some(file)) if !file.is_empty() => Ok(Self::File(file.into())),
             ("rtp", None) => Ok(Self::Rtp { host: RTP_HOST.into(), port: RTP_PORT }),
@@ -67,7 +75,7 @@ impl Sink {
                     _ => Err(format!("'{address}' is no address: write rtp=HOST:PORT, for example rtp=127.0.0.1:5004")),
                 }
             }
-            _ => Err("write window, file=OUT.mkv, rtp, rtp=HOST:PORT or null".into()),
+            _ => Err("write window, rate, file=OUT.mkv, rtp, rtp=HOST:PORT or null".into()),
         }
     }
 }
@@ -76,6 +84,7 @@ impl fmt::Display for Sink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Window => f.write_str("window"),
+            Self::Rate => f.write_str("rate"),
             Self::File(file) => write!(f, "file={file}"),
             Self::Rtp { host, port } => write!(f, "rtp={host}:{port}"),
             Self::Null => f.write_str("null"),
@@ -169,8 +178,9 @@ fn sessions(codec: Codec, payloader: &Payloader, sink: &Sink) -> Result<Vec<Part
             Part::element(["decodebin"]),
             Part::element(["videoconvert"]),
             // Each picture as soon as it is there: the pipeline's own latency is what is looked at.
-            Part::element(["autovideosink", "sync=false"]),
+            Part::element(WINDOW),
         ],
+        Sink::Rate => vec![queue, Part::element(["decodebin"]), Part::element(RATE)],
         Sink::File(file) => {
             let mut chain = vec![queue];
             if codec == Codec::H264 {
@@ -214,21 +224,26 @@ fn setting(name: &str, value: &str) -> String {
 }
 
 /// The shell command.
-pub(crate) fn command(parts: &[Part]) -> String {
+pub(super) fn command(parts: &[Part], sink: &Sink) -> String {
     // -e: Ctrl-C ends the stream first, so that files are complete.
-    format!("gst-launch-1.0 -e \\\n  {}", words::shell_lines(parts).join(" \\\n  "))
+    let program = if *sink == Sink::Rate { "gst-launch-1.0 -e -v" } else { "gst-launch-1.0 -e" };
+    format!("{program} \\\n  {}", words::shell_lines(parts).join(" \\\n  "))
 }
 
-/// The command that shows what `--to rtp` sends.
-pub(crate) fn receiver(codec: Codec, payload: u8, port: u16) -> String {
+/// The command that shows what `--to rtp` sends: in a window, or as a rate where there is no display.
+pub(crate) fn receiver(codec: Codec, payload: u8, port: u16, display: bool) -> String {
     let depayloader = match codec {
         Codec::H264 => "rtph264depay",
         Codec::VP8 => "rtpvp8depay",
         Codec::VP9 => "rtpvp9depay",
     };
+    let (program, sink) = if display {
+        ("gst-launch-1.0", format!("videoconvert ! {}", WINDOW.join(" ")))
+    } else {
+        ("gst-launch-1.0 -v", RATE.join(" "))
+    };
     format!(
-        "gst-launch-1.0 udpsrc port={port} caps={} ! rtpjitterbuffer latency=50 ! {depayloader} ! decodebin ! videoconvert \
-         ! autovideosink sync=false",
+        "{program} udpsrc port={port} caps={} ! rtpjitterbuffer latency=50 ! {depayloader} ! decodebin ! {sink}",
         words::quote(&receiver_caps(codec, payload))
     )
 }
@@ -254,7 +269,7 @@ mod tests {
     }
 
     fn text(text: &str, codec: Codec, source: &Source, sink: &Sink) -> Result<String, String> {
-        pipeline(text, codec, &payloader(), source, sink).map(|parts| command(&parts))
+        pipeline(text, codec, &payloader(), source, sink).map(|parts| command(&parts, sink))
     }
 
     #[test]
@@ -294,6 +309,19 @@ mod tests {
     }
 
     #[test]
+    fn without_a_display_the_rate_is_printed() {
+        let made = text(TEXT, Codec::VP8, &ball(None), &Sink::Rate).expect("a command");
+        let rate = "fpsdisplaysink video-sink=fakevideosink text-overlay=false sync=false";
+        assert!(made.starts_with("gst-launch-1.0 -e -v \\\n") && made.ends_with(rate), "{made}");
+        let made = text(TEXT, Codec::VP8, &ball(None), &Sink::Window).expect("a command");
+        assert!(!made.contains(" -v ") && made.ends_with("! videoconvert \\\n  ! autovideosink sync=false"), "{made}");
+        let watch = receiver(Codec::VP9, 98, 5004, false);
+        assert!(watch.starts_with("gst-launch-1.0 -v udpsrc") && watch.ends_with(rate), "{watch}");
+        let watch = receiver(Codec::VP9, 98, 5004, true);
+        assert!(watch.starts_with("gst-launch-1.0 udpsrc") && watch.ends_with("autovideosink sync=false"), "{watch}");
+    }
+
+    #[test]
     fn a_source_that_is_referred_to_keeps_its_name() {
         let by_pad = "appsrc name=source source. ! x264enc name=encoder ! tee name=fanout";
         let made = text(by_pad, Codec::H264, &ball(None), &Sink::Null).expect("a command");
@@ -318,7 +346,7 @@ mod tests {
         for wrong in ["", "file", "file=", "rtp=", "rtp=host", "rtp=host:0", "screen", "null=1"] {
             assert!(Sink::parse(wrong).is_err(), "{wrong}");
         }
-        for sink in ["window", "null", "rtp=10.0.0.1:5000", "file=x.mkv"] {
+        for sink in ["window", "rate", "null", "rtp=10.0.0.1:5000", "file=x.mkv"] {
             assert_eq!(Sink::parse(sink).expect("reads").to_string(), sink);
         }
     }

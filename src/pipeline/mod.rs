@@ -4,6 +4,7 @@
 mod bench;
 mod capture;
 mod check;
+mod display;
 mod frames;
 mod launch;
 mod list;
@@ -103,9 +104,10 @@ struct PlayArgs {
     /// Frames that `pipeline capture` recorded, in place of a test picture; size and rate are theirs.
     #[arg(long, value_name = "FILE")]
     frames: Option<PathBuf>,
-    /// What stands for the sessions: window, file=OUT.mkv (or .webm, .mp4), rtp[=HOST:PORT], null.
-    #[arg(long, value_name = "WHERE", default_value = "window", value_parser = Sink::parse)]
-    to: Sink,
+    /// What stands for the sessions: window, rate, file=OUT.mkv (or .webm, .mp4), rtp[=HOST:PORT], null [default: window;
+    /// without a display launch takes rate and run null].
+    #[arg(long, value_name = "WHERE", value_parser = Sink::parse)]
+    to: Option<Sink>,
     /// Frames before it ends [default: 300 into a file, else no end; recorded frames end by themselves].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     frames_count: Option<u32>,

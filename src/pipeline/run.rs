@@ -11,13 +11,7 @@ use std::{
 
 use gst::prelude::*;
 
-use super::{
-    PlayArgs, Stop, complain, error_words,
-    launch::{self, Sink},
-    say,
-    show::Plan,
-    words,
-};
+use super::{PlayArgs, Stop, complain, display, error_words, launch::Sink, say, show::Plan, words};
 use crate::config::Config;
 
 /// How often the bus is looked at.
@@ -35,19 +29,29 @@ struct Count {
 
 /// Plays until the end, an error or a signal.
 pub(super) fn run(config: &Config, play: &PlayArgs, stop: &Stop) -> Result<bool, String> {
-    let shown =
-        ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-    if play.to == Sink::Window && !shown {
-        return Err(
-            "There is no display to open a window on (neither DISPLAY nor WAYLAND_DISPLAY is set): write a file with \
-                    --to file=OUT.mkv, or send with --to rtp=HOST:PORT and watch there."
-                .into(),
-        );
-    }
-    let Some(plan) = Plan::make(config, play)? else { return Ok(false) };
+    let display = display::find();
+    let sink = match (&play.to, &display) {
+        // The sinks that a window comes from bring the whole process down where there is none.
+        (Some(Sink::Window), Err(why)) => {
+            return Err(format!(
+                "There is no display to open a window on ({why}): write a file with --to file=OUT.mkv, or send with \
+                 --to rtp=HOST:PORT and watch there."
+            ));
+        }
+        (Some(sink), _) => sink.clone(),
+        (None, Ok(())) => Sink::Window,
+        (None, Err(why)) => {
+            complain(format!(
+                "There is no display here ({why}), so what comes out is counted and dropped; --to file=OUT.mkv writes a \
+                 file, --to rtp=HOST:PORT sends it."
+            ));
+            Sink::Null
+        }
+    };
+    let Some(plan) = Plan::make(config, play, sink)? else { return Ok(false) };
     say(format!("{}: {}, to {}", plan.subject.text.file, plan.subject.describe(), plan.sink));
-    if let Sink::Rtp { port, .. } = &plan.sink {
-        say(format!("watch it with: {}", launch::receiver(plan.codec, plan.payload, *port)));
+    if let Some(watch) = plan.watch_with(display.is_ok()) {
+        say(format!("watch it with: {watch}"));
     }
     let arguments = words::arguments(&plan.parts);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

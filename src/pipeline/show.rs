@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    PlayArgs, complain,
+    PlayArgs, complain, display,
     frames::{self, Described},
     launch::{self, Payloader, Sink, Source},
     say,
@@ -40,12 +40,24 @@ pub(super) fn run(config: &Config, name: &str, comments: bool, stream: &StreamAr
 
 /// Prints a gst-launch-1.0 command.
 pub(super) fn launch(config: &Config, play: &PlayArgs) -> Result<bool, String> {
-    let Some(plan) = Plan::make(config, play)? else { return Ok(false) };
-    say(format!("# {} as the server runs it: {}", plan.subject.text.file, plan.subject.describe()));
-    if let Sink::Rtp { port, .. } = &plan.sink {
-        say(format!("# Watch it with: {}", launch::receiver(plan.codec, plan.payload, *port)));
+    let display = display::find();
+    let sink = play.to.clone().unwrap_or(if display.is_ok() { Sink::Window } else { Sink::Rate });
+    let Some(plan) = Plan::make(config, play, sink)? else { return Ok(false) };
+    if let Err(why) = &display {
+        match &play.to {
+            None => complain(format!(
+                "There is no display here ({why}), so the command prints the frame rate instead of opening a window; \
+                 --to window asks for one all the same, --to file=OUT.mkv for a file."
+            )),
+            Some(Sink::Window) => complain(format!("There is no display here ({why}); the command needs one.")),
+            Some(_) => {}
+        }
     }
-    say(launch::command(&plan.parts));
+    say(format!("# {} as the server runs it: {}", plan.subject.text.file, plan.subject.describe()));
+    if let Some(watch) = plan.watch_with(display.is_ok()) {
+        say(format!("# Watch it with: {watch}"));
+    }
+    say(launch::command(&plan.parts, &plan.sink));
     let paths = std::env::var_os("PATH").unwrap_or_default();
     if !std::env::split_paths(&paths).any(|folder| folder.join("gst-launch-1.0").is_file()) {
         complain(
@@ -69,7 +81,7 @@ impl Plan {
     ///
     /// # Errors
     /// What does not go together, in words for a person.
-    pub(super) fn make(config: &Config, play: &PlayArgs) -> Result<Option<Self>, String> {
+    pub(super) fn make(config: &Config, play: &PlayArgs, sink: Sink) -> Result<Option<Self>, String> {
         let stream = for_frames(&play.stream, play.frames.as_deref())?;
         let subject = Subject::find(config, &play.name, &stream)?;
         let codec = subject.needs_codec()?;
@@ -83,14 +95,22 @@ impl Plan {
             Some(file) => Source::Recorded { file: file.to_string_lossy().into_owned(), frames: count },
             None => Source::Test {
                 caps: subject.caps(),
-                frames: count.or(matches!(play.to, Sink::File(_)).then_some(FILE_FRAMES)),
+                frames: count.or(matches!(sink, Sink::File(_)).then_some(FILE_FRAMES)),
             },
         };
         let (words, payload) = files::payloader(config, codec);
         let payloader = Payloader { words, payload };
         let rendered = template.render(&subject.values);
-        let parts = launch::pipeline(&rendered, codec, &payloader, &source, &play.to)?;
-        Ok(Some(Self { subject, codec, payload, sink: play.to.clone(), parts }))
+        let parts = launch::pipeline(&rendered, codec, &payloader, &source, &sink)?;
+        Ok(Some(Self { subject, codec, payload, sink, parts }))
+    }
+
+    /// The command that shows what it sends over RTP; `display` is whether there is one here.
+    pub(super) fn watch_with(&self, display: bool) -> Option<String> {
+        let Sink::Rtp { host, port } = &self.sink else { return None };
+        // What goes to another machine is watched there, and what that one has is not known here.
+        let elsewhere = !["127.0.0.1", "localhost", "::1"].contains(&host.as_str());
+        Some(launch::receiver(self.codec, self.payload, *port, display || elsewhere))
     }
 }
 

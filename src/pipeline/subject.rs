@@ -129,9 +129,9 @@ pub(super) fn parse_stream(text: &str) -> Result<StreamType, String> {
 pub(super) fn parse_size(text: &str) -> Result<(u32, u32), String> {
     let size =
         text.split_once(['x', 'X']).and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
-    let good = |side: u32| (1..=4096).contains(&side);
+    let good = |side: u32| (2..=4096).contains(&side);
     size.filter(|(width, height)| good(*width) && good(*height))
-        .ok_or_else(|| format!("'{text}' is no size: write WIDTHxHEIGHT, for example 1280x720, each from 1 to 4096"))
+        .ok_or_else(|| format!("'{text}' is no size: write WIDTHxHEIGHT, for example 1280x720, each from 2 to 4096"))
 }
 
 /// A fault with its line and a mark below the place, as a compiler shows it.
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn sizes_are_read_and_refused_in_words() {
         assert_eq!(parse_size("1280x720"), Ok((1280, 720)));
-        for wrong in ["", "1280", "x", "0x480", "640x9999", "-1x2"] {
+        for wrong in ["", "1280", "x", "0x480", "640x1", "640x9999", "-1x2"] {
             assert!(parse_size(wrong).expect_err(wrong).contains("1280x720"));
         }
     }

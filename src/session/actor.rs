@@ -27,6 +27,7 @@ use crate::{
         candidate,
         sessions::{CandidateFate, Limits, Session, Sessions, State},
         streams::{Effect, Holder, Streams, Timing},
+        trouble::Troubles,
     },
     error::{Error, Result},
     logging::Logs,
@@ -91,6 +92,8 @@ pub(super) struct Actor {
     pub(super) recording_count: u64,
     pub(super) point_clouds: BTreeSet<DeviceId>,
     pub(super) depth_ranges: BTreeMap<DeviceId, (f32, f32)>,
+    /// The encoders that fail now.
+    pub(super) troubles: Troubles,
     snapshot: watch::Sender<Arc<Snapshot>>,
     pub(super) metrics: Arc<Metrics>,
     /// Set when nothing can be served any more; the loop ends then.
@@ -131,6 +134,7 @@ pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
         recording_count: 0,
         point_clouds: BTreeSet::new(),
         depth_ranges: BTreeMap::new(),
+        troubles: Troubles::default(),
         snapshot,
         metrics: observe.metrics.clone(),
         broken: false,
@@ -206,7 +210,7 @@ impl Actor {
             }
             Command::Sessions(reply) => {
                 let all = self.sessions.iter().map(|(id, session)| self.describe(id, session)).collect();
-                self.with_stats(all, reply, |statuses| statuses);
+                self.with_stats(now, all, reply, |statuses| statuses);
             }
             Command::Session(session, reply) => match self.sessions.get(&session) {
                 Ok(found) => {
@@ -214,7 +218,7 @@ impl Actor {
                     let only = move |mut statuses: Vec<SessionStatus>| {
                         statuses.pop().ok_or_else(|| Error::unknown_session(&session))
                     };
-                    self.with_stats(vec![status], reply, only);
+                    self.with_stats(now, vec![status], reply, only);
                 }
                 Err(error) => drop(reply.send(Err(error))),
             },
@@ -320,8 +324,10 @@ impl Actor {
                 error!("the media side ended by a bug; the server ends, too, so that it can be started again");
                 self.broken = true;
             }
-            MediaEvent::StreamError { key, message, retry_in } => {
-                warn!(stream = %key, message, ?retry_in, "the stream's pipeline failed; its sessions stay connected");
+            MediaEvent::StreamError { key, codec, message, retry_in } => {
+                warn!(stream = %key, %codec, message, ?retry_in, "the stream's pipeline failed; its sessions stay connected");
+                let made = self.made(&key, codec);
+                self.troubles.failed(now, key, codec, message, retry_in, made);
             }
         }
     }
@@ -447,6 +453,7 @@ impl Actor {
                 depth_ranges: self.depth_ranges.clone(),
                 references: self.streams.references(),
                 session_states: states,
+                failing: self.troubles.lately().cloned().collect(),
                 devices: self.devices.iter().map(|(id, device)| (id.clone(), device.trouble.is_none())).collect(),
                 revision: shown.revision,
             };

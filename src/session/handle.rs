@@ -58,7 +58,7 @@ pub struct OfferedStream {
     pub stream_type: StreamType,
     /// Size and rate it runs at.
     pub profile: Profile,
-    /// Said when this is not what was asked for: the stream ran already.
+    /// Said when this is not what was asked for: the stream ran already, or an encoder fails right now.
     pub note: Option<String>,
 }
 
@@ -161,6 +161,8 @@ pub struct Snapshot {
     pub references: BTreeMap<DeviceId, BTreeMap<StreamType, usize>>,
     /// Every session's state.
     pub session_states: Vec<(SessionId, crate::core::sessions::State)>,
+    /// The encoders that failed lately.
+    pub failing: Vec<(StreamKey, Codec)>,
     /// Every device that was ever seen, and whether it can be used now.
     pub devices: BTreeMap<DeviceId, bool>,
     /// Bumped on every change of anything above, so that pages can be told to look again.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     camera::StreamConfig,
-    core::{profile, streams::Holder},
+    core::{profile, streams::Holder, trouble::Advice},
     error::{Error, Result},
     media::{LocalOffer, SessionSpec},
     metrics::End,
@@ -40,8 +40,12 @@ impl Actor {
             Ok(codecs) => codecs,
             Err(error) => return self.refuse(reply, error),
         };
-        let choices = match self.choose(now, &request) {
+        let mut choices = match self.choose(now, &request) {
             Ok(choices) => choices,
+            Err(error) => return self.refuse(reply, error),
+        };
+        let codecs = match self.working_codecs(now, &request, codecs, &mut choices) {
+            Ok(codecs) => codecs,
             Err(error) => return self.refuse(reply, error),
         };
         let id = SessionId::random();
@@ -87,6 +91,42 @@ impl Actor {
             )));
         }
         Ok(common)
+    }
+
+    /// Those of the codecs whose encoders do not fail right now; a stream that misses one by that is told so.
+    fn working_codecs(
+        &self,
+        now: Instant,
+        request: &OfferRequest,
+        codecs: Vec<Codec>,
+        choices: &mut [Choice],
+    ) -> Result<Vec<Codec>> {
+        if self.troubles.is_empty() {
+            return Ok(codecs);
+        }
+        let keys: Vec<_> = request.streams.iter().map(|stream| Self::key(&request.device, *stream)).collect();
+        match self.troubles.advise(now, &keys, &codecs, |key, codec| self.made(key, codec)) {
+            Advice::Offer(working, failing) => {
+                for (key, codec, why) in failing {
+                    let said = format!("Not offered in {codec}, whose encoder fails right now ({why}).");
+                    let choice = choices.iter_mut().find(|choice| choice.config.stream == key.stream);
+                    if let Some(Choice { note, .. }) = choice {
+                        *note = Some(note.take().map_or(said.clone(), |before| format!("{before} {said}")));
+                    }
+                }
+                Ok(working)
+            }
+            Advice::Refuse { key, message, retry_in } => Err(Error::unavailable_for(
+                format!(
+                    "The stream {} cannot be encoded right now: {}. It is tried again in {} s; the server's log and \
+                     GET /api/pipelines have more.",
+                    key.stream,
+                    message.trim_end_matches('.'),
+                    retry_in.as_secs_f64().ceil()
+                ),
+                retry_in,
+            )),
+        }
     }
 
     /// Everything that can be refused is refused here, before anything changes.

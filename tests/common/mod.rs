@@ -19,6 +19,7 @@ use realsense_webrtc::{
     config::{Config, SimCameras},
     http::{Limits, serve_with},
     media::fake::FakeMedia,
+    metrics::Metrics,
     model::{Fault, PipelineInfo, PipelineState},
     session::{self, Event, Handle, Observe, Parts},
 };
@@ -41,6 +42,7 @@ pub struct TestServer {
     pub address: SocketAddr,
     pub handle: Handle,
     pub media: Arc<FakeMedia>,
+    pub metrics: Arc<Metrics>,
     stop: CancellationToken,
     serving: JoinHandle<()>,
     cameras: camera::manager::CameraHandle,
@@ -117,7 +119,8 @@ impl TestServer {
         let recordings = Recordings::new(&config.recording, factory);
         let observe = Observe::default();
         let metrics = observe.metrics.clone();
-        let cameras = camera::manager::start(vec![backend], hub.clone(), report, timing, recordings, metrics).unwrap();
+        let counted = metrics.clone();
+        let cameras = camera::manager::start(vec![backend], hub.clone(), report, timing, recordings, counted).unwrap();
         let report = Arc::new(move |event| drop(media_events.send(Event::Media(event))));
         let media = FakeMedia::with_pipelines(report, pipelines());
         let parts = Parts { config, hub, cameras: cameras.clone(), media: media.clone(), observe, events: inbox };
@@ -133,7 +136,7 @@ impl TestServer {
         let mut snapshot = handle.snapshot();
         let ready = snapshot.wait_for(|now| now.devices.values().filter(|usable| **usable).count() >= present);
         tokio::time::timeout(DEADLINE, ready).await.expect("the cameras open in time").unwrap();
-        Self { address, handle, media, stop, serving, cameras }
+        Self { address, handle, media, metrics, stop, serving, cameras }
     }
 
     /// The whole ordered end; gives back how long HTTP took.

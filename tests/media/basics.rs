@@ -157,7 +157,8 @@ async fn tightly_packed_odd_rows_arrive_straight() {
             let unit = tokio::time::timeout(SOON, received.recv()).await.expect("pictures in time").unwrap();
             collected.push(unit);
         }
-        let (luma, stride) = tokio::task::spawn_blocking(move || decode(&collected)).await.unwrap();
+        let (luma, stride, size) = tokio::task::spawn_blocking(move || decode(&collected)).await.unwrap();
+        assert_eq!(size, (318, 182), "{format}");
         for row in [10, 90, 170] {
             let (dark, bright) = (luma[row * stride + 100], luma[row * stride + 220]);
             assert!(dark < 90 && bright > 160, "{format} row {row}: {dark} {bright}");
@@ -166,7 +167,7 @@ async fn tightly_packed_odd_rows_arrive_straight() {
     }
 }
 
-fn half_bright(stream: StreamType, format: PixelFormat, profile: Profile, number: u64) -> Frame {
+pub(crate) fn half_bright(stream: StreamType, format: PixelFormat, profile: Profile, number: u64) -> Frame {
     let (width, height) = (profile.width as usize, profile.height as usize);
     let level = |at: usize| if at % width < width / 2 { 40 } else { 210 };
     let mut data: Vec<u8> = match format {
@@ -178,8 +179,8 @@ fn half_bright(stream: StreamType, format: PixelFormat, profile: Profile, number
     Frame { data: std::sync::Arc::new(data), ..frame(stream, format, profile, number) }
 }
 
-/// Decodes access units and gives the last picture's luma with its stride.
-fn decode(units: &[AccessUnit]) -> (Vec<u8>, usize) {
+/// Decodes access units and gives the last picture's luma with its stride, and its size.
+pub(crate) fn decode(units: &[AccessUnit]) -> (Vec<u8>, usize, (u32, u32)) {
     let text = "appsrc name=in format=time ! h264parse ! openh264dec ! appsink name=out sync=false";
     let pipeline = gst::parse::launch(text).unwrap().downcast::<gst::Pipeline>().unwrap();
     let source = pipeline.by_name("in").unwrap().downcast::<gst_app::AppSrc>().unwrap();
@@ -200,9 +201,9 @@ fn decode(units: &[AccessUnit]) -> (Vec<u8>, usize) {
     }
     let sample = last.expect("a decoded picture");
     let info = gst_video::VideoInfo::from_caps(sample.caps().unwrap()).unwrap();
-    assert_eq!((info.width(), info.height()), (318, 182));
     let picture = gst_video::VideoFrame::from_buffer_readable(sample.buffer_owned().unwrap(), &info).unwrap();
-    let decoded = (picture.plane_data(0).unwrap().to_vec(), picture.plane_stride()[0] as usize);
+    let size = (info.width(), info.height());
+    let decoded = (picture.plane_data(0).unwrap().to_vec(), picture.plane_stride()[0] as usize, size);
     drop(picture);
     pipeline.set_state(gst::State::Null).unwrap();
     decoded

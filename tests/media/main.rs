@@ -8,5 +8,6 @@ mod inspect;
 mod life;
 mod metrics;
 mod misuse;
+mod odd_sizes;
 mod pipelines;
 mod size_change;

@@ -65,7 +65,7 @@ async fn a_size_change_reaches_viewers_from_a_key_frame_on() {
 }
 
 /// A decoder that is fed unit by unit and says what size each picture has.
-struct Decoder {
+pub(crate) struct Decoder {
     pipeline: gst::Pipeline,
     source: gst_app::AppSrc,
     sink: gst_app::AppSink,
@@ -73,7 +73,7 @@ struct Decoder {
 }
 
 impl Decoder {
-    fn new(codec: Codec) -> Self {
+    pub(crate) fn new(codec: Codec) -> Self {
         let (caps, chain) = match codec {
             Codec::H264 => ("video/x-h264,stream-format=byte-stream,alignment=au", "h264parse ! openh264dec"),
             Codec::VP8 => ("video/x-vp8", "vp8dec"),
@@ -88,7 +88,7 @@ impl Decoder {
     }
 
     /// The size of the picture that this unit makes.
-    fn decode(&mut self, unit: &AccessUnit) -> Result<(u32, u32), String> {
+    pub(crate) fn decode(&mut self, unit: &AccessUnit) -> Result<(u32, u32), String> {
         let mut buffer = gst::Buffer::from_mut_slice(unit.data.clone());
         buffer.get_mut().unwrap().set_pts(gst::ClockTime::from_mseconds(self.count * 33));
         self.count += 1;

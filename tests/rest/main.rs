@@ -17,6 +17,7 @@ mod playback;
 mod recordings;
 mod sessions;
 mod streams;
+mod troubles;
 
 use std::collections::BTreeSet;
 

@@ -21,7 +21,8 @@ export class Flow extends EventTarget {
 
   /**
    * @param {{tiles: import('./tiles.js').Tiles, viewer: import('./viewer.js').Viewer, devices: import('./devices.js').Devices,
-   *   deck: import('./deck.js').Deck, server: import('./server.js').Server, happenings: import('./happenings.js').Happenings}} parts
+   *   deck: import('./deck.js').Deck, server: import('./server.js').Server, happenings: import('./happenings.js').Happenings,
+   *   panels: import('./panels.js').Panels}} parts
    */
   constructor(parts) {
     super();
@@ -79,11 +80,12 @@ export class Flow extends EventTarget {
   }
 
   #why() {
-    const { viewer, devices, deck, server } = this.#parts;
+    const { viewer, devices, deck, server, panels } = this.#parts;
     if (!viewer.wanted) return viewer.message || 'Stopped.';
     if (server.state === 'down') return 'No server';
     if (!devices.device) return devices.isRecording ? 'Closed' : devices.seen ? 'Unplugged' : 'Not connected';
     if (deck.paused) return 'Paused.';
+    if (viewer.state === 'live' && panels?.trouble) return `The server cannot encode it: ${panels.trouble}`;
     if (viewer.state === 'live') return 'The camera delivers no new picture.';
     return this.wasLive ? 'Reconnecting…' : 'Connecting…';
   }

@@ -56,7 +56,7 @@ const imu = new Imu();
 const events = new Events(api);
 const happenings = new Happenings(say);
 const viewer = new Viewer(api);
-const flow = new Flow({ tiles, viewer, devices, deck, server, happenings });
+const flow = new Flow({ tiles, viewer, devices, deck, server, happenings, panels });
 viewer.unattended = address.autostart;
 
 let endedAt = 0;

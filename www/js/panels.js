@@ -45,6 +45,12 @@ export class Panels extends EventTarget {
     this.#showReferences(references.stream_references ?? {});
   }
 
+  /** Why the server cannot encode what this tab watches; empty while it can. */
+  get trouble() {
+    const own = this.sessions.find((s) => s.session_id === this.#own);
+    return own?.stats?.streams?.find((stream) => stream.trouble)?.trouble ?? '';
+  }
+
   #showSessions(own) {
     const list = [...this.sessions].sort((a, b) => (a.created_at ?? 0) - (b.created_at ?? 0));
     setText(byId('sessions-count'), String(list.length));
@@ -64,6 +70,7 @@ export class Panels extends EventTarget {
       const state = s.state ?? (s.connected ? 'connected' : 'connecting');
       const dark = s.connected && s.streaming === false && !(now - s.created_at < STARTING_S);
       setText(cell('state'), dark ? 'connected, no video' : state);
+      cell('state').title = s.stats?.streams?.find((stream) => stream.trouble)?.trouble ?? '';
       cell('state').dataset.state = s.connected ? (dark ? 'warn' : 'on') : 'off';
       setText(cell('since'), s.created_at ? duration(now - s.created_at) : '–');
       if (s.created_at) cell('since').title = new Date(s.created_at * 1000).toLocaleString();

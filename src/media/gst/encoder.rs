@@ -14,6 +14,7 @@ use super::{
     gate::{Gate, KeyFrames},
     graph,
     library::Text,
+    limits,
     teardown::Teardown,
 };
 use crate::{
@@ -79,6 +80,11 @@ impl Encoder {
                 }
             };
             return Err(Fault::of_file(&text.file, message));
+        }
+        if let Some(why) = limits::refusal(&graph.encoder, values) {
+            let _ = pipeline.set_state(gst::State::Null);
+            metrics.failures.inc();
+            return Err(Fault::of_file(&text.file, why));
         }
         metrics.starts.inc();
         Ok(Self { serial, source: graph.source, file: text.file.clone(), pipeline, fanout: graph.fanout })
@@ -186,6 +192,18 @@ impl Branch {
     }
 }
 
+/// What the camera's pictures are, for a message about an encoder that failed on them: " (pictures of 640x480, I420)". Nothing
+/// when none came yet.
+fn pictures(source: &gst::Element) -> String {
+    let caps = source.static_pad("src").and_then(|pad| pad.current_caps());
+    let described = caps.as_ref().and_then(|caps| {
+        let caps = caps.structure(0)?;
+        let (width, height) = (caps.get::<i32>("width").ok()?, caps.get::<i32>("height").ok()?);
+        Some(format!(" (pictures of {width}x{height}, {})", caps.get::<String>("format").ok()?))
+    });
+    described.unwrap_or_default()
+}
+
 /// Errors go to the control thread, warnings to the log, the rest is dropped: an undrained bus keeps what posts on it
 /// alive. Gives back where the first error's words are kept.
 fn watch_bus(
@@ -198,6 +216,8 @@ fn watch_bus(
     let words = Arc::new(Mutex::new(None));
     let Some(bus) = pipeline.bus() else { return words };
     let first = words.clone();
+    // Weak, as the handler belongs to the pipeline that the element is in.
+    let source = pipeline.by_name("source").map(|source| source.downgrade());
     let control = ctx.control.clone();
     let stream = key.to_string();
     let (metrics, failed) = (ctx.metrics.encoder(key, codec), AtomicBool::new(false));
@@ -206,9 +226,10 @@ fn watch_bus(
     bus.set_sync_handler(move |_, message| {
         match message.view() {
             gst::MessageView::Error(error) => {
-                let source = error.src().map(|source| source.name().to_string()).unwrap_or_default();
-                tracing::error!(%stream, %codec, element = %source, debug = ?error.debug(), "{}", error.error());
-                let text = format!("{source}: {}", error.error());
+                let at = error.src().map(|at| at.name().to_string()).unwrap_or_default();
+                tracing::error!(%stream, %codec, element = %at, debug = ?error.debug(), "{}", error.error());
+                let pictures = source.as_ref().and_then(gst::glib::WeakRef::upgrade).map(|source| pictures(&source));
+                let text = format!("{at}: {}{}", error.error(), pictures.unwrap_or_default());
                 first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| text.clone());
                 count_failure();
                 let _ = control.send(Msg::EncoderFailed(serial, text));

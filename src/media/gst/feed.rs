@@ -1,5 +1,6 @@
 //! A stream's frames on their way into its encoders: one named thread per stream that runs while an encoder does. Owns
-//! the hub subscription, the colouring of depth (once for all codecs) and the frames' caps; never starts a pipeline.
+//! the hub subscription, the colouring of depth (once for all codecs), the frames' caps and with them the cut to even sides;
+//! never starts a pipeline.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +20,10 @@ use crate::{
         Frame,
         hub::{Next, SubscriptionCloser},
     },
-    core::colormap::{ColorMap, Colorizer, DepthRange},
+    core::{
+        colormap::{ColorMap, Colorizer, DepthRange},
+        picture::encoded_size,
+    },
     metrics::StreamMetrics,
     model::{Codec, PixelFormat, StreamKey, StreamType},
 };
@@ -160,8 +164,10 @@ struct Pump {
 #[derive(Clone, Copy, PartialEq)]
 struct Layout {
     format: VideoFormat,
-    width: u32,
-    height: u32,
+    /// Pixels of the frame as its bytes lie.
+    frame: (u32, u32),
+    /// Of those, what the encoders are given, from the upper left corner.
+    encoded: (u32, u32),
     framerate: u64,
 }
 
@@ -182,8 +188,9 @@ impl Pump {
             return;
         };
         let framerate = self.shared.framerate.load(Relaxed);
-        let layout = Layout { format, width: frame.width, height: frame.height, framerate };
-        let Some(caps) = self.caps(layout) else {
+        let encoded = encoded_size(frame.width, frame.height);
+        let layout = encoded.map(|encoded| Layout { format, frame: (frame.width, frame.height), encoded, framerate });
+        let Some((layout, caps)) = layout.and_then(|layout| Some((layout, self.caps(layout)?))) else {
             self.complain(frame);
             return;
         };
@@ -245,7 +252,7 @@ impl Pump {
         }
         let framerate = i32::try_from(layout.framerate).ok()?;
         let mut builder =
-            VideoInfo::builder(layout.format, layout.width, layout.height).fps(gst::Fraction::new(framerate, 1));
+            VideoInfo::builder(layout.format, layout.encoded.0, layout.encoded.1).fps(gst::Fraction::new(framerate, 1));
         // What the server colours itself, and the camera's own I420, is BT.601 at every size; by itself GStreamer would
         // take larger pictures for BT.709.
         let bt601 = gst_video::VideoColorimetry::new(
@@ -290,12 +297,12 @@ fn is_full(source: &gst_app::AppSrc) -> bool {
     (buffers > 0 && source.current_level_buffers() >= buffers) || (bytes > 0 && source.current_level_bytes() >= bytes)
 }
 
-/// Says how the bytes lie where that is not GStreamer's own layout: it rounds rows up to four bytes, cameras do not.
+/// Says how the bytes lie where that is not GStreamer's own layout: it rounds rows up to four bytes, cameras do not. A column or
+/// row that is cut off is bytes that nobody looks at, so cutting costs no copy.
 fn describe_layout(buffer: &mut gst::BufferRef, layout: Layout) {
-    let (width, height) = (layout.width as usize, layout.height as usize);
+    let (width, height) = (layout.frame.0 as usize, layout.frame.1 as usize);
     let (strides, offsets): (Vec<usize>, Vec<usize>) = match layout.format {
         VideoFormat::Rgb | VideoFormat::Bgr => (vec![width * 3], vec![0]),
-        // An odd width still ends in a whole pair in GStreamer; `frame_size` counts two bytes a pixel.
         VideoFormat::Yuy2 => (vec![width * 2], vec![0]),
         VideoFormat::Gray8 => (vec![width], vec![0]),
         _ => {
@@ -304,14 +311,14 @@ fn describe_layout(buffer: &mut gst::BufferRef, layout: Layout) {
             (vec![width, half_width, half_width], vec![0, luma, luma + half_width * half_height])
         }
     };
+    // A row with a column too many has no multiple of four bytes in any of these formats.
     if strides.iter().all(|stride| stride % 4 == 0) && (layout.format != VideoFormat::I420 || height % 2 == 0) {
         return;
     }
     let strides: Vec<i32> = strides.into_iter().filter_map(|stride| i32::try_from(stride).ok()).collect();
     let flags = gst_video::VideoFrameFlags::empty();
-    if let Err(error) =
-        VideoMeta::add_full(buffer, flags, layout.format, layout.width, layout.height, &offsets, &strides)
-    {
+    let (width, height) = layout.encoded;
+    if let Err(error) = VideoMeta::add_full(buffer, flags, layout.format, width, height, &offsets, &strides) {
         tracing::debug!(%error, "No video meta");
     }
 }

@@ -26,6 +26,7 @@ mod inspect;
 mod inspector;
 mod install;
 mod library;
+mod limits;
 mod meter;
 mod net;
 mod properties;

@@ -71,6 +71,7 @@ struct Stream {
 
 /// One stream in one codec.
 struct Slot {
+    codec: Codec,
     encoder: Option<Encoder>,
     /// What the encoder was built from.
     text: Option<Text>,
@@ -91,8 +92,9 @@ struct User {
 }
 
 impl Slot {
-    fn new(now: Instant) -> Self {
+    fn new(codec: Codec, now: Instant) -> Self {
         Self {
+            codec,
             encoder: None,
             text: None,
             job: None,
@@ -158,7 +160,7 @@ impl Streams {
         let stream =
             self.streams.entry(key.clone()).or_insert_with(|| Stream { profile, feed: None, slots: BTreeMap::new() });
         let now = Instant::now();
-        let slot = stream.slots.entry(codec).or_insert_with(|| Slot::new(now));
+        let slot = stream.slots.entry(codec).or_insert_with(|| Slot::new(codec, now));
         slot.idle_since = Some(now);
         slot.key_frames.clone()
     }
@@ -331,5 +333,6 @@ fn retry_later(ctx: &Context, key: &StreamKey, slot: &mut Slot, message: &str, n
     slot.retry_at = Some(now + retry_in);
     slot.backoff = (slot.backoff * 2).min(RETRY_LAST);
     tracing::error!(stream = %key, ?retry_in, "Encoder failed: {message}");
-    (ctx.events)(MediaEvent::StreamError { key: key.clone(), message: message.to_owned(), retry_in });
+    let (key, codec, message) = (key.clone(), slot.codec, message.to_owned());
+    (ctx.events)(MediaEvent::StreamError { key, codec, message, retry_in });
 }

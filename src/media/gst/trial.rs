@@ -14,7 +14,7 @@ use std::{
 use gst::prelude::*;
 use gst_video::{UpstreamForceKeyUnitEvent, VideoFormat, VideoInfo};
 
-use super::{graph, library::Text};
+use super::{graph, library::Text, limits};
 use crate::{
     core::template::{Fault, Values},
     model::Codec,
@@ -141,6 +141,9 @@ fn run(text: &Text, values: &Values, codec: Codec, deadline: Duration) -> Result
     graph.source.set_caps(info.to_caps().ok().as_ref());
     if running.0.set_state(gst::State::Playing).is_err() {
         return Err(fault(words().unwrap_or_else(|| "it does not start".into())));
+    }
+    if let Some(why) = limits::refusal(&graph.encoder, values) {
+        return Err(fault(why));
     }
     let pushed_at = Instant::now();
     let (mut units, mut first, mut caps) = (Vec::new(), None, None);
