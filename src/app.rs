@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -63,10 +63,9 @@ impl App {
         let address = listener.local_addr().map_err(|error| Error::internal(error.to_string()))?;
 
         let hub = Arc::new(FrameHub::default());
-        let (sender, events) = mpsc::unbounded_channel();
+        let (sender, events) = session::events(observe.metrics.events.clone());
         let to_actor = sender.clone();
-        // An actor that is gone needs no events; that happens only while shutting down.
-        let media_events = Arc::new(move |event| drop(to_actor.send(Event::Media(event))));
+        let media_events = Arc::new(move |event| to_actor.send(Event::Media(event)));
         let media: Arc<dyn Media> = {
             let (config, hub, metrics) = (config.clone(), hub.clone(), observe.metrics.clone());
             // Loading GStreamer's plugins takes a moment.
@@ -86,7 +85,7 @@ impl App {
             reply: Duration::from_secs(config.camera.start_timeout_s),
             stall: Duration::from_secs(config.camera.stall_timeout_s),
         };
-        let camera_events = Arc::new(move |event| drop(sender.send(Event::Camera(event))));
+        let camera_events = Arc::new(move |event| sender.send(Event::Camera(event)));
         let recordings = Recordings::new(&config.recording, recorder);
         let cameras =
             manager::start(backends, hub.clone(), camera_events, timing, recordings, observe.metrics.clone())?

@@ -7,6 +7,7 @@ pub mod colormap;
 pub mod depth;
 pub mod geometry;
 pub mod graph;
+pub mod mailbox;
 pub mod plan;
 pub mod profile;
 pub mod recording;
@@ -14,6 +15,7 @@ pub mod sessions;
 pub mod streams;
 pub mod syntax;
 pub mod template;
+pub mod watchdog;
 pub mod words;
 
 #[cfg(test)]

@@ -13,12 +13,17 @@ use utoipa::ToSchema;
 
 use self::diagnostics::Diagnostics;
 use crate::{
-    error::Result,
+    error::{Error, Result},
     model::{Codec, DeviceId, IceCandidate, Profile, SessionId, StreamKey, StreamType},
 };
 
 /// What the session actor may ask of the media side. Every call returns at once and only queues work.
 pub trait Media: Send + Sync + 'static {
+    /// Why what is asked now would be refused: too much waits, or the media side hangs. `None` while all is well. To be asked
+    /// before anything is changed for an offer, an answer, a candidate or a depth range; what is asked all the same is refused by
+    /// its event, or lost where it has none.
+    fn refusal(&self) -> Option<Error>;
+
     /// Builds a session and makes its offer; answered by [`MediaEvent::Offer`]. The streams run already.
     fn open_session(&self, spec: SessionSpec);
 
@@ -135,7 +140,7 @@ pub enum MediaEvent {
         /// Why.
         reason: EndReason,
     },
-    /// The media side itself ended by a bug: nothing can be served any more.
+    /// The media side itself ended by a bug, or hangs and does not come back: nothing can be served any more.
     Failed,
     /// A stream's pipeline failed and is rebuilt after the given delay; its sessions stay connected.
     StreamError {

@@ -158,6 +158,7 @@ impl Collector for Collected {
         let mut out = Out(encoder);
         self.server(&mut out)?;
         self.sessions(&mut out)?;
+        self.queues(&mut out)?;
         let devices = self.metrics.devices.shown(Instant::now());
         cameras(&mut out, &devices)?;
         let streams: Vec<(Labels, &StreamMetrics)> = devices
@@ -271,6 +272,18 @@ impl Collected {
         out.counter("realsense_webrtc_peer_report_polls", help, sessions.report_polls.get())?;
         let help = "From the request for an offer to DTLS being up";
         out.histogram("realsense_webrtc_session_connect_seconds", help, &sessions.connect_seconds)
+    }
+
+    fn queues(&self, out: &mut Out<'_>) -> fmt::Result {
+        let (control, events) = (&self.metrics.control, &self.metrics.events);
+        let help = "Messages that wait for the media control thread";
+        out.gauge("realsense_webrtc_media_control_waiting", help, count(control.waiting.get()))?;
+        let help = "Messages that the media control thread did not take: too much waited, or it hung";
+        out.counter("realsense_webrtc_media_control_refused", help, control.refused.get())?;
+        let help = "Seconds since the media control thread last took a turn; from 10 on nobody is served";
+        out.gauge("realsense_webrtc_media_control_age_seconds", help, count(control.age_s.get()))?;
+        let help = "Events of cameras and media that wait for the session actor";
+        out.gauge("realsense_webrtc_session_events_waiting", help, count(events.waiting.get()))
     }
 
     fn process(&self, out: &mut Out<'_>) -> fmt::Result {

@@ -3,6 +3,7 @@
 mod actor;
 mod devices;
 mod diagnostics;
+mod events;
 pub mod handle;
 mod offers;
 mod recordings;
@@ -10,6 +11,7 @@ mod statuses;
 #[cfg(test)]
 mod tests;
 
-pub use actor::{Event, Observe, Parts, spawn};
+pub use actor::{Observe, Parts, spawn};
+pub use events::{Event, EventReceiver, EventSender, events};
 pub use handle::Handle;
 pub use recordings::RecordRequest;

@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
-
 use super::{Event, Handle, Parts, actor::Observe, handle::*, spawn};
 use crate::{
     camera::{
@@ -39,13 +37,13 @@ impl Bench {
     async fn with_backend(backend: Arc<dyn Backend>, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
-        let (sender, events) = mpsc::unbounded_channel();
+        let (sender, events) = super::events(Arc::default());
         let to_actor = sender.clone();
-        let media = FakeMedia::new(Arc::new(move |event| drop(to_actor.send(Event::Media(event)))));
+        let media = FakeMedia::new(Arc::new(move |event| to_actor.send(Event::Media(event))));
         let hub = Arc::new(FrameHub::default());
         let device = backend.devices()[0].device_id.clone();
         let timing = manager::Timing { reply: Duration::from_secs(15), stall: Duration::from_secs(30) };
-        let camera_events = Arc::new(move |event| drop(sender.send(Event::Camera(event))));
+        let camera_events = Arc::new(move |event| sender.send(Event::Camera(event)));
         let recordings = Recordings::new(&config.recording, None);
         let cameras =
             manager::start(vec![backend], hub.clone(), camera_events, timing, recordings, Arc::default()).unwrap();

@@ -1,5 +1,7 @@
 //! What the control thread does when something of its own fails.
 
+use std::sync::mpsc;
+
 use gst::prelude::*;
 
 use super::*;
@@ -10,7 +12,7 @@ fn control(config: Config) -> (Control, mpsc::Receiver<MediaEvent>) {
     gst::init().expect("GStreamer");
     let (sender, events) = mpsc::channel();
     let emit = Arc::new(move |event| drop(sender.send(event)));
-    let (messages, _) = mpsc::channel();
+    let (messages, _) = super::super::inbox::inbox(Arc::default());
     let ctx = Context::new(
         Arc::new(config),
         Arc::new(FrameHub::default()),

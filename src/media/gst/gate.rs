@@ -228,7 +228,7 @@ mod tests {
     /// A session that cannot send: its sink waits in PAUSED with the first unit.
     fn blocked() -> (gst::Pipeline, Arc<Gate>) {
         gst::init().expect("GStreamer");
-        let (control, _) = std::sync::mpsc::channel();
+        let (control, _) = super::super::inbox::inbox(Arc::default());
         let ctx = Context::new(
             Arc::new(Config::default()),
             Arc::new(FrameHub::default()),
