@@ -26,7 +26,7 @@ use crate::{
     media::{self, Media},
     model::DeviceId,
     process,
-    session::{self, Event, Handle, Observe, Parts},
+    session::{self, Event, Handle, Machine, Observe, Parts},
 };
 
 /// How long the whole shutdown may take.
@@ -91,7 +91,9 @@ impl App {
             manager::start(backends, hub.clone(), camera_events, timing, recordings, observe.metrics.clone())?
                 .with_trouble(trouble);
 
-        let (handle, actor) = session::spawn(Parts { config, hub, cameras: cameras.clone(), media, observe, events });
+        let machine = Machine::this(&config, observe.metrics.clone(), media::gst::session_fds(&config));
+        let parts = Parts { config, hub, cameras: cameras.clone(), media, observe, machine, events };
+        let (handle, actor) = session::spawn(parts);
         wait_for_devices(&handle, &expected).await;
         let stop_http = CancellationToken::new();
         let http = tokio::spawn(http::serve(listener, handle.clone(), stop_http.clone()));

@@ -239,6 +239,8 @@ impl Collected {
             "HTTP requests by route template and class of status",
             requests,
         )?;
+        let connections = count(http.connections.get());
+        out.gauge("realsense_webrtc_http_connections", "HTTP connections open, WebSockets included", connections)?;
         out.gauge(
             "realsense_webrtc_socketio_clients",
             "Socket.IO clients connected",
@@ -378,6 +380,8 @@ fn encoding(out: &mut Out<'_>, encoders: &[(Labels<'_>, &EncoderMetrics)]) -> fm
     counters("realsense_webrtc_key_frames_requested", help, |e| e.key_frames_requested.get())?;
     let help = "Requests for a key frame that were sent on to the encoder";
     counters("realsense_webrtc_key_frames_forced", help, |e| e.key_frames_forced.get())?;
+    let help = "Requests for a key frame that were refused because their viewer asks too often";
+    counters("realsense_webrtc_key_frames_refused", help, |e| e.key_frames_refused.get())?;
     counters("realsense_webrtc_encoder_starts", "Encoder pipelines started", |e| e.starts.get())?;
     let help = "Encoder pipelines that failed or did not start";
     counters("realsense_webrtc_encoder_failures", help, |e| e.failures.get())?;

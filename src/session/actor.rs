@@ -15,6 +15,7 @@ use super::{
     devices::{Device, PendingStart},
     events::{Event, EventReceiver},
     handle::{Command, Handle, Reply, SessionStatus, Snapshot},
+    machine::Machine,
     offers::PendingOffer,
     recordings::ActiveRecording,
 };
@@ -65,6 +66,8 @@ pub struct Parts {
     pub media: Arc<dyn Media>,
     /// What the server writes down about itself.
     pub observe: Observe,
+    /// Whether there is room for sessions.
+    pub machine: Machine,
     /// Events of both.
     pub events: EventReceiver,
 }
@@ -72,6 +75,7 @@ pub struct Parts {
 pub(super) struct Actor {
     pub(super) config: Arc<Config>,
     pub(super) cameras: CameraHandle,
+    pub(super) machine: Machine,
     pub(super) media: Arc<dyn Media>,
     pub(super) sessions: Sessions,
     pub(super) streams: Streams,
@@ -93,7 +97,7 @@ pub(super) struct Actor {
 
 /// Starts the actor's task. It ends after [`Handle::shutdown`] or when every handle is dropped.
 pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
-    let Parts { config, hub, cameras, media, observe, events } = parts;
+    let Parts { config, hub, cameras, media, observe, machine, events } = parts;
     let diagnostics = media.diagnostics();
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let (snapshot, snapshot_reader) = watch::channel(Arc::new(Snapshot::default()));
@@ -112,6 +116,7 @@ pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
     let actor = Actor {
         config: config.clone(),
         cameras: cameras.clone(),
+        machine,
         media,
         sessions: Sessions::new(limits),
         streams: Streams::new(timing),
@@ -192,7 +197,9 @@ impl Actor {
                 self.timeout();
             }
             if events.is_overrun() {
-                error!("more events wait than can be right, and some are lost; the server ends, so that it can be started again");
+                error!(
+                    "more events wait than can be right, and some are lost; the server ends, so that it can be started again"
+                );
                 self.broken = true;
             }
             self.follow_clock();

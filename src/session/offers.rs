@@ -94,6 +94,7 @@ impl Actor {
         let sensors = self.usable(&request.device)?;
         self.sessions.check_limit(now)?;
         self.check_media()?;
+        self.check_room()?;
         let mut choices: Vec<Choice> = Vec::with_capacity(request.streams.len());
         for stream in &request.streams {
             let key = Self::key(&request.device, *stream);

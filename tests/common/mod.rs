@@ -20,7 +20,7 @@ use realsense_webrtc::{
     http::{Limits, serve_with},
     media::fake::FakeMedia,
     model::{Fault, PipelineInfo, PipelineState},
-    session::{self, Event, Handle, Observe, Parts},
+    session::{self, Event, Handle, Machine, Observe, Parts},
 };
 use serde_json::Value;
 use tokio::{
@@ -119,7 +119,15 @@ impl TestServer {
         let cameras = camera::manager::start(vec![backend], hub.clone(), report, timing, recordings, metrics).unwrap();
         let report = Arc::new(move |event| media_events.send(Event::Media(event)));
         let media = FakeMedia::with_pipelines(report, pipelines());
-        let parts = Parts { config, hub, cameras: cameras.clone(), media: media.clone(), observe, events: inbox };
+        let parts = Parts {
+            config,
+            hub,
+            cameras: cameras.clone(),
+            media: media.clone(),
+            observe,
+            machine: Machine::default(),
+            events: inbox,
+        };
         let (handle, _actor) = session::spawn(parts);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

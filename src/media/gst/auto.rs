@@ -77,8 +77,8 @@ pub(super) fn found(config: &Config, key: &StreamKey) -> Option<String> {
 pub(super) fn best(config: &Config, key: &StreamKey) -> String {
     let place = place(config, key);
     {
-        let mut state = TRIED.wait_while(lock(), |state| state.trying && state.get(&place).is_none());
-        let state = state.as_mut().unwrap_or_else(PoisonError::into_inner);
+        let waited = TRIED.wait_while(lock(), |state| state.trying && state.get(&place).is_none());
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
         if let Some(name) = state.get(&place) {
             return name;
         }

@@ -190,11 +190,7 @@ impl Drop for Leave<'_> {
 }
 
 /// Asks the control thread what runs; `None` when it does not answer.
-pub(super) fn ask_control(
-    control: &inbox::Sender,
-    device: &DeviceId,
-    session: Option<&SessionId>,
-) -> Option<Running> {
+pub(super) fn ask_control(control: &inbox::Sender, device: &DeviceId, session: Option<&SessionId>) -> Option<Running> {
     let (reply, answer) = mpsc::sync_channel(1);
     control.send(Msg::Running(device.clone(), session.cloned(), reply)).ok()?;
     answer.recv_timeout(CONTROL_WAIT).ok()

@@ -12,7 +12,7 @@ use std::{
 
 use gst::{glib, prelude::*};
 
-use super::{context::Msg, flow::Flow, inbox, inspect, inspector::ask_control, running::Running};
+use super::{flow::Flow, inbox, inspect, inspector::ask_control, running::Running};
 use crate::model::{DeviceId, GraphMeter, SessionId};
 
 /// How often the thread looks for what is new.
@@ -304,7 +304,7 @@ pub(crate) fn running_time(pad: &gst::Pad, pts: gst::ClockTime) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::context::Msg, *};
 
     fn until(what: &str, met: impl Fn() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -357,12 +357,12 @@ mod tests {
         assert!(!meters.is_measured(&device) && asked.drain().next().is_none(), "zero begins nothing");
         meters.measure(&device, None, Duration::from_millis(300));
         assert!(meters.is_measured(&device));
-        let mut first = None;
+        let first = std::cell::RefCell::new(None);
         until("it asks what runs", || {
-            first = asked.drain().next();
-            first.is_some()
+            *first.borrow_mut() = asked.drain().next();
+            first.borrow().is_some()
         });
-        let Some(Msg::Running(of, None, reply)) = first else { panic!("nothing else is asked") };
+        let Some(Msg::Running(of, None, reply)) = first.take() else { panic!("nothing else is asked") };
         assert_eq!(of, device);
         drop(reply);
         until("it ends", || !meters.is_measured(&device) && !lock(&meters.shared.state).follows);

@@ -117,6 +117,15 @@ fn start_watched(
     Ok(GstMedia { control: sender, events, diagnostics })
 }
 
+/// File descriptors that a session takes: eight for its threads' loops and buses (GStreamer 1.22 with libnice 0.1.21), and its
+/// sockets, of which it has some for each of the machine's addresses.
+pub fn session_fds(config: &Config) -> u64 {
+    let addresses = net::local_addresses(config.server.listen.ip().is_loopback()).len().max(1) as u64;
+    // A socket that listens and one that connects.
+    let tcp = if config.webrtc.ice_tcp { 2 } else { 0 };
+    8 + addresses * (1 + tcp + config.webrtc.turn_servers.len() as u64)
+}
+
 /// GStreamer's version, for `--version`: "GStreamer 1.22.0".
 pub fn version() -> String {
     match gst::init() {
@@ -149,7 +158,9 @@ impl GstMedia {
         match *refused {
             Msg::Open(spec) => (self.events)(MediaEvent::Offer { session: spec.session, result: Err(busy()) }),
             Msg::Answer(session, _) => (self.events)(MediaEvent::Answered { session, result: Err(busy()) }),
-            Msg::Candidate(session, _) => tracing::warn!(session = session.short(), "A candidate was lost: too much waits"),
+            Msg::Candidate(session, _) => {
+                tracing::warn!(session = session.short(), "A candidate was lost: too much waits")
+            }
             Msg::DepthRange(device, ..) => tracing::warn!(%device, "A depth range was lost: too much waits"),
             // Who asked for statistics does without. After the shutdown there is nobody left to tell.
             _ => {}

@@ -148,6 +148,7 @@ impl Control {
                 queued_frames: leg.gate.as_ref().map_or(0, |gate| gate.queued()),
                 key_frames_sent: counters.keys.load(Relaxed),
                 key_frames_requested: counters.asked.load(Relaxed) + plis,
+                key_frames_refused: counters.refused.load(Relaxed),
                 last_packet_s: since(sent_ms),
                 pli_count: plis,
                 encoder_fps: rate.map(|(fps, _)| fps),

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Feed, Slot, Streams, attach, retry_later, stop_encoder};
+use super::{Branch, Feed, Slot, Streams, attach, retry_later, stop_encoder};
 use crate::{
     core::template::Fault,
     media::gst::{
@@ -156,6 +156,9 @@ impl Streams {
             }
         }
         tracing::info!(stream = %key, %codec, file = %text.file, swapped = slot.encoder.is_some(), "Encoder started");
+        // The old branches first, so that next to nothing of the old encoder is under way when the new one begins; what is all
+        // the same, the gates keep apart.
+        slot.users.values_mut().filter_map(|user| user.branch.take()).for_each(Branch::cut);
         stop_encoder(teardown, slot);
         slot.started_at = now;
         encoder.take_requests(ctx, &key, codec, &slot.key_frames);

@@ -1,0 +1,87 @@
+//! How often a viewer's requests for key frames are heeded. A key frame costs every viewer of the stream quality or bandwidth,
+//! so one that asks again and again is heeded less and less often. Owns that decision for one stream of one viewer; reads no
+//! clock.
+
+/// Shortest time between two heeded requests: libwebrtc asks again after 200 ms at the soonest, and one round trip and a frame
+/// must pass before a key frame can have helped.
+const FIRST_WAIT_MS: u64 = 500;
+/// Longest time, which is about how often encoders make a key frame without being asked.
+const LAST_WAIT_MS: u64 = 4_000;
+/// Without a request for this long the viewer can decode, and is heeded at once again.
+const CALM_MS: u64 = 10_000;
+
+/// Whose requests these are remembers nothing but this.
+#[derive(Debug, Default)]
+pub struct Patience {
+    /// When it last asked, and when it was last heeded.
+    asked_ms: Option<u64>,
+    heeded_ms: Option<u64>,
+    /// How long the next request has to wait for after the one that was heeded last.
+    wait_ms: u64,
+}
+
+impl Patience {
+    /// A request comes at `now_ms`: whether it is heeded.
+    pub fn ask(&mut self, now_ms: u64) -> bool {
+        let calm = self.asked_ms.is_none_or(|at| now_ms.saturating_sub(at) >= CALM_MS);
+        self.asked_ms = Some(now_ms);
+        if calm {
+            self.wait_ms = FIRST_WAIT_MS;
+        } else if self.heeded_ms.is_some_and(|at| now_ms.saturating_sub(at) < self.wait_ms) {
+            return false;
+        } else {
+            self.wait_ms = (self.wait_ms * 2).min(LAST_WAIT_MS);
+        }
+        self.heeded_ms = Some(now_ms);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn heeded(times: impl Iterator<Item = u64>) -> Vec<u64> {
+        let mut patience = Patience::default();
+        times.filter(|at| patience.ask(*at)).collect()
+    }
+
+    #[test]
+    fn a_storm_is_heeded_less_and_less_often() {
+        let storm = (0..15_000).step_by(2);
+        assert_eq!(heeded(storm), [0, 500, 1500, 3500, 7500, 11_500]);
+    }
+
+    #[test]
+    fn who_asks_now_and_then_is_heeded_at_once() {
+        assert_eq!(heeded([100, 700].into_iter()), [100, 700], "half a second is enough");
+        assert_eq!(heeded([0, 300, 600].into_iter()), [0, 600], "a request too early does not put the next one off");
+        let calm = (0..10).map(|n| n * CALM_MS);
+        assert_eq!(heeded(calm).len(), 10);
+    }
+
+    #[test]
+    fn calm_makes_patient_again() {
+        let storm = (0..10_000).step_by(100);
+        let after = [9_900 + CALM_MS, 9_900 + CALM_MS + FIRST_WAIT_MS];
+        let all = heeded(storm.chain(after));
+        assert_eq!(all[all.len() - 2..], after);
+    }
+
+    proptest! {
+        #[test]
+        fn never_more_often_than_the_bound_and_never_shut_out(steps in prop::collection::vec(0u64..3000, 1..300)) {
+            let times = steps.into_iter().scan(0, |now, step| { *now += step; Some(*now) });
+            let times: Vec<_> = times.collect();
+            let all = heeded(times.iter().copied());
+            prop_assert!(all.windows(2).all(|two| two[1] - two[0] >= FIRST_WAIT_MS));
+            // Any request that comes 4 s after the last one that was heeded is heeded.
+            for at in times {
+                let last = all.iter().copied().filter(|heeded| *heeded <= at).next_back();
+                prop_assert!(last.is_some_and(|last| at - last < LAST_WAIT_MS));
+            }
+        }
+    }
+}
