@@ -506,24 +506,24 @@ async fn a_machine_without_room_refuses_offers_until_there_is_some() {
 #[tokio::test]
 async fn a_flood_of_events_shuts_no_command_out() {
     let bench = Bench::new(|_| {}).await;
-    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    // As many events as the actor takes, and always some that wait.
-    let (media, stopped) = (bench.media.clone(), stop.clone());
-    let waiting = bench.handle.metrics().events.clone();
-    let flood = std::thread::spawn(move || {
-        let mut sent = 0u64;
-        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
-            if waiting.waiting.get() < 500 {
-                media.emit(MediaEvent::Activity { session: SessionId::new("nobody") });
-                sent += 1;
-            }
-        }
-        sent
-    });
-    for _ in 0..20 {
-        let answered = tokio::time::timeout(Duration::from_secs(20), bench.handle.references()).await;
-        assert!(answered.expect("a command gets its turn").is_ok());
+    let waiting = || bench.handle.metrics().events.waiting.get();
+    for _ in 0..50_000 {
+        bench.media.emit(MediaEvent::Activity { session: SessionId::new("nobody") });
     }
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
-    assert!(flood.join().unwrap() > 0);
+    for _ in 0..10 {
+        bench.handle.references().await.unwrap();
+    }
+    assert!(waiting() > 10_000, "commands are not kept until every event is done: {}", waiting());
+}
+
+#[tokio::test]
+async fn more_events_than_can_be_right_end_the_actor() {
+    let bench = Bench::new(|_| {}).await;
+    for _ in 0..=super::events::MAX_WAITING {
+        bench.media.emit(MediaEvent::Activity { session: SessionId::new("nobody") });
+    }
+    assert!(bench.handle.metrics().events.lost.get() > 0);
+    let mut snapshot = bench.handle.snapshot();
+    let ended = async { while snapshot.changed().await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(10), ended).await.expect("the actor ends");
 }

@@ -72,9 +72,20 @@ impl KeyFrames {
         if heeded {
             return self.request(now_ms);
         }
+        counters.put_off.store(true, Relaxed);
         counters.refused.fetch_add(1, Relaxed);
         if let Some(metrics) = self.metrics.get() {
             metrics.key_frames_refused.inc();
+        }
+    }
+
+    /// Asks for what a peer asked for too early, once its time has come; called with every frame of the peer's.
+    fn remember(&self, counters: &Counters, now_ms: u64) {
+        if counters.put_off.load(Relaxed)
+            && counters.patience.lock().unwrap_or_else(PoisonError::into_inner).is_due(now_ms)
+        {
+            counters.put_off.store(false, Relaxed);
+            self.request(now_ms);
         }
     }
 
@@ -165,8 +176,9 @@ pub(super) struct Counters {
     pub(super) packets: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) plis: AtomicU64,
-    /// Those of them that were refused because they came too often.
+    /// Those of them that were refused because they came too often; the last one is put off.
     pub(super) refused: AtomicU64,
+    put_off: AtomicBool,
     /// How often they are heeded.
     patience: Mutex<Patience>,
     /// When the last packet left the payloader; 0 for never.
@@ -265,7 +277,11 @@ impl Gate {
         if self.source.push_buffer(shared).is_ok() {
             self.counters.frames.fetch_add(1, Relaxed);
             self.counters.keys.fetch_add(u64::from(is_key), Relaxed);
+            if is_key && self.counters.put_off.swap(false, Relaxed) {
+                self.counters.patience.lock().unwrap_or_else(PoisonError::into_inner).served();
+            }
         }
+        self.key_frames.remember(&self.counters, self.ctx.now_ms());
     }
 
     /// Asks for a key frame.

@@ -152,6 +152,14 @@ fn a_viewer_that_storms_is_heeded_less_and_less_and_shuts_nobody_else_out() {
     key_frames.asked_by_peer(&other, 12_000);
     assert_eq!(asked.load(Relaxed), before + 1, "the other viewer's first request is served at once");
     assert_eq!((other.plis.load(Relaxed), other.refused.load(Relaxed)), (1, 0));
+    // What came too early is not lost.
+    key_frames.saw(true, 12_100);
+    key_frames.asked_by_peer(&other, 12_100);
+    key_frames.remember(&other, 12_400);
+    assert_eq!(asked.load(Relaxed), before + 1, "too early");
+    key_frames.remember(&other, 12_500);
+    key_frames.remember(&other, 20_000);
+    assert_eq!(asked.load(Relaxed), before + 2);
 }
 
 /// An encoder's end: a tee, what is linked before it, and how many key frames that was asked for.
