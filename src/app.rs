@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -26,7 +26,7 @@ use crate::{
     media::{self, Media},
     model::DeviceId,
     process,
-    session::{self, Event, Handle, Observe, Parts},
+    session::{self, Event, Handle, Machine, Observe, Parts},
 };
 
 /// How long the whole shutdown may take.
@@ -63,10 +63,9 @@ impl App {
         let address = listener.local_addr().map_err(|error| Error::internal(error.to_string()))?;
 
         let hub = Arc::new(FrameHub::default());
-        let (sender, events) = mpsc::unbounded_channel();
+        let (sender, events) = session::events(observe.metrics.events.clone());
         let to_actor = sender.clone();
-        // An actor that is gone needs no events; that happens only while shutting down.
-        let media_events = Arc::new(move |event| drop(to_actor.send(Event::Media(event))));
+        let media_events = Arc::new(move |event| to_actor.send(Event::Media(event)));
         let media: Arc<dyn Media> = {
             let (config, hub, metrics) = (config.clone(), hub.clone(), observe.metrics.clone());
             // Loading GStreamer's plugins takes a moment.
@@ -86,13 +85,15 @@ impl App {
             reply: Duration::from_secs(config.camera.start_timeout_s),
             stall: Duration::from_secs(config.camera.stall_timeout_s),
         };
-        let camera_events = Arc::new(move |event| drop(sender.send(Event::Camera(event))));
+        let camera_events = Arc::new(move |event| sender.send(Event::Camera(event)));
         let recordings = Recordings::new(&config.recording, recorder);
         let cameras =
             manager::start(backends, hub.clone(), camera_events, timing, recordings, observe.metrics.clone())?
                 .with_trouble(trouble);
 
-        let (handle, actor) = session::spawn(Parts { config, hub, cameras: cameras.clone(), media, observe, events });
+        let machine = Machine::this(&config, observe.metrics.clone(), media::gst::session_fds(&config));
+        let parts = Parts { config, hub, cameras: cameras.clone(), media, observe, machine, events };
+        let (handle, actor) = session::spawn(parts);
         wait_for_devices(&handle, &expected).await;
         let stop_http = CancellationToken::new();
         let http = tokio::spawn(http::serve(listener, handle.clone(), stop_http.clone()));

@@ -20,7 +20,10 @@ fn main() -> ExitCode {
         say(&format!("realsense-webrtc {}\n{}", env!("CARGO_PKG_VERSION"), media::gst::version()));
         return ExitCode::SUCCESS;
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().thread_name("tokio").enable_all().build() {
+    // A flood of blocking work must not take the threads that sessions need.
+    let blocking = usize::try_from(process::room::limits().blocking_threads()).unwrap_or(1);
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match builder.thread_name("tokio").max_blocking_threads(blocking).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("Cannot start the async runtime: {error}.")),
     };

@@ -1,7 +1,9 @@
 //! What the process asks of the operating system: allocator settings, file descriptor limit, free disk space, what it uses
-//! itself. The only place for libc.
+//! itself. The only place for libc. What is free of descriptors and threads is in `room`.
 
 #![allow(unsafe_code, reason = "libc calls without a safe wrapper; each states why it is sound")]
+
+pub mod room;
 
 /// Sets the process up. To be called first in `main`, while there is one thread.
 pub fn set_up() {
@@ -34,6 +36,20 @@ fn raise_fd_limit() {
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
         }
     }
+}
+
+/// The soft limit of a resource of the process; `None` where there is none.
+fn soft_limit(resource: libc::__rlimit_resource_t) -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid rlimit for the call to fill.
+    let known = unsafe { libc::getrlimit(resource, &raw mut limit) } == 0;
+    (known && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+}
+
+/// The user that the process runs as.
+fn user() -> u32 {
+    // SAFETY: only reads a number of the process.
+    unsafe { libc::geteuid() }
 }
 
 /// Ends the process at once, without the exit handlers of C and C++ libraries: threads that are still in OpenSSL or
@@ -108,9 +124,6 @@ pub struct Usage {
 
 /// Reads what the process uses, from /proc.
 pub fn usage() -> Usage {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is a valid rlimit for the call to fill.
-    let known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
     // SAFETY: both only read a constant of the system.
     let (ticks, page) = unsafe { (libc::sysconf(libc::_SC_CLK_TCK), libc::sysconf(libc::_SC_PAGESIZE)) };
     let boot = std::fs::read_to_string("/proc/stat").ok().and_then(|text| boot_unix_s(&text)).unwrap_or(0);
@@ -118,7 +131,7 @@ pub fn usage() -> Usage {
     let usage = parse_stat(&stat, boot, u64::try_from(ticks).unwrap_or(100), u64::try_from(page).unwrap_or(4096));
     // Without the descriptor that lists them.
     let fds = std::fs::read_dir("/proc/self/fd").map_or(0, |list| list.count().saturating_sub(1));
-    Usage { fds: fds as u64, max_fds: if known { limit.rlim_cur } else { 0 }, ..usage.unwrap_or_default() }
+    Usage { fds: fds as u64, max_fds: soft_limit(libc::RLIMIT_NOFILE).unwrap_or(0), ..usage.unwrap_or_default() }
 }
 
 fn boot_unix_s(stat: &str) -> Option<u64> {

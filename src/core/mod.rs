@@ -7,10 +7,13 @@ pub mod colormap;
 pub mod depth;
 pub mod geometry;
 pub mod graph;
+pub mod key_frames;
+pub mod mailbox;
 pub mod picture;
 pub mod plan;
 pub mod profile;
 pub mod recording;
+pub mod room;
 pub mod rtcp;
 pub mod sessions;
 pub mod silence;
@@ -18,6 +21,7 @@ pub mod streams;
 pub mod syntax;
 pub mod template;
 pub mod trouble;
+pub mod watchdog;
 pub mod words;
 
 #[cfg(test)]

@@ -24,13 +24,16 @@ use tower::ServiceExt;
 use super::router::{App, app};
 use crate::{
     error::{Error, Result},
+    metrics::Metrics,
+    process,
     session::Handle,
 };
 
 /// The bounds on connections.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Most connections at once; more wait in the system's queue.
+    /// Most connections at once; more wait in the system's queue. [`serve`] takes as many as the process's file descriptors
+    /// allow, 1024 at most.
     pub connections: usize,
     /// How long a client may take to send a request's head, and stay idle between requests.
     pub header_timeout: Duration,
@@ -59,7 +62,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 /// Internal when the listener has no address, that is, when it is broken from the start.
 pub async fn serve(listener: TcpListener, handle: Handle, shutdown: CancellationToken) -> Result<()> {
-    serve_with(listener, handle, Limits::default(), shutdown).await
+    let connections = usize::try_from(process::room::limits().connections()).unwrap_or(usize::MAX);
+    serve_with(listener, handle, Limits { connections, ..Limits::default() }, shutdown).await
 }
 
 /// Serves with bounds of one's own.
@@ -74,6 +78,7 @@ pub async fn serve_with(
 ) -> Result<()> {
     let address = listener.local_addr().map_err(|error| Error::internal(format!("the listener: {error}")))?;
     tracing::info!(%address, "HTTP listens");
+    let metrics = handle.metrics().clone();
     let App { router, sockets } = app(handle);
     let sockets = tokio::spawn(sockets.run(shutdown.clone()));
     let places = Arc::new(Semaphore::new(limits.connections));
@@ -86,7 +91,8 @@ pub async fn serve_with(
         };
         match accepted {
             Ok((stream, permit)) => {
-                let connection = connection(stream, permit, router.clone(), limits, shutdown.clone(), abandon.clone());
+                let place = Place::taken(permit, metrics.clone());
+                let connection = connection(stream, place, router.clone(), limits, shutdown.clone(), abandon.clone());
                 tracker.spawn(connection);
             }
             Err(error) => {
@@ -118,7 +124,7 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(
 
 async fn connection(
     stream: TcpStream,
-    permit: OwnedSemaphorePermit,
+    place: Place,
     router: Router,
     limits: Limits,
     shutdown: CancellationToken,
@@ -126,7 +132,7 @@ async fn connection(
 ) {
     // Signalling is small messages that wait for each other.
     let _ = stream.set_nodelay(true);
-    let io = TokioIo::new(Guarded { stream, limit: limits.write_stall, stalled: None, _place: permit });
+    let io = TokioIo::new(Guarded { stream, limit: limits.write_stall, stalled: None, _place: place });
     let service = service_fn(move |request: hyper::Request<Incoming>| router.clone().oneshot(request.map(Body::new)));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -155,7 +161,26 @@ struct Guarded {
     stream: TcpStream,
     limit: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
+}
+
+/// A connection's place among those that may be open, counted while it is held.
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    metrics: Arc<Metrics>,
+}
+
+impl Place {
+    fn taken(permit: OwnedSemaphorePermit, metrics: Arc<Metrics>) -> Self {
+        metrics.http.connections.inc();
+        Self { _permit: permit, metrics }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.metrics.http.connections.dec();
+    }
 }
 
 impl Guarded {

@@ -47,6 +47,9 @@ pub struct GraphRequest {
 
 /// What people may ask.
 pub trait Diagnostics: Send + Sync + 'static {
+    /// In words for a person why the media side serves nobody now; `None` while it is well.
+    fn trouble(&self) -> Option<String>;
+
     /// Every pipeline there is, by name.
     fn pipelines(&self, reply: Answer<Vec<PipelineInfo>>);
 

@@ -44,7 +44,7 @@ pub enum Call {
 /// The fake.
 pub struct FakeMedia {
     events: Arc<dyn Fn(MediaEvent) + Send + Sync>,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     pipelines: Vec<PipelineInfo>,
 }
 
@@ -54,6 +54,8 @@ struct State {
     open: Vec<(SessionId, Vec<StreamType>)>,
     refuse_offers: Option<Error>,
     hold_offers: bool,
+    refusal: Option<Error>,
+    trouble: Option<String>,
 }
 
 impl FakeMedia {
@@ -64,7 +66,7 @@ impl FakeMedia {
 
     /// A fake that knows these pipelines; one with a fault is refused when it is reloaded.
     pub fn with_pipelines(events: Arc<dyn Fn(MediaEvent) + Send + Sync>, pipelines: Vec<PipelineInfo>) -> Arc<Self> {
-        Arc::new(Self { events, state: Mutex::default(), pipelines })
+        Arc::new(Self { events, state: Arc::default(), pipelines })
     }
 
     /// Everything it was told so far.
@@ -87,6 +89,16 @@ impl FakeMedia {
         self.state().refuse_offers = error;
     }
 
+    /// Is too busy for anything new from now on, for this reason.
+    pub fn be_busy(&self, refusal: Option<Error>) {
+        self.state().refusal = refusal;
+    }
+
+    /// Hangs from now on, or no more, as far as its health tells.
+    pub fn hang(&self, trouble: Option<&str>) {
+        self.state().trouble = trouble.map(str::to_owned);
+    }
+
     /// Leaves every offer unanswered from now on.
     pub fn hold_offers(&self, hold: bool) {
         self.state().hold_offers = hold;
@@ -102,6 +114,10 @@ impl FakeMedia {
 }
 
 impl Media for FakeMedia {
+    fn refusal(&self) -> Option<Error> {
+        self.state().refusal.clone()
+    }
+
     fn open_session(&self, spec: SessionSpec) {
         let streams: Vec<_> = spec.streams.iter().map(|(stream, _)| *stream).collect();
         let result = {
@@ -176,7 +192,7 @@ impl Media for FakeMedia {
     }
 
     fn diagnostics(&self) -> Arc<dyn Diagnostics> {
-        Arc::new(FakeDiagnostics(self.pipelines.clone()))
+        Arc::new(FakeDiagnostics { pipelines: self.pipelines.clone(), state: self.state.clone() })
     }
 
     fn shutdown(&self, done: oneshot::Sender<()>) {
@@ -186,15 +202,22 @@ impl Media for FakeMedia {
 }
 
 /// Diagnostics of a media side without GStreamer: it knows the pipelines a test gave it, and nothing runs.
-struct FakeDiagnostics(Vec<PipelineInfo>);
+struct FakeDiagnostics {
+    pipelines: Vec<PipelineInfo>,
+    state: Arc<Mutex<State>>,
+}
 
 impl Diagnostics for FakeDiagnostics {
+    fn trouble(&self) -> Option<String> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).trouble.clone()
+    }
+
     fn pipelines(&self, reply: Answer<Vec<PipelineInfo>>) {
-        let _ = reply.send(self.0.clone());
+        let _ = reply.send(self.pipelines.clone());
     }
 
     fn reload(&self, name: String, reply: Answer<std::result::Result<PipelineInfo, ReloadError>>) {
-        let known = self.0.iter().find(|info| info.name == name);
+        let known = self.pipelines.iter().find(|info| info.name == name);
         let refused = || ReloadError::Refused(Error::not_found(format!("There is no pipeline '{name}'.")));
         let _ = reply.send(match known.ok_or_else(refused) {
             Ok(PipelineInfo { fault: Some(fault), .. }) => Err(ReloadError::Fault(fault.clone())),

@@ -13,12 +13,17 @@ use utoipa::ToSchema;
 
 use self::diagnostics::Diagnostics;
 use crate::{
-    error::Result,
+    error::{Error, Result},
     model::{Codec, DeviceId, IceCandidate, Profile, SessionId, StreamKey, StreamType},
 };
 
 /// What the session actor may ask of the media side. Every call returns at once and only queues work.
 pub trait Media: Send + Sync + 'static {
+    /// Why what is asked now would be refused: too much waits, or the media side hangs. `None` while all is well. To be asked
+    /// before anything is changed for an offer, an answer, a candidate or a depth range; what is asked all the same is refused by
+    /// its event, or lost where it has none.
+    fn refusal(&self) -> Option<Error>;
+
     /// Builds a session and makes its offer; answered by [`MediaEvent::Offer`]. The streams run already.
     fn open_session(&self, spec: SessionSpec);
 
@@ -137,7 +142,7 @@ pub enum MediaEvent {
         /// Why.
         reason: EndReason,
     },
-    /// The media side itself ended by a bug: nothing can be served any more.
+    /// The media side itself ended by a bug, or hangs and does not come back: nothing can be served any more.
     Failed,
     /// A stream's pipeline failed and is rebuilt after the given delay; its sessions stay connected.
     StreamError {
@@ -196,6 +201,8 @@ pub struct StreamStats {
     pub key_frames_sent: u64,
     /// Key frames asked for, by the server for this session or by its peer (PLI, FIR).
     pub key_frames_requested: u64,
+    /// Those of the peer's that were refused because it asks too often.
+    pub key_frames_refused: u64,
     /// Seconds since the last packet was sent; null before the first.
     #[schema(example = 0.02)]
     pub last_packet_s: Option<f64>,

@@ -184,6 +184,8 @@ pub struct EncoderMetrics {
     pub key_frames_requested: Counter,
     /// Requests that were sent on to the encoder; those between them were served by the same key frame.
     pub key_frames_forced: Counter,
+    /// Requests of viewers that were refused because they came too often.
+    pub key_frames_refused: Counter,
     /// From a frame's way into the encoder to its way out.
     pub encode_seconds: Histogram,
     /// Times that its pipeline was started.
@@ -230,6 +232,7 @@ impl EncoderMetrics {
             key_frames: Counter::default(),
             key_frames_requested: Counter::default(),
             key_frames_forced: Counter::default(),
+            key_frames_refused: Counter::default(),
             encode_seconds: Histogram::new(ENCODE_SECONDS),
             starts: Counter::default(),
             failures: Counter::default(),

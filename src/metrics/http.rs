@@ -22,6 +22,8 @@ pub struct Route {
 /// What is counted about HTTP.
 #[derive(Debug, Default)]
 pub struct HttpMetrics {
+    /// Connections that are open.
+    pub connections: Gauge,
     /// Socket.IO clients.
     pub socket_clients: Gauge,
     /// Requests come a few a second at most, so a lock does here.

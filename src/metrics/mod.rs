@@ -4,6 +4,7 @@
 
 mod devices;
 mod http;
+mod queues;
 mod sessions;
 mod text;
 mod values;
@@ -14,6 +15,7 @@ use self::devices::Devices;
 pub use self::{
     devices::{DeviceMetrics, EncoderMetrics, MAX_DEVICES, OTHER, StreamMetrics},
     http::{HttpMetrics, Route},
+    queues::{ControlMetrics, EventMetrics},
     sessions::{End, SessionMetrics},
     text::Format,
     values::{Counter, Gauge, Histogram},
@@ -27,6 +29,10 @@ pub struct Metrics {
     pub sessions: SessionMetrics,
     /// Requests and Socket.IO.
     pub http: HttpMetrics,
+    /// The media control thread.
+    pub control: Arc<ControlMetrics>,
+    /// The session actor's events.
+    pub events: Arc<EventMetrics>,
     /// Pipelines read again and swapped in.
     pub reloads: Counter,
     /// Pipelines read again and refused.

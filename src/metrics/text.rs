@@ -158,6 +158,7 @@ impl Collector for Collected {
         let mut out = Out(encoder);
         self.server(&mut out)?;
         self.sessions(&mut out)?;
+        self.queues(&mut out)?;
         let devices = self.metrics.devices.shown(Instant::now());
         cameras(&mut out, &devices)?;
         let streams: Vec<(Labels, &StreamMetrics)> = devices
@@ -238,6 +239,8 @@ impl Collected {
             "HTTP requests by route template and class of status",
             requests,
         )?;
+        let connections = count(http.connections.get());
+        out.gauge("realsense_webrtc_http_connections", "HTTP connections open, WebSockets included", connections)?;
         out.gauge(
             "realsense_webrtc_socketio_clients",
             "Socket.IO clients connected",
@@ -271,6 +274,18 @@ impl Collected {
         out.counter("realsense_webrtc_peer_report_polls", help, sessions.report_polls.get())?;
         let help = "From the request for an offer to DTLS being up";
         out.histogram("realsense_webrtc_session_connect_seconds", help, &sessions.connect_seconds)
+    }
+
+    fn queues(&self, out: &mut Out<'_>) -> fmt::Result {
+        let (control, events) = (&self.metrics.control, &self.metrics.events);
+        let help = "Messages that wait for the media control thread";
+        out.gauge("realsense_webrtc_media_control_waiting", help, count(control.waiting.get()))?;
+        let help = "Messages that the media control thread did not take: too much waited, or it hung";
+        out.counter("realsense_webrtc_media_control_refused", help, control.refused.get())?;
+        let help = "Seconds since the media control thread last took a turn; from 10 on nobody is served";
+        out.gauge("realsense_webrtc_media_control_age_seconds", help, count(control.age_s.get()))?;
+        let help = "Events of cameras and media that wait for the session actor";
+        out.gauge("realsense_webrtc_session_events_waiting", help, count(events.waiting.get()))
     }
 
     fn process(&self, out: &mut Out<'_>) -> fmt::Result {
@@ -365,6 +380,8 @@ fn encoding(out: &mut Out<'_>, encoders: &[(Labels<'_>, &EncoderMetrics)]) -> fm
     counters("realsense_webrtc_key_frames_requested", help, |e| e.key_frames_requested.get())?;
     let help = "Requests for a key frame that were sent on to the encoder";
     counters("realsense_webrtc_key_frames_forced", help, |e| e.key_frames_forced.get())?;
+    let help = "Requests for a key frame that were refused because their viewer asks too often";
+    counters("realsense_webrtc_key_frames_refused", help, |e| e.key_frames_refused.get())?;
     counters("realsense_webrtc_encoder_starts", "Encoder pipelines started", |e| e.starts.get())?;
     let help = "Encoder pipelines that failed or did not start";
     counters("realsense_webrtc_encoder_failures", help, |e| e.failures.get())?;

@@ -13,15 +13,14 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     devices::{Device, PendingStart},
+    events::{Event, EventReceiver},
     handle::{Command, Handle, Reply, SessionStatus, Snapshot},
+    machine::Machine,
     offers::PendingOffer,
     recordings::ActiveRecording,
 };
 use crate::{
-    camera::{
-        hub::FrameHub,
-        manager::{CameraEvent, CameraHandle},
-    },
+    camera::{hub::FrameHub, manager::CameraHandle},
     config::Config,
     core::{
         candidate,
@@ -44,14 +43,8 @@ const MEDIA_SHUTDOWN: Duration = Duration::from_millis(2500);
 /// How far the machine's clock must jump to be followed.
 const CLOCK_STEP: Duration = Duration::from_secs(1);
 
-/// What reaches the actor from below. Producers limit their own rate, so the queue stays short.
-#[derive(Debug)]
-pub enum Event {
-    /// From the media side.
-    Media(MediaEvent),
-    /// From the camera manager.
-    Camera(CameraEvent),
-}
+/// Events that are acted on in a row before a command is looked at, so that a flood of events shuts nobody out.
+const EVENTS_IN_A_ROW: u32 = 64;
 
 /// What the server writes down about itself; cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -74,13 +67,16 @@ pub struct Parts {
     pub media: Arc<dyn Media>,
     /// What the server writes down about itself.
     pub observe: Observe,
+    /// Whether there is room for sessions.
+    pub machine: Machine,
     /// Events of both.
-    pub events: mpsc::UnboundedReceiver<Event>,
+    pub events: EventReceiver,
 }
 
 pub(super) struct Actor {
     pub(super) config: Arc<Config>,
     pub(super) cameras: CameraHandle,
+    pub(super) machine: Machine,
     pub(super) media: Arc<dyn Media>,
     pub(super) sessions: Sessions,
     pub(super) streams: Streams,
@@ -104,7 +100,7 @@ pub(super) struct Actor {
 
 /// Starts the actor's task. It ends after [`Handle::shutdown`] or when every handle is dropped.
 pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
-    let Parts { config, hub, cameras, media, observe, events } = parts;
+    let Parts { config, hub, cameras, media, observe, machine, events } = parts;
     let diagnostics = media.diagnostics();
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let (snapshot, snapshot_reader) = watch::channel(Arc::new(Snapshot::default()));
@@ -123,6 +119,7 @@ pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
     let actor = Actor {
         config: config.clone(),
         cameras: cameras.clone(),
+        machine,
         media,
         sessions: Sessions::new(limits),
         streams: Streams::new(timing),
@@ -144,13 +141,21 @@ pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
     (Handle { commands, cameras, hub, snapshot: snapshot_reader, config, diagnostics, observe }, task)
 }
 
+/// What the loop does next.
+enum Turn {
+    Event(Option<Event>),
+    Command(Option<Command>),
+    Due,
+}
+
 /// The present, by tokio's clock, so that tests can pause it.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
 impl Actor {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Command>, mut events: mpsc::UnboundedReceiver<Event>) {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Command>, mut events: EventReceiver) {
+        let mut in_a_row = 0;
         loop {
             let deadline = self.sessions.next_timeout().into_iter().chain(self.streams.next_timeout()).min();
             let due = async {
@@ -159,27 +164,47 @@ impl Actor {
                     None => std::future::pending().await,
                 }
             };
-            tokio::select! {
-                // Events first: an answer about a session is worth more than one more request.
-                biased;
-                event = events.recv() => match event {
-                    Some(event) => self.event(event),
-                    None => break,
+            // After many events in a row a command gets its turn, if there is one.
+            let patient = if in_a_row < EVENTS_IN_A_ROW { None } else { inbox.try_recv().ok() };
+            in_a_row = if in_a_row < EVENTS_IN_A_ROW { in_a_row + 1 } else { 0 };
+            let turn = match patient {
+                Some(command) => Turn::Command(Some(command)),
+                None => tokio::select! {
+                    // Events first: an answer about a session is worth more than one more request.
+                    biased;
+                    event = events.next() => Turn::Event(event),
+                    command = inbox.recv() => Turn::Command(command),
+                    () = due => Turn::Due,
                 },
-                command = inbox.recv() => match command {
-                    Some(Command::Shutdown(done)) => {
-                        self.shutdown().await;
-                        // Whoever asked may be gone; the shutdown is done all the same.
-                        let _ = done.send(());
-                        break;
-                    }
-                    Some(command) => self.command(command),
-                    None => {
-                        self.shutdown().await;
-                        break;
-                    }
-                },
-                () = due => self.timeout(),
+            };
+            match turn {
+                Turn::Event(Some(event)) => self.event(event),
+                Turn::Event(None) => break,
+                Turn::Command(Some(Command::Shutdown(done))) => {
+                    self.shutdown().await;
+                    // Whoever asked may be gone; the shutdown is done all the same.
+                    let _ = done.send(());
+                    break;
+                }
+                Turn::Command(Some(command)) => {
+                    in_a_row = 0;
+                    self.command(command);
+                }
+                Turn::Command(None) => {
+                    self.shutdown().await;
+                    break;
+                }
+                Turn::Due => {}
+            }
+            // Whatever else there was to do, what is due is done.
+            if deadline.is_some_and(|at| at <= now()) {
+                self.timeout();
+            }
+            if events.is_overrun() {
+                error!(
+                    "more events wait than can be right, and some are lost; the server ends, so that it can be started again"
+                );
+                self.broken = true;
             }
             self.follow_clock();
             self.carry_out_effects();
@@ -198,7 +223,7 @@ impl Actor {
         // A requester that went away needs no answer, so what a `send` gives is dropped throughout.
         match command {
             Command::Offer(request, reply) => self.offer(now, request, reply),
-            Command::Answer(session, sdp, reply) => match self.sessions.begin_answer(now, &session) {
+            Command::Answer(session, sdp, reply) => match self.begin_answer(now, &session) {
                 Ok(()) => {
                     self.answers.insert(session.clone(), reply);
                     self.media.set_answer(session, sdp);
@@ -252,6 +277,17 @@ impl Actor {
         }
     }
 
+    /// Refuses what the media side would refuse, before anything changes.
+    pub(super) fn check_media(&self) -> Result<()> {
+        self.media.refusal().map_or(Ok(()), Err)
+    }
+
+    fn begin_answer(&mut self, now: Instant, session: &SessionId) -> Result<()> {
+        self.sessions.get(session)?;
+        self.check_media()?;
+        self.sessions.begin_answer(now, session)
+    }
+
     fn candidate(&mut self, now: Instant, session: &SessionId, candidate: IceCandidate) -> Result<()> {
         let lines = self.sessions.get(session)?.streams.len();
         if let Some(index) = candidate.sdp_mline_index.filter(|index| *index as usize >= lines) {
@@ -259,6 +295,7 @@ impl Actor {
                 "sdpMLineIndex {index} does not exist: session {session} has {lines} m-line(s), counted from 0."
             )));
         }
+        self.check_media()?;
         let parsed = IceCandidate { candidate: candidate::parse(&candidate.candidate)?, ..candidate };
         if let CandidateFate::Forward(candidate) = self.sessions.candidate(now, session, parsed)? {
             self.media.add_candidate(session.clone(), candidate);
@@ -321,7 +358,7 @@ impl Actor {
                 self.close(now, &session, end, &why);
             }
             MediaEvent::Failed => {
-                error!("the media side ended by a bug; the server ends, too, so that it can be started again");
+                error!("the media side ended by a bug or hangs; the server ends, too, so that it can be started again");
                 self.broken = true;
             }
             MediaEvent::StreamError { key, codec, message, retry_in } => {

@@ -309,6 +309,7 @@ impl Actor {
                 "The depth range must satisfy 0 <= min_depth < max_depth <= {MAX_DEPTH_M} metres."
             )));
         }
+        self.check_media()?;
         self.media.set_depth_range(id.clone(), min_m, max_m);
         self.depth_ranges.insert(id, (min_m, max_m));
         Ok(())

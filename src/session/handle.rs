@@ -413,6 +413,8 @@ impl Handle {
 
     /// The server's health.
     pub fn health(&self) -> Health {
-        self.cameras.health()
+        let health = self.cameras.health();
+        // A media side that hangs serves nobody, whatever the cameras do.
+        Health { degraded: self.diagnostics.trouble().or(health.degraded), ..health }
     }
 }

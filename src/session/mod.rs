@@ -3,13 +3,17 @@
 mod actor;
 mod devices;
 mod diagnostics;
+mod events;
 pub mod handle;
+mod machine;
 mod offers;
 mod recordings;
 mod statuses;
 #[cfg(test)]
 mod tests;
 
-pub use actor::{Event, Observe, Parts, spawn};
+pub use actor::{Observe, Parts, spawn};
+pub use events::{Event, EventReceiver, EventSender, events};
 pub use handle::Handle;
+pub use machine::Machine;
 pub use recordings::RecordRequest;

@@ -133,6 +133,8 @@ impl Actor {
     fn choose(&self, now: Instant, request: &OfferRequest) -> Result<Vec<Choice>> {
         let sensors = self.usable(&request.device)?;
         self.sessions.check_limit(now)?;
+        self.check_media()?;
+        self.check_room()?;
         let mut choices: Vec<Choice> = Vec::with_capacity(request.streams.len());
         for stream in &request.streams {
             let key = Self::key(&request.device, *stream);

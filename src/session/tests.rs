@@ -2,9 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
-
-use super::{Event, Handle, Parts, actor::Observe, handle::*, spawn};
+use super::{Event, Handle, Machine, Parts, actor::Observe, handle::*, spawn};
 use crate::{
     camera::{
         Backend, BackendEvents, Camera, Fault, FrameSink, StreamConfig, hub::FrameHub, manager, recording::Recordings,
@@ -37,21 +35,32 @@ impl Bench {
     }
 
     async fn with_backend(backend: Arc<dyn Backend>, change: impl FnOnce(&mut Config)) -> Self {
+        Self::with_machine(backend, Machine::default(), change).await
+    }
+
+    async fn with_machine(backend: Arc<dyn Backend>, machine: Machine, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
-        let (sender, events) = mpsc::unbounded_channel();
+        let (sender, events) = super::events(Arc::default());
         let to_actor = sender.clone();
-        let media = FakeMedia::new(Arc::new(move |event| drop(to_actor.send(Event::Media(event)))));
+        let media = FakeMedia::new(Arc::new(move |event| to_actor.send(Event::Media(event))));
         let hub = Arc::new(FrameHub::default());
         let device = backend.devices()[0].device_id.clone();
         let timing = manager::Timing { reply: Duration::from_secs(15), stall: Duration::from_secs(30) };
-        let camera_events = Arc::new(move |event| drop(sender.send(Event::Camera(event))));
+        let camera_events = Arc::new(move |event| sender.send(Event::Camera(event)));
         let recordings = Recordings::new(&config.recording, None);
         let cameras =
             manager::start(vec![backend], hub.clone(), camera_events, timing, recordings, Arc::default()).unwrap();
         let config = Arc::new(config);
-        let parts =
-            Parts { config, hub, cameras: cameras.clone(), media: media.clone(), observe: Observe::default(), events };
+        let parts = Parts {
+            config,
+            hub,
+            cameras: cameras.clone(),
+            media: media.clone(),
+            observe: Observe::default(),
+            machine,
+            events,
+        };
         let (handle, _task) = spawn(parts);
         let bench = Self { handle, media, cameras, device };
         bench.until(|snapshot| snapshot.devices.values().any(|usable| *usable)).await;
@@ -436,4 +445,85 @@ async fn the_codecs_asked_for_reach_the_media_side() {
         _ => None,
     });
     assert_eq!(opened, Some((vec![StreamType::Color], vec![Codec::VP8])));
+}
+
+#[tokio::test]
+async fn a_media_side_that_is_busy_is_told_before_anything_changes() {
+    let bench = Bench::new(|_| {}).await;
+    let offer = bench.offer(&[StreamType::Color]).await.unwrap();
+    bench.media.be_busy(Some(Error::unavailable("It is too busy.")));
+    let before = bench.media.calls().len();
+    let unavailable = |error: Error| matches!(error.kind(), Kind::Unavailable { .. });
+    assert!(unavailable(bench.offer(&[StreamType::Depth]).await.unwrap_err()));
+    assert!(unavailable(bench.handle.answer(offer.session.clone(), "v=0".into()).await.unwrap_err()));
+    assert!(unavailable(bench.handle.set_depth_range(bench.device.clone(), 0.5, 2.0).await.unwrap_err()));
+    assert_eq!(bench.handle.depth_range(&bench.device), (0.3, 6.0), "what was refused is not told as done");
+    let candidate = IceCandidate {
+        candidate: "candidate:1 1 UDP 2122252543 127.0.0.1 50000 typ host".into(),
+        sdp_mid: None,
+        sdp_mline_index: Some(0),
+    };
+    assert!(unavailable(bench.handle.add_candidate(offer.session.clone(), candidate).await.unwrap_err()));
+    assert!(!bench.handle.references().await.unwrap().references[&bench.device].contains_key(&StreamType::Depth));
+    assert_eq!(bench.media.calls().len(), before, "nothing was asked of it");
+    // The session is as it was.
+    bench.media.be_busy(None);
+    bench.handle.answer(offer.session, "v=0".into()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_machine_without_room_refuses_offers_until_there_is_some() {
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    use crate::core::room::{Free, Limits, Room};
+
+    let left = Arc::new(AtomicU64::new(0));
+    let read = left.clone();
+    let room = Room { limits: Limits { fds: Some(256), threads: None }, session_fds: 9 };
+    let machine = Machine::new(room, move || Free { fds: Some(read.load(Relaxed)), ..Free::default() });
+    let bench = Bench::with_machine(Arc::new(SimBackend::new(1)), machine, |_| {}).await;
+    let error = bench.offer(&[StreamType::Color]).await.unwrap_err();
+    assert!(matches!(error.kind(), Kind::Unavailable { .. }), "{error:?}");
+    assert!(error.public().contains("file descriptors") && error.public().contains("LimitNOFILE"), "{error}");
+    assert!(bench.handle.sessions().await.unwrap().is_empty());
+    // Room for two: offers that are being made have yet to take theirs.
+    left.store(64 + 64 + 2 * 9, Relaxed);
+    bench.media.hold_offers(true);
+    let one = tokio::spawn({
+        let (handle, request) = (bench.handle.clone(), bench.request(&[StreamType::Color]));
+        async move { handle.offer(request).await }
+    });
+    let two = tokio::spawn({
+        let (handle, request) = (bench.handle.clone(), bench.request(&[StreamType::Color]));
+        async move { handle.offer(request).await }
+    });
+    bench.until(|snapshot| snapshot.session_states.len() == 2).await;
+    assert!(bench.offer(&[StreamType::Color]).await.is_err(), "the third finds no room");
+    one.abort();
+    two.abort();
+}
+
+#[tokio::test]
+async fn a_flood_of_events_shuts_no_command_out() {
+    let bench = Bench::new(|_| {}).await;
+    let waiting = || bench.handle.metrics().events.waiting.get();
+    for _ in 0..50_000 {
+        bench.media.emit(MediaEvent::Activity { session: SessionId::new("nobody") });
+    }
+    for _ in 0..10 {
+        bench.handle.references().await.unwrap();
+    }
+    assert!(waiting() > 10_000, "commands are not kept until every event is done: {}", waiting());
+}
+
+#[tokio::test]
+async fn more_events_than_can_be_right_end_the_actor() {
+    let bench = Bench::new(|_| {}).await;
+    for _ in 0..=super::events::MAX_WAITING {
+        bench.media.emit(MediaEvent::Activity { session: SessionId::new("nobody") });
+    }
+    assert!(bench.handle.metrics().events.lost.get() > 0);
+    let mut snapshot = bench.handle.snapshot();
+    let ended = async { while snapshot.changed().await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(10), ended).await.expect("the actor ends");
 }

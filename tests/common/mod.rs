@@ -21,12 +21,11 @@ use realsense_webrtc::{
     media::fake::FakeMedia,
     metrics::Metrics,
     model::{Fault, PipelineInfo, PipelineState},
-    session::{self, Event, Handle, Observe, Parts},
+    session::{self, Event, Handle, Machine, Observe, Parts},
 };
 use serde_json::Value;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::mpsc,
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -111,19 +110,27 @@ impl TestServer {
     ) -> Self {
         let config = Arc::new(config);
         let hub = Arc::new(FrameHub::default());
-        let (events, inbox) = mpsc::unbounded_channel();
+        let observe = Observe::default();
+        let (events, inbox) = session::events(observe.metrics.events.clone());
         let (camera_events, media_events) = (events.clone(), events);
         let timing =
             Timing { reply: Duration::from_secs(5), stall: Duration::from_secs(config.camera.stall_timeout_s) };
-        let report = Arc::new(move |event| drop(camera_events.send(Event::Camera(event))));
+        let report = Arc::new(move |event| camera_events.send(Event::Camera(event)));
         let recordings = Recordings::new(&config.recording, factory);
-        let observe = Observe::default();
         let metrics = observe.metrics.clone();
         let counted = metrics.clone();
         let cameras = camera::manager::start(vec![backend], hub.clone(), report, timing, recordings, counted).unwrap();
-        let report = Arc::new(move |event| drop(media_events.send(Event::Media(event))));
+        let report = Arc::new(move |event| media_events.send(Event::Media(event)));
         let media = FakeMedia::with_pipelines(report, pipelines());
-        let parts = Parts { config, hub, cameras: cameras.clone(), media: media.clone(), observe, events: inbox };
+        let parts = Parts {
+            config,
+            hub,
+            cameras: cameras.clone(),
+            media: media.clone(),
+            observe,
+            machine: Machine::default(),
+            events: inbox,
+        };
         let (handle, _actor) = session::spawn(parts);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -4,6 +4,7 @@
 mod answers;
 mod basics;
 mod bench;
+mod decode;
 mod inspect;
 mod life;
 mod metrics;

@@ -6,10 +6,13 @@ use realsense_webrtc::{
     config::{Config, PipelineNames},
     media::{MediaEvent, diagnostics::ReloadError, gst::check_pipelines},
     model::{Codec, PipelineInfo, PipelineState, PixelFormat, Profile, StreamType},
-    probe::receiver::Options,
+    probe::receiver::{AccessUnit, Options},
 };
 
-use crate::bench::{Bench, SMALL, SOON, config};
+use crate::{
+    bench::{Bench, SMALL, SOON, config},
+    decode::pictures,
+};
 
 fn copy_of_pipelines() -> (tempfile::TempDir, Config) {
     let folder = tempfile::tempdir().unwrap();
@@ -206,12 +209,31 @@ async fn pipeline(bench: &Bench, name: &str) -> PipelineInfo {
     all.into_iter().find(|info| info.name == name).expect("the pipeline is listed")
 }
 
+/// Every unit that came becomes a picture, over two changes of the encoder; and the decoder would notice if they were mixed.
+fn decodes_over_both_swaps(units: &[AccessUnit]) {
+    assert_eq!(pictures(units), units.len(), "each becomes a picture");
+    // The parameter sets tell the encoders apart: they come with every key frame.
+    let headers = |unit: &AccessUnit| unit.data.iter().copied().take(24).collect::<Vec<u8>>();
+    let keys: Vec<_> = (0..units.len()).filter(|at| units[*at].keyframe).collect();
+    let swap =
+        *keys.windows(2).find(|two| headers(&units[two[0]]) != headers(&units[two[1]])).map(|two| &two[1]).unwrap();
+    assert!(!units[swap - 1].keyframe && !units[swap + 1].keyframe);
+    // An old encoder's picture behind the new one's key frame, as a race between them would put it there.
+    let mut mixed: Vec<_> = units.iter().collect();
+    mixed.swap(swap - 1, swap);
+    assert!(pictures(mixed) < units.len(), "the decoder notices a picture of another encoder");
+    let without_key = units[..swap].iter().chain(&units[swap + 1..]);
+    assert!(pictures(without_key) < units.len() - 1, "and a key frame that is missing");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_saved_file_is_swapped_in_and_a_broken_one_changes_nothing() {
     let (folder, config) = copy_of_pipelines();
     let mut bench = Bench::start(config);
     bench.camera(StreamType::Color, PixelFormat::I420, SMALL);
-    let (session, first) = bench.watch_color().await;
+    let (keep, mut kept) = tokio::sync::mpsc::channel(10_000);
+    let keeping = Options { access_units: Some(keep), ..Options::default() };
+    let (session, first) = bench.join(&[(StreamType::Color, SMALL)], &[Codec::H264], keeping).await;
     let (_, second) = bench.watch_color().await;
     for viewer in [&first, &second] {
         viewer.wait(SOON, |stats| stats.streams[0].frames >= 10).await.expect("pictures");
@@ -262,6 +284,12 @@ async fn a_saved_file_is_swapped_in_and_a_broken_one_changes_nothing() {
         assert_eq!(viewer.stats().streams[0].broken, 0);
     }
     assert!(bench.stats(&session).await.is_some(), "the sessions stayed");
+    assert_eq!(first.stats().streams[0].lost, 0, "the loopback loses nothing, so what is wrong is the server's");
+    let mut units = Vec::new();
+    while let Ok(unit) = kept.try_recv() {
+        units.push(unit);
+    }
+    decodes_over_both_swaps(&units);
     assert!(matches!(reload(&bench, "nosuch.h264").await, Err(ReloadError::Refused(_))));
     // A file that nobody runs is checked, too.
     edit(folder.path(), "depth.vp8.gst", "vp8enc name", "vp88enc name");

@@ -10,6 +10,7 @@ mod bundle;
 mod debug;
 mod depth;
 mod devices;
+mod hang;
 mod logs;
 mod metrics;
 mod pipelines;

@@ -51,11 +51,23 @@ impl Program {
     /// Starts the program on a free port with this configuration and further arguments. Without a section `[realsense]` it
     /// has simulated cameras only, whatever is plugged into this machine.
     pub(crate) fn start(config: &str, args: &[&str]) -> Self {
+        Self::launch(Command::new(env!("CARGO_BIN_EXE_realsense-webrtc")), config, args)
+    }
+
+    /// The same with so many file descriptors at most.
+    fn start_with_fds(config: &str, args: &[&str], fds: u32) -> Self {
+        let mut limited = Command::new("sh");
+        let limit = format!("ulimit -n {fds} && exec \"$@\"");
+        limited.args(["-c", &limit, "sh", env!("CARGO_BIN_EXE_realsense-webrtc")]);
+        Self::launch(limited, config, args)
+    }
+
+    fn launch(mut program: Command, config: &str, args: &[&str]) -> Self {
         let simulated = if config.contains("[realsense]") { "" } else { "\n[realsense]\nenabled = false\n" };
         let config = format!("{config}{simulated}");
         let mut file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a temporary file");
         file.write_all(config.as_bytes()).expect("a written configuration");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_realsense-webrtc"))
+        let mut child = program
             .args(["--listen", "127.0.0.1:0", "--config"])
             .arg(file.path())
             .args(args)
@@ -144,7 +156,15 @@ impl Server {
 
     /// Starts the program with this configuration, and further arguments, and waits until it listens.
     pub(crate) fn start(config: &str, args: &[&str]) -> Self {
-        let program = Program::start(config, args);
+        Self::listening(Program::start(config, args))
+    }
+
+    /// The same with so many file descriptors at most.
+    pub(crate) fn start_with_fds(config: &str, args: &[&str], fds: u32) -> Self {
+        Self::listening(Program::start_with_fds(config, args, fds))
+    }
+
+    fn listening(program: Program) -> Self {
         let line = program.says("listening on ", START_LIMIT).expect("the server listens");
         let (_, url) = line.split_once("listening on ").expect("it was looked for");
         let url: String = url.chars().take_while(|c| !c.is_whitespace() && *c != '\u{1b}').collect();

@@ -49,7 +49,7 @@ pub(in super::super) async fn index() -> Json<BTreeMap<&'static str, &'static st
 #[utoipa::path(get, path = "/health", tag = "system", operation_id = "health", security(()),
     responses(
         (status = 200, description = "The server is well.", body = HealthBody),
-        (status = 503, description = "No camera backend works; `detail` says why.", body = HealthBody)
+        (status = 503, description = "No camera backend works, or the media side hangs; `detail` says why.", body = HealthBody)
     ))]
 pub(in super::super) async fn health(State(handle): State<Handle>) -> Response {
     let body = describe_health(handle.health());

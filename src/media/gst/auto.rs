@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{LazyLock, Mutex, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -27,8 +27,31 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// Pictures that an encoder may hold back. Hardware keeps up to a few in flight.
 const MOST_HELD_BACK: u32 = 5;
 
-/// What was found, by folder, own pipeline and size.
-static FOUND: LazyLock<Mutex<HashMap<Place, String>>> = LazyLock::new(Mutex::default);
+/// Longest that finding the best encoder of a stream may take, with some time for reading and parsing each candidate.
+pub(super) const LONGEST: Duration = Duration::from_secs((DEADLINE.as_secs() + 1) * (HARDWARE.len() as u64 + 2));
+
+/// What was found in this process.
+static FOUND: Mutex<Found> = Mutex::new(Found { names: None, trying: false });
+/// Somebody has done trying.
+static TRIED: Condvar = Condvar::new();
+
+struct Found {
+    /// By folder, own pipeline and size.
+    names: Option<HashMap<Place, String>>,
+    /// Whether somebody tries: one at a time, because hardware may serve one only.
+    trying: bool,
+}
+
+impl Found {
+    fn get(&self, place: &Place) -> Option<String> {
+        self.names.as_ref()?.get(place).cloned()
+    }
+}
+
+fn lock() -> MutexGuard<'static, Found> {
+    // Never held while something is tried.
+    FOUND.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Folder, own pipeline and size.
 type Place = (PathBuf, String, Profile);
@@ -39,17 +62,47 @@ pub(super) fn candidates(own: &str) -> Vec<String> {
     HARDWARE.iter().map(|name| (*name).to_owned()).chain(own).collect()
 }
 
-/// The first H.264 pipeline that works, tried with test pictures at the stream's configured size; the stream's own where none
-/// does. Takes at most [`DEADLINE`] for each candidate, the first time; remembered from then on.
-pub(super) fn best(config: &Config, key: &StreamKey) -> String {
+fn place(config: &Config, key: &StreamKey) -> Place {
     let own = library::default_of(key.stream, Codec::H264);
-    let profile = config.streams.of(key.stream).profile();
-    let place = (config.pipelines.dir.clone(), own.clone(), profile);
-    // The lock is never held while something is tried.
-    let known = FOUND.lock().unwrap_or_else(PoisonError::into_inner).get(&place).cloned();
-    if let Some(name) = known {
-        return name;
+    (config.pipelines.dir.clone(), own, config.streams.of(key.stream).profile())
+}
+
+/// What [`best`] found for a stream; tries nothing.
+pub(super) fn found(config: &Config, key: &StreamKey) -> Option<String> {
+    lock().get(&place(config, key))
+}
+
+/// The first H.264 pipeline that works, tried with test pictures at the stream's configured size; the stream's own where none
+/// does. Takes at most [`DEADLINE`] for each candidate, the first time; remembered from then on. Waits while others try.
+pub(super) fn best(config: &Config, key: &StreamKey) -> String {
+    let place = place(config, key);
+    {
+        let waited = TRIED.wait_while(lock(), |state| state.trying && state.get(&place).is_none());
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        if let Some(name) = state.get(&place) {
+            return name;
+        }
+        state.trying = true;
     }
+    // Also when trying panics.
+    let _trying = Trying;
+    let name = try_all(config, key);
+    lock().names.get_or_insert_default().insert(place, name.clone());
+    name
+}
+
+/// While it lives, nobody else tries.
+struct Trying;
+
+impl Drop for Trying {
+    fn drop(&mut self) {
+        lock().trying = false;
+        TRIED.notify_all();
+    }
+}
+
+fn try_all(config: &Config, key: &StreamKey) -> String {
+    let (_, own, profile) = place(config, key);
     let values = graph::values(config, key, profile);
     let mut refused = Vec::new();
     let taken = candidates(&own).into_iter().find(|name| {
@@ -70,12 +123,10 @@ pub(super) fn best(config: &Config, key: &StreamKey) -> String {
     for why in &refused {
         tracing::info!(stream = %key.stream, "Encoder not taken: {why}");
     }
-    let name = taken.unwrap_or_else(|| {
+    taken.unwrap_or_else(|| {
         tracing::error!(stream = %key.stream, "No H.264 encoder works on this machine; going on with {own}");
         own
-    });
-    FOUND.lock().unwrap_or_else(PoisonError::into_inner).insert(place, name.clone());
-    name
+    })
 }
 
 /// Whether a pipeline that works also serves viewers who come later, without delay.

@@ -6,7 +6,6 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
-        mpsc,
     },
     time::Duration,
 };
@@ -18,6 +17,7 @@ use super::{
     context::Context,
     feed::{Feed, Target},
     folder::Files,
+    inbox::inbox,
 };
 use crate::{
     camera::hub::FrameHub,
@@ -51,7 +51,7 @@ impl Capture {
         file: &Path,
     ) -> Result<Self, String> {
         // Nobody listens to the control messages: they come from sessions only, and there are none.
-        let (control, _) = mpsc::channel();
+        let (control, _) = inbox(Arc::default());
         let range_m = (config.depth.min_m, config.depth.max_m);
         let ctx = Arc::new(Context::new(config, hub, Arc::default(), Files::idle(), Arc::new(|_| {}), control));
         let source = gst_app::AppSrc::builder()

@@ -10,7 +10,7 @@ use gst::prelude::*;
 use tokio::sync::oneshot;
 
 use super::{
-    dtls::Identities, folder::Files, library::Text, starter::Started, stats::PeerStats, streams::ReloadAnswer,
+    dtls::Identities, folder::Files, inbox, library::Text, starter::Started, stats::PeerStats, streams::ReloadAnswer,
 };
 use crate::{
     camera::hub::FrameHub,
@@ -36,9 +36,8 @@ pub(super) struct Context {
     pub(super) events: Events,
     /// The certificate that sessions show.
     pub(super) identities: Identities,
-    /// To the control thread. Not bounded by itself, but everything that sends is: the session actor has one request
-    /// per session under way, callbacks send only changes of state.
-    pub(super) control: mpsc::Sender<Msg>,
+    /// To the control thread; `inbox` says what happens when much waits there.
+    pub(super) control: inbox::Sender,
     clock: gst::Clock,
     base_time: gst::ClockTime,
     started: Instant,
@@ -51,7 +50,7 @@ impl Context {
         metrics: Arc<Metrics>,
         files: Files,
         events: Events,
-        control: mpsc::Sender<Msg>,
+        control: inbox::Sender,
     ) -> Self {
         let clock = gst::SystemClock::obtain();
         let (started, base_time) = (Instant::now(), clock.time());
@@ -118,6 +117,9 @@ pub(super) enum Msg {
     BranchUnlinked(super::encoder::Branch),
     /// One session's part of a statistics request.
     StatsPart(u64, SessionId, PeerStats),
+    /// Holds the control thread until the other side goes.
+    #[cfg(test)]
+    Hang(mpsc::Receiver<()>),
 }
 
 /// What a session's callbacks report.

@@ -1,11 +1,12 @@
 //! The control thread: the only caller of `set_state`, link and unlink. Owns the table of sessions and the streams; acts
-//! on one message at a time and waits for nothing but the next message.
+//! on one message at a time and waits for nothing but the next message. What it calls in GStreamer may hang all the same:
+//! `inbox` notices that.
 
 mod statistics;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, mpsc},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,6 +14,7 @@ use statistics::PendingStats;
 
 use super::{
     context::{Context, Msg, Signal},
+    inbox::Receiver,
     running::Running,
     session::{Phase, Session},
     starter::Started,
@@ -64,23 +66,12 @@ impl Control {
         }
     }
 
-    /// Runs until it is told to shut down or nobody can tell it anything any more.
-    pub(super) fn run(mut self, messages: &mpsc::Receiver<Msg>) {
+    /// Runs until it is told to shut down.
+    pub(super) fn run(mut self, messages: &Receiver) {
         self.warm_up();
         let done = loop {
-            let message = match self.next_timeout() {
-                Some(at) => match messages.recv_timeout(at.saturating_duration_since(Instant::now())) {
-                    Ok(message) => Some(message),
-                    Err(mpsc::RecvTimeoutError::Timeout) => None,
-                    Err(mpsc::RecvTimeoutError::Disconnected) => break None,
-                },
-                None => match messages.recv() {
-                    Ok(message) => Some(message),
-                    Err(_) => break None,
-                },
-            };
-            match message {
-                Some(Msg::Shutdown(done)) => break Some(done),
+            match messages.next(self.next_timeout()) {
+                Some(Msg::Shutdown(done)) => break done,
                 Some(message) => self.handle(message),
                 None => {}
             }
@@ -91,7 +82,7 @@ impl Control {
         self.ctx.files.stop();
         self.streams.shutdown(&self.teardown);
         // What was still starting: an element wants to be in NULL when it is freed.
-        for message in messages.try_iter() {
+        for message in messages.drain() {
             if let Msg::Started(Started { result: Ok(Some(encoder)), .. }) = message {
                 encoder.stop(&self.teardown);
             }
@@ -99,9 +90,7 @@ impl Control {
         // Branches unlinked meanwhile would wait for this thread; their pipelines go down whole.
         self.teardown.finish(SHUTDOWN_WAIT);
         tracing::debug!("Media ended");
-        if let Some(done) = done {
-            let _ = done.send(());
-        }
+        let _ = done.send(());
     }
 
     /// The first webrtcbin of a process takes 0.2 to 1.1 s (certificate, plugins): nobody's offer should wait for it.
@@ -151,6 +140,8 @@ impl Control {
             Msg::BranchUnlinked(branch) => branch.free(),
             // Taken by `run`.
             Msg::Shutdown(_) => {}
+            #[cfg(test)]
+            Msg::Hang(held) => drop(held.recv()),
         }
     }
 

@@ -1,16 +1,24 @@
 //! What the control thread does when something of its own fails.
 
+use std::sync::mpsc;
+
 use gst::prelude::*;
 
-use super::*;
+use super::{super::library, *};
 use crate::{camera::hub::FrameHub, config::Config, model::DeviceId};
 
 /// A control side without its thread, and what it reports. The messages of its callbacks go nowhere.
 fn control(config: Config) -> (Control, mpsc::Receiver<MediaEvent>) {
+    let (control, events, _) = with_inbox(config);
+    (control, events)
+}
+
+/// The same, with the messages.
+fn with_inbox(config: Config) -> (Control, mpsc::Receiver<MediaEvent>, Receiver) {
     gst::init().expect("GStreamer");
     let (sender, events) = mpsc::channel();
     let emit = Arc::new(move |event| drop(sender.send(event)));
-    let (messages, _) = mpsc::channel();
+    let (messages, inbox) = super::super::inbox::inbox(Arc::default());
     let ctx = Context::new(
         Arc::new(config),
         Arc::new(FrameHub::default()),
@@ -19,7 +27,50 @@ fn control(config: Config) -> (Control, mpsc::Receiver<MediaEvent>) {
         emit,
         messages,
     );
-    (Control::new(Arc::new(ctx), Teardown::start().expect("threads")), events)
+    (Control::new(Arc::new(ctx), Teardown::start().expect("threads")), events, inbox)
+}
+
+#[test]
+fn the_best_encoder_is_looked_for_on_another_thread() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = Config::default();
+    config.pipelines.dir = folder.path().into();
+    config.pipelines.encoder = "auto".into();
+    (config.streams.color.width, config.streams.color.height) = (320, 240);
+    for name in ["nvv4l2", "va", "va-lp", "vaapi", "v4l2"] {
+        let file = folder.path().join(format!("{name}.h264.gst"));
+        std::fs::write(file, "appsrc name=source ! nosuch").expect("written");
+    }
+    // The first candidate gives no picture, so that it takes seconds to know.
+    let own = library::read(&config, "color.h264").expect("built in").text;
+    let blocked = own.replace("! identity", "! valve drop=true ! identity");
+    std::fs::write(folder.path().join("nvenc.h264.gst"), blocked).expect("written");
+    let (mut control, _events, inbox) = with_inbox(config);
+    let ctx = control.ctx.clone();
+    let key = StreamKey::new(DeviceId::new("1"), StreamType::Color);
+    let profile = ctx.config.streams.color.profile();
+    let key_frames = control.streams.key_frames(&key, profile, Codec::H264);
+    let source = super::super::wiring::session_source(Codec::H264);
+    let gate = super::super::gate::Gate::new(ctx.clone(), source, key_frames, Arc::default());
+    control.streams.join(&ctx, &key, Codec::H264, 1, gate);
+    assert_eq!(library::known(&ctx.config, &key, Codec::H264), None, "whoever joins does not wait until it is found");
+    assert!(
+        control.next_timeout().is_some_and(|at| at > Instant::now() + Duration::from_secs(40)),
+        "it may take its time"
+    );
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let started = loop {
+        assert!(Instant::now() < deadline, "a start in time");
+        if let Some(Msg::Started(started)) = inbox.next(Some(deadline)) {
+            break started;
+        }
+    };
+    assert_eq!(started.text.as_ref().map(|text| text.name.as_str()), Some("color.h264"));
+    assert!(started.result.is_ok());
+    control.streams.started(&ctx, &control.teardown, started);
+    assert_eq!(library::known(&ctx.config, &key, Codec::H264).as_deref(), Some("color.h264"));
+    control.streams.shutdown(&control.teardown);
+    control.teardown.finish(SHUTDOWN_WAIT);
 }
 
 #[test]

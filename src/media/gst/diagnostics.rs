@@ -1,16 +1,13 @@
 //! The media side's answers to people who look inside. Owns no pipeline: it asks the control thread for what runs and looks
 //! at it from threads of its own (`inspector`), so that a pipeline that hangs holds up nobody but who asked.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, mpsc},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
 use super::{
     context::Msg,
-    inspect,
+    inbox, inspect,
     inspector::{Inspector, Look},
     meter::Meters,
     properties,
@@ -26,14 +23,14 @@ use crate::{
 /// The door to the running pipelines; cheap to clone.
 #[derive(Clone)]
 pub(super) struct GstDiagnostics {
-    control: mpsc::Sender<Msg>,
+    control: inbox::Sender,
     config: Arc<Config>,
     inspector: Inspector,
     meters: Meters,
 }
 
 impl GstDiagnostics {
-    pub(super) fn new(control: mpsc::Sender<Msg>, config: Arc<Config>) -> Self {
+    pub(super) fn new(control: inbox::Sender, config: Arc<Config>) -> Self {
         let (inspector, meters) = (Inspector::new(control.clone()), Meters::new(control.clone()));
         Self { control, config, inspector, meters }
     }
@@ -84,12 +81,21 @@ fn encoder(look: &Look, path: &ElementPath) -> Result<RunningEncoder> {
 }
 
 impl Diagnostics for GstDiagnostics {
+    fn trouble(&self) -> Option<String> {
+        self.control.trouble()
+    }
+
     fn pipelines(&self, reply: Answer<Vec<PipelineInfo>>) {
+        // Refused: the reply goes unanswered, and its asker says so.
         let _ = self.control.send(Msg::Pipelines(reply));
     }
 
     fn reload(&self, name: String, reply: Answer<std::result::Result<PipelineInfo, ReloadError>>) {
-        let _ = self.control.send(Msg::Reload(name, reply));
+        if let Err(refused) = self.control.send(Msg::Reload(name, reply))
+            && let Msg::Reload(_, reply) = *refused
+        {
+            let _ = reply.send(Err(ReloadError::Refused(inbox::busy())));
+        }
     }
 
     fn graph(&self, request: GraphRequest, reply: Answer<Result<Graph>>) {

@@ -180,6 +180,17 @@ impl Branch {
         });
     }
 
+    /// Takes the branch off an encoder that is about to be stopped: as soon as no buffer passes it, no later one can. What is
+    /// left of it goes down with its pipeline. Never waits: an encoder that hangs holds nobody up.
+    pub(super) fn cut(self) {
+        self.tee_pad.add_probe(gst::PadProbeType::IDLE, |pad, _| {
+            if let Some(peer) = pad.peer() {
+                let _ = pad.unlink(&peer);
+            }
+            gst::PadProbeReturn::Remove
+        });
+    }
+
     /// Frees the tee pad and the sink of an unlinked branch.
     pub(super) fn free(self) {
         self.fanout.release_request_pad(&self.tee_pad);
@@ -232,6 +243,7 @@ fn watch_bus(
                 let text = format!("{at}: {}{}", error.error(), pictures.unwrap_or_default());
                 first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| text.clone());
                 count_failure();
+                // However many an element posts, one of them waits.
                 let _ = control.send(Msg::EncoderFailed(serial, text));
             }
             gst::MessageView::Eos(_) => {

@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     context::Msg,
+    inbox,
     library::{self, Text},
     streams::{ReloadAnswer, Standing},
 };
@@ -51,7 +52,7 @@ impl Files {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start(config: &Arc<Config>, control: mpsc::Sender<Msg>) -> std::io::Result<Self> {
+    pub(super) fn start(config: &Arc<Config>, control: inbox::Sender) -> std::io::Result<Self> {
         let (asks, inbox) = mpsc::sync_channel(MAX_WAITING);
         let config = config.clone();
         std::thread::Builder::new().name("pipeline-files".into()).spawn(move || {

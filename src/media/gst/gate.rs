@@ -1,16 +1,20 @@
 //! Where a session takes access units from an encoder. Owns the decision to pass, withhold or ask for a key frame, and a
 //! stream's counters. Runs on the encoder's thread, so it waits for no I/O and no other session; the locks it meets (the
-//! session's queue, the key-frame target, the encoder's list of events) are each held for a few instructions.
+//! session's queue, the key-frame target, the encoder's list of events) are each held for a few instructions. None is held
+//! over a push: two encoders at one gate are kept apart by a flag that nobody waits for.
 
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError,
-    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    atomic::{
+        AtomicBool, AtomicU32, AtomicU64,
+        Ordering::{Relaxed, SeqCst},
+    },
 };
 
 use gst::prelude::*;
 
 use super::context::Context;
-use crate::metrics::EncoderMetrics;
+use crate::{core::key_frames::Patience, metrics::EncoderMetrics};
 
 /// Access units that may wait in a session before it counts as behind: half a second at 30 fps. On a network that keeps
 /// up, none waits.
@@ -23,6 +27,9 @@ const ASK_AGAIN_MS: u64 = 500;
 /// `min-force-key-unit-interval`: in 1.22 a request before x264enc's first frame is noted at a running time of 1000 hours,
 /// and every later one counts as too early.
 const KEY_FRAME_INTERVAL_MS: u64 = 200;
+
+/// The number of no encoder: it counts from 1.
+const NOBODY: u64 = 0;
 
 /// Asks an encoder for key frames, no more often than it should; outlives the encoder's restarts.
 #[derive(Default)]
@@ -56,6 +63,30 @@ impl KeyFrames {
         }
         self.wanted.store(true, Relaxed);
         self.poll(now_ms);
+    }
+
+    /// A peer asks for a key frame (PLI, FIR): counts it, and asks the encoder unless this peer asks too often.
+    pub(super) fn asked_by_peer(&self, counters: &Counters, now_ms: u64) {
+        counters.plis.fetch_add(1, Relaxed);
+        let heeded = counters.patience.lock().unwrap_or_else(PoisonError::into_inner).ask(now_ms);
+        if heeded {
+            return self.request(now_ms);
+        }
+        counters.put_off.store(true, Relaxed);
+        counters.refused.fetch_add(1, Relaxed);
+        if let Some(metrics) = self.metrics.get() {
+            metrics.key_frames_refused.inc();
+        }
+    }
+
+    /// Asks for what a peer asked for too early, once its time has come; called with every frame of the peer's.
+    fn remember(&self, counters: &Counters, now_ms: u64) {
+        if counters.put_off.load(Relaxed)
+            && counters.patience.lock().unwrap_or_else(PoisonError::into_inner).is_due(now_ms)
+        {
+            counters.put_off.store(false, Relaxed);
+            self.request(now_ms);
+        }
     }
 
     /// Notes an access unit of the encoder's; a key frame serves everybody who waits.
@@ -99,12 +130,35 @@ pub(super) struct Gate {
     ctx: Arc<Context>,
     source: gst_app::AppSrc,
     pub(super) key_frames: Arc<KeyFrames>,
-    waiting_for_key: AtomicBool,
     /// Counts the encoders it was attached to; only what the newest makes passes.
     epoch: AtomicU64,
+    /// The encoder whose key frame opened the gate; any other number means that it waits for one.
+    open_for: AtomicU64,
+    /// Whether an access unit is being delivered. Two encoders meet here when a unit of the old one is still under way while
+    /// the new one begins.
+    delivering: AtomicBool,
     closed: AtomicBool,
     asked_ms: AtomicU64,
     pub(super) counters: Arc<Counters>,
+    /// What a test does between the decision to pass a unit and passing it.
+    #[cfg(test)]
+    before_push: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+/// Whoever holds it is alone at a gate.
+struct Alone<'a>(&'a AtomicBool);
+
+impl<'a> Alone<'a> {
+    /// Nobody waits: whoever finds somebody else there goes without.
+    fn with(flag: &'a AtomicBool) -> Option<Self> {
+        (!flag.swap(true, SeqCst)).then_some(Self(flag))
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, SeqCst);
+    }
 }
 
 /// A stream's counters in one session.
@@ -122,6 +176,11 @@ pub(super) struct Counters {
     pub(super) packets: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) plis: AtomicU64,
+    /// Those of them that were refused because they came too often; the last one is put off.
+    pub(super) refused: AtomicU64,
+    put_off: AtomicBool,
+    /// How often they are heeded.
+    patience: Mutex<Patience>,
     /// When the last packet left the payloader; 0 for never.
     pub(super) sent_ms: AtomicU64,
 }
@@ -137,20 +196,21 @@ impl Gate {
             ctx,
             source,
             key_frames,
-            waiting_for_key: AtomicBool::new(true),
             epoch: AtomicU64::new(0),
+            open_for: AtomicU64::new(NOBODY),
+            delivering: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             asked_ms: AtomicU64::new(0),
             counters,
+            #[cfg(test)]
+            before_push: Mutex::default(),
         })
     }
 
     /// Starts over with a key frame: the session is being attached to an encoder. Gives back that encoder's number, by which
     /// its access units are told from those that an older one still has under way.
     pub(super) fn restart(&self) -> u64 {
-        let epoch = self.epoch.fetch_add(1, Relaxed) + 1;
-        self.waiting_for_key.store(true, Relaxed);
-        epoch
+        self.epoch.fetch_add(1, SeqCst) + 1
     }
 
     /// Lets nothing pass any more.
@@ -163,18 +223,32 @@ impl Gate {
         self.source.current_level_buffers()
     }
 
-    /// Passes an access unit of the encoder with this number on, or withholds it.
+    /// Passes an access unit of the encoder with this number on, or withholds it. While a unit of an older encoder is still being
+    /// passed, nothing else is: so no unit of the old one can come behind one of the new one.
     pub(super) fn deliver(&self, epoch: u64, unit: &gst::BufferRef, shared: gst::Buffer) {
-        if self.epoch.load(Relaxed) != epoch {
+        let Some(_alone) = Alone::with(&self.delivering) else {
+            // The other unit takes microseconds. What is lost here is asked for again with the next one.
+            if self.epoch.load(SeqCst) == epoch {
+                self.counters.dropped.fetch_add(1, Relaxed);
+                self.asked_ms.store(0, Relaxed);
+            }
             return;
+        };
+        // Looked at only now: an encoder that was replaced meanwhile has nothing to say any more.
+        if self.epoch.load(SeqCst) == epoch {
+            self.pass(epoch, unit, shared);
         }
+    }
+
+    /// The one unit under way: nobody else changes `open_for` meanwhile.
+    fn pass(&self, epoch: u64, unit: &gst::BufferRef, shared: gst::Buffer) {
         let is_key = !unit.flags().contains(gst::BufferFlags::DELTA_UNIT);
         self.key_frames.saw(is_key, self.ctx.now_ms());
         if self.closed.load(Relaxed) {
             return;
         }
         let queued = self.queued();
-        if self.waiting_for_key.load(Relaxed) {
+        if self.open_for.load(Relaxed) != epoch {
             if queued > RESUME_QUEUED {
                 self.counters.dropped.fetch_add(1, Relaxed);
                 self.counters.behind.fetch_add(1, Relaxed);
@@ -187,19 +261,27 @@ impl Gate {
                 }
                 return;
             }
-            self.waiting_for_key.store(false, Relaxed);
+            self.open_for.store(epoch, Relaxed);
         } else if queued >= MAX_QUEUED {
             // Behind: what was encoded from here to the next key frame would not decode.
-            self.waiting_for_key.store(true, Relaxed);
+            self.open_for.store(NOBODY, Relaxed);
             self.counters.dropped.fetch_add(1, Relaxed);
             self.counters.behind.fetch_add(1, Relaxed);
             return;
+        }
+        #[cfg(test)]
+        if let Some(first) = self.before_push.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            first();
         }
         // A session on its way out refuses; that is no concern of the encoder's.
         if self.source.push_buffer(shared).is_ok() {
             self.counters.frames.fetch_add(1, Relaxed);
             self.counters.keys.fetch_add(u64::from(is_key), Relaxed);
+            if is_key && self.counters.put_off.swap(false, Relaxed) {
+                self.counters.patience.lock().unwrap_or_else(PoisonError::into_inner).served();
+            }
         }
+        self.key_frames.remember(&self.counters, self.ctx.now_ms());
     }
 
     /// Asks for a key frame.
@@ -212,107 +294,5 @@ impl Gate {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::folder::Files;
-    use super::*;
-    use crate::{camera::hub::FrameHub, config::Config};
-
-    fn unit(key: bool) -> gst::Buffer {
-        let mut buffer = gst::Buffer::from_slice([0u8; 16]);
-        if !key {
-            buffer.get_mut().expect("one owner").set_flags(gst::BufferFlags::DELTA_UNIT);
-        }
-        buffer
-    }
-
-    /// A session that cannot send: its sink waits in PAUSED with the first unit.
-    fn blocked() -> (gst::Pipeline, Arc<Gate>) {
-        gst::init().expect("GStreamer");
-        let (control, _) = std::sync::mpsc::channel();
-        let ctx = Context::new(
-            Arc::new(Config::default()),
-            Arc::new(FrameHub::default()),
-            Arc::default(),
-            Files::idle(),
-            Arc::new(|_| {}),
-            control,
-        );
-        let pipeline = gst::Pipeline::new();
-        let source = super::super::wiring::session_source(crate::model::Codec::H264);
-        let sink = gst::ElementFactory::make("fakesink").build().expect("fakesink");
-        pipeline.add_many([source.upcast_ref(), &sink]).expect("adds");
-        source.link(&sink).expect("links");
-        pipeline.set_state(gst::State::Paused).expect("pauses");
-        let gate = Gate::new(Arc::new(ctx), source, Arc::default(), Arc::default());
-        assert_eq!(gate.restart(), 1);
-        (pipeline, gate)
-    }
-
-    fn deliver(gate: &Gate, key: bool) -> bool {
-        let before = gate.counters.frames.load(Relaxed);
-        gate.deliver(1, unit(key).as_ref(), unit(key));
-        gate.counters.frames.load(Relaxed) > before
-    }
-
-    #[test]
-    fn a_gate_opens_with_a_key_frame_and_a_slow_session_waits_for_the_next() {
-        let (pipeline, gate) = blocked();
-        assert!(!deliver(&gate, false), "nothing before a key frame");
-        assert!(deliver(&gate, true) && deliver(&gate, false));
-        let passed = (0..100).take_while(|_| deliver(&gate, false)).count() as u64;
-        assert!((MAX_QUEUED - 3..=MAX_QUEUED + 1).contains(&passed), "about {MAX_QUEUED} may wait, not {passed}");
-        assert!(!deliver(&gate, true), "still behind: not even a key frame");
-        assert!(gate.counters.dropped.load(Relaxed) >= 3);
-        pipeline.set_state(gst::State::Playing).expect("plays");
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        while gate.queued() > 0 {
-            assert!(std::time::Instant::now() < deadline, "the queue drains");
-            std::thread::yield_now();
-        }
-        assert!(!deliver(&gate, false), "what depends on dropped frames stays out");
-        assert!(deliver(&gate, true) && deliver(&gate, false), "a key frame opens it again");
-        let before = gate.counters.frames.load(Relaxed);
-        assert_eq!(gate.restart(), 2);
-        assert!(
-            !deliver(&gate, true) && before == gate.counters.frames.load(Relaxed),
-            "an older encoder's unit is late"
-        );
-        gate.close();
-        assert!(!deliver(&gate, true));
-        pipeline.set_state(gst::State::Null).expect("stops");
-    }
-
-    #[test]
-    fn key_frames_are_asked_for_once_per_interval_and_only_of_a_running_encoder() {
-        gst::init().expect("GStreamer");
-        let fanout = gst::ElementFactory::make("tee").build().expect("tee");
-        let asked = Arc::new(AtomicU32::new(0));
-        let count = asked.clone();
-        let upstream = gst::Pad::builder(gst::PadDirection::Src)
-            .event_function(move |_, _, event| {
-                count
-                    .fetch_add(u32::from(gst_video::UpstreamForceKeyUnitEvent::parse(event.as_ref()).is_ok()), Relaxed);
-                true
-            })
-            .build();
-        upstream.set_active(true).expect("activates");
-        let sink = fanout.static_pad("sink").expect("sink");
-        sink.set_active(true).expect("activates");
-        upstream.link(&sink).expect("links");
-        let key_frames = KeyFrames::default();
-        key_frames.set_target(&fanout);
-        key_frames.request(1000);
-        assert_eq!(asked.load(Relaxed), 0, "the first frame is a key frame by itself");
-        key_frames.saw(true, 1010);
-        key_frames.poll(2000);
-        assert_eq!(asked.load(Relaxed), 0, "and served the request");
-        key_frames.request(2000);
-        key_frames.request(2001);
-        assert_eq!(asked.load(Relaxed), 1);
-        key_frames.poll(2000 + KEY_FRAME_INTERVAL_MS - 1);
-        assert_eq!(asked.load(Relaxed), 1, "the second waits");
-        key_frames.poll(2000 + KEY_FRAME_INTERVAL_MS);
-        key_frames.poll(9000);
-        assert_eq!(asked.load(Relaxed), 2, "and is sent once");
-    }
-}
+#[path = "gate_tests.rs"]
+mod tests;

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{context::Msg, running::Running};
+use super::{context::Msg, inbox, running::Running};
 use crate::{
     error::{Error, Result},
     media::diagnostics::Answer,
@@ -35,7 +35,7 @@ pub(super) struct Inspector {
 }
 
 struct Shared {
-    control: mpsc::Sender<Msg>,
+    control: inbox::Sender,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -58,7 +58,7 @@ pub(super) struct Look {
 }
 
 impl Inspector {
-    pub(super) fn new(control: mpsc::Sender<Msg>) -> Self {
+    pub(super) fn new(control: inbox::Sender) -> Self {
         Self { shared: Arc::new(Shared { control, state: Mutex::default(), changed: Condvar::new() }) }
     }
 
@@ -190,11 +190,7 @@ impl Drop for Leave<'_> {
 }
 
 /// Asks the control thread what runs; `None` when it does not answer.
-pub(super) fn ask_control(
-    control: &mpsc::Sender<Msg>,
-    device: &DeviceId,
-    session: Option<&SessionId>,
-) -> Option<Running> {
+pub(super) fn ask_control(control: &inbox::Sender, device: &DeviceId, session: Option<&SessionId>) -> Option<Running> {
     let (reply, answer) = mpsc::sync_channel(1);
     control.send(Msg::Running(device.clone(), session.cloned(), reply)).ok()?;
     answer.recv_timeout(CONTROL_WAIT).ok()
@@ -217,7 +213,7 @@ mod tests {
 
     #[test]
     fn who_hangs_holds_up_nobody_else() {
-        let inspector = Inspector::new(mpsc::channel().0);
+        let inspector = Inspector::new(inbox::inbox(Arc::default()).0);
         let (release, held) = mpsc::channel::<()>();
         let (inside, is_inside) = mpsc::channel();
         let stuck = ask(&inspector, move |look| {
@@ -253,7 +249,7 @@ mod tests {
 
     #[test]
     fn when_all_hang_the_queue_is_bounded_and_refuses_at_once() {
-        let inspector = Inspector::new(mpsc::channel().0);
+        let inspector = Inspector::new(inbox::inbox(Arc::default()).0);
         let (release, held) = mpsc::channel::<()>();
         let held = Arc::new(Mutex::new(held));
         let hang = || {

@@ -1,5 +1,5 @@
 //! The pipelines by name: which there are, their text, and which one a stream uses. Owns reading the folder and the copies
-//! built into the program; starts nothing itself, but has `auto` try encoders when a stream is to have the best.
+//! built into the program; starts nothing itself, but `choose` has `auto` try encoders when a stream is to have the best.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -85,13 +85,19 @@ pub(crate) fn names(config: &Config) -> Vec<String> {
 }
 
 /// The name of the pipeline that a stream uses for a codec: what is configured for the device, else for the stream, exact
-/// stream types before families; else by `pipelines.encoder`; else the stream's own. The first stream that is to have the best
-/// encoder waits here until that is found (`auto`); the program start has done it by then.
+/// stream types before families; else by `pipelines.encoder`; else the stream's own. Where that is to be the best encoder and
+/// which one is best is not known yet, this tries encoders (`auto`) and may take most of a minute: never called on the control
+/// thread, which uses [`known`].
 pub(crate) fn choose(config: &Config, key: &StreamKey, codec: Codec) -> String {
+    known(config, key, codec).unwrap_or_else(|| auto::best(config, key))
+}
+
+/// The same name where it is known without trying anything; `None` while the best encoder is still to be found.
+pub(super) fn known(config: &Config, key: &StreamKey, codec: Codec) -> Option<String> {
     match chosen(config, key, codec) {
-        Some(name) if name == AUTO => auto::best(config, key),
-        Some(name) => name,
-        None => default_of(key.stream, codec),
+        Some(name) if name == AUTO => auto::found(config, key),
+        Some(name) => Some(name),
+        None => Some(default_of(key.stream, codec)),
     }
 }
 

@@ -5,14 +5,14 @@
 use std::{
     collections::{HashMap, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
 use gst::{glib, prelude::*};
 
-use super::{context::Msg, flow::Flow, inspect, inspector::ask_control, running::Running};
+use super::{flow::Flow, inbox, inspect, inspector::ask_control, running::Running};
 use crate::model::{DeviceId, GraphMeter, SessionId};
 
 /// How often the thread looks for what is new.
@@ -25,7 +25,7 @@ pub(super) struct Meters {
 }
 
 struct Shared {
-    control: mpsc::Sender<Msg>,
+    control: inbox::Sender,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -68,7 +68,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Meters {
-    pub(super) fn new(control: mpsc::Sender<Msg>) -> Self {
+    pub(super) fn new(control: inbox::Sender) -> Self {
         Self { shared: Arc::new(Shared { control, state: Mutex::default(), changed: Condvar::new() }) }
     }
 
@@ -304,7 +304,7 @@ pub(crate) fn running_time(pad: &gst::Pad, pts: gst::ClockTime) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::context::Msg, *};
 
     fn until(what: &str, met: impl Fn() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -350,21 +350,24 @@ mod tests {
     #[test]
     fn measuring_ends_at_its_time_and_its_thread_with_it() {
         gst::init().expect("GStreamer");
-        let (control, asked) = mpsc::channel();
+        let (control, asked) = inbox::inbox(Arc::default());
         let meters = Meters::new(control);
         let device = DeviceId::new("1");
         meters.measure(&device, None, Duration::ZERO);
-        assert!(!meters.is_measured(&device) && asked.try_recv().is_err(), "zero begins nothing");
+        assert!(!meters.is_measured(&device) && asked.drain().next().is_none(), "zero begins nothing");
         meters.measure(&device, None, Duration::from_millis(300));
         assert!(meters.is_measured(&device));
-        let Ok(Msg::Running(of, None, reply)) = asked.recv_timeout(Duration::from_secs(10)) else {
-            panic!("it asks what runs")
-        };
+        let first = std::cell::RefCell::new(None);
+        until("it asks what runs", || {
+            *first.borrow_mut() = asked.drain().next();
+            first.borrow().is_some()
+        });
+        let Some(Msg::Running(of, None, reply)) = first.take() else { panic!("nothing else is asked") };
         assert_eq!(of, device);
         drop(reply);
         until("it ends", || !meters.is_measured(&device) && !lock(&meters.shared.state).follows);
         meters.measure(&device, None, Duration::from_secs(600));
-        until("it begins anew", || asked.try_recv().is_ok());
+        until("it begins anew", || asked.drain().next().is_some());
         meters.stop();
         until("the server's end ends it", || !lock(&meters.shared.state).follows);
     }

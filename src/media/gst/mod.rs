@@ -22,6 +22,7 @@ mod flow;
 mod folder;
 mod gate;
 mod graph;
+mod inbox;
 mod inspect;
 mod inspector;
 mod install;
@@ -45,28 +46,34 @@ mod wiring;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, mpsc},
+    sync::Arc,
+    time::Duration,
 };
 
 use tokio::sync::oneshot;
 
 use self::{
-    context::{Context, Msg},
+    context::{Context, Events, Msg},
     control::Control,
     diagnostics::GstDiagnostics,
     folder::Files,
+    inbox::busy,
     teardown::Teardown,
 };
 use super::{Media, MediaEvent, SessionSpec, SessionStats, diagnostics::Diagnostics};
 use crate::{
     camera::hub::FrameHub,
     config::Config,
+    core::watchdog::LOOK_EVERY,
     error::{Error, Result},
     metrics::Metrics,
     model::{DeviceId, IceCandidate, Profile, SessionId, StreamKey},
 };
 
 pub use self::install::{check_installation, check_pipelines};
+
+/// The control thread's name.
+const CONTROL: &str = "media-control";
 
 /// Starts the media side: GStreamer, the control thread and its workers, and a first webrtcbin to warm up.
 ///
@@ -78,24 +85,47 @@ pub fn start(
     metrics: Arc<Metrics>,
     events: Arc<dyn Fn(MediaEvent) + Send + Sync>,
 ) -> Result<Arc<dyn Media>> {
+    Ok(Arc::new(start_watched(config, hub, metrics, events, LOOK_EVERY)?))
+}
+
+fn start_watched(
+    config: Arc<Config>,
+    hub: Arc<FrameHub>,
+    metrics: Arc<Metrics>,
+    events: Events,
+    look_every: Duration,
+) -> Result<GstMedia> {
     gst::init().map_err(|error| Error::internal(format!("GStreamer does not start: {error}")))?;
     tracing::info!(version = %gst::version_string(), "Media starts");
-    let (sender, receiver) = mpsc::channel();
+    let (sender, receiver) = inbox::inbox(metrics.control.clone());
     let diagnostics = GstDiagnostics::new(sender.clone(), config.clone());
     let no_thread = |error: std::io::Error| Error::internal(format!("no thread for media: {error}"));
     let files = Files::start(&config, sender.clone()).map_err(no_thread)?;
-    let ctx = Arc::new(Context::new(config, hub, metrics, files, events, sender.clone()));
+    let ctx = Arc::new(Context::new(config, hub, metrics, files, events.clone(), sender.clone()));
     let teardown = Teardown::start().map_err(no_thread)?;
     let control = move || {
         let events = ctx.events.clone();
-        let run = AssertUnwindSafe(|| Control::new(ctx, teardown).run(&receiver));
+        // Its side of the inbox goes with it, so that nothing waits there for ever.
+        let run = AssertUnwindSafe(move || Control::new(ctx, teardown).run(&receiver));
         // Without its control thread the server would stay up and serve nobody; better it ends and is started again.
         if catch_unwind(run).is_err() {
             events(MediaEvent::Failed);
         }
     };
-    std::thread::Builder::new().name("media-control".into()).spawn(control).map_err(no_thread)?;
-    Ok(Arc::new(GstMedia { control: sender, diagnostics }))
+    std::thread::Builder::new().name(CONTROL.into()).spawn(control).map_err(no_thread)?;
+    // The same for one that hangs.
+    let lost = events.clone();
+    sender.watch(look_every, move || lost(MediaEvent::Failed)).map_err(no_thread)?;
+    Ok(GstMedia { control: sender, events, diagnostics })
+}
+
+/// File descriptors that a session takes: eight for its threads' loops and buses (GStreamer 1.22 with libnice 0.1.21), and its
+/// sockets, of which it has some for each of the machine's addresses.
+pub fn session_fds(config: &Config) -> u64 {
+    let addresses = net::local_addresses(config.server.listen.ip().is_loopback()).len().max(1) as u64;
+    // A socket that listens and one that connects.
+    let tcp = if config.webrtc.ice_tcp { 2 } else { 0 };
+    8 + addresses * (1 + tcp + config.webrtc.turn_servers.len() as u64)
 }
 
 /// GStreamer's version, for `--version`: "GStreamer 1.22.0".
@@ -117,23 +147,36 @@ pub fn pipeline_text(config: &Config, name: &str) -> Option<String> {
     library::read(config, name).map(|text| text.text)
 }
 
-/// The handle: queues work for the control thread. The queue is not bounded by itself; the actor that calls has at most
-/// a few requests per session under way, and it limits the sessions.
+/// The handle: posts work for the control thread and never waits for it. What is refused is answered from here.
 struct GstMedia {
-    control: mpsc::Sender<Msg>,
+    control: inbox::Sender,
+    events: Events,
     diagnostics: GstDiagnostics,
 }
 
 impl GstMedia {
     fn send(&self, msg: Msg) {
-        // After the shutdown there is nobody left to tell, and nothing left to do.
-        let _ = self.control.send(msg);
+        let Err(refused) = self.control.send(msg) else { return };
+        match *refused {
+            Msg::Open(spec) => (self.events)(MediaEvent::Offer { session: spec.session, result: Err(busy()) }),
+            Msg::Answer(session, _) => (self.events)(MediaEvent::Answered { session, result: Err(busy()) }),
+            Msg::Candidate(session, _) => {
+                tracing::warn!(session = session.short(), "A candidate was lost: too much waits")
+            }
+            Msg::DepthRange(device, ..) => tracing::warn!(%device, "A depth range was lost: too much waits"),
+            // Who asked for statistics does without. After the shutdown there is nobody left to tell.
+            _ => {}
+        }
     }
 }
 
 impl Media for GstMedia {
     fn open_session(&self, spec: SessionSpec) {
         self.send(Msg::Open(spec));
+    }
+
+    fn refusal(&self) -> Option<Error> {
+        self.control.refusal()
     }
 
     fn set_answer(&self, session: SessionId, sdp: String) {
@@ -173,3 +216,7 @@ impl Media for GstMedia {
         self.send(Msg::Shutdown(done));
     }
 }
+
+#[cfg(test)]
+#[path = "hang_tests.rs"]
+mod hang_tests;

@@ -4,7 +4,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, mpsc::SendError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -44,6 +44,8 @@ pub(super) struct Job {
 pub(super) enum Source {
     /// The pipeline of this name, read now.
     Named(String),
+    /// The pipeline with the best encoder, which is still to be found, read then.
+    Best,
     /// This text.
     Text(Text),
 }
@@ -76,8 +78,10 @@ pub(super) fn begin(ctx: &Arc<Context>, number: u64, job: Job) -> std::io::Resul
             Err(Fault::of_file(file, "building it failed by a bug; the log has more"))
         });
         let started = Msg::Started(Started { job: number, text, result });
-        if let Err(SendError(Msg::Started(Started { result: Ok(Some(encoder)), .. }))) = ctx.control.send(started) {
-            // The media side has ended meanwhile.
+        // The media side has ended meanwhile.
+        if let Err(refused) = ctx.control.send(started)
+            && let Msg::Started(Started { result: Ok(Some(encoder)), .. }) = *refused
+        {
             encoder.end();
         }
     };
@@ -87,10 +91,11 @@ pub(super) fn begin(ctx: &Arc<Context>, number: u64, job: Job) -> std::io::Resul
 fn read(ctx: &Context, job: &Job) -> Result<Text, Fault> {
     let name = match &job.source {
         Source::Text(text) => return Ok(text.clone()),
-        Source::Named(name) => name,
+        Source::Named(name) => name.clone(),
+        Source::Best => library::choose(&ctx.config, &job.key, job.codec),
     };
-    let no_such = || Fault::of_file(format!("{name}.gst"), library::no_such(&ctx.config, name));
-    library::read(&ctx.config, name).ok_or_else(no_such)
+    let no_such = || Fault::of_file(format!("{name}.gst"), library::no_such(&ctx.config, &name));
+    library::read(&ctx.config, &name).ok_or_else(no_such)
 }
 
 fn perform(ctx: &Arc<Context>, job: &Job, text: &Text) -> Result<Option<Encoder>, Fault> {

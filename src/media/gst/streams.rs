@@ -21,7 +21,7 @@ use super::{
     encoder::{Branch, Encoder},
     feed::{Feed, Target},
     gate::{Gate, KeyFrames},
-    library::Text,
+    library::{self, Text},
     teardown::Teardown,
 };
 use crate::{
@@ -286,6 +286,14 @@ impl Streams {
     pub(super) fn shutdown(&mut self, teardown: &Teardown) {
         let keys: Vec<_> = self.streams.keys().cloned().collect();
         keys.iter().for_each(|key| self.stopped(teardown, key));
+    }
+
+    /// The name of the pipeline that a stream uses for a codec. Where the best encoder is still to be found: the one that it
+    /// runs, else its own.
+    fn name_of(&self, ctx: &Context, key: &StreamKey, codec: Codec) -> String {
+        let runs = || self.slot(key, codec).and_then(|slot| slot.text.as_ref()).map(|text| text.name.clone());
+        let known = library::known(&ctx.config, key, codec);
+        known.or_else(runs).unwrap_or_else(|| library::default_of(key.stream, codec))
     }
 
     fn slot(&self, key: &StreamKey, codec: Codec) -> Option<&Slot> {

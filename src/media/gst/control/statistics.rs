@@ -21,6 +21,8 @@ use crate::{
 /// How old the peers' reports may be before they are asked for again: browsers report about once a second, and asking costs
 /// webrtcbin a walk through all its parts.
 const STATS_FRESH: Duration = Duration::from_secs(1);
+/// Requests that may wait for reports; the next one is answered with what is there.
+const MAX_PENDING: usize = 64;
 /// Media counts as flowing while packets left within this time.
 const STREAMING_MS: u64 = 2000;
 
@@ -67,7 +69,7 @@ impl Control {
                 missing.insert(id.clone());
             }
         }
-        let deadline = now + STATS_WAIT;
+        let deadline = if self.stats.len() < MAX_PENDING { now + STATS_WAIT } else { now };
         self.stats.insert(request, PendingStats { sessions, missing, deadline, reply });
     }
 
@@ -146,6 +148,7 @@ impl Control {
                 queued_frames: leg.gate.as_ref().map_or(0, |gate| gate.queued()),
                 key_frames_sent: counters.keys.load(Relaxed),
                 key_frames_requested: counters.asked.load(Relaxed) + plis,
+                key_frames_refused: counters.refused.load(Relaxed),
                 last_packet_s: since(sent_ms),
                 pli_count: plis,
                 encoder_fps: rate.map(|(fps, _)| fps),

@@ -93,7 +93,7 @@ impl Streams {
         };
         let slots: Vec<(StreamKey, Codec)> = self
             .slots()
-            .filter(|(key, codec, _)| library::choose(&ctx.config, key, *codec) == name)
+            .filter(|(key, codec, _)| self.name_of(ctx, key, *codec) == name)
             .map(|(key, codec, _)| (key.clone(), codec))
             .collect();
         if reply.is_none() {
@@ -184,7 +184,7 @@ impl Streams {
         }
         let now = Instant::now();
         for (key, codec, slot) in self.slots().filter(|(_, _, slot)| slot.encoder.is_some()) {
-            let name = library::choose(&ctx.config, key, codec);
+            let name = self.name_of(ctx, key, codec);
             all.entry(name.clone()).or_default().uses.push(PipelineUse {
                 device_id: key.device.clone(),
                 stream_type: key.stream,

@@ -6,10 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Feed, Slot, Streams, attach, retry_later, stop_encoder};
+use super::{Branch, Feed, Slot, Streams, attach, retry_later, stop_encoder};
 use crate::{
     core::template::Fault,
     media::gst::{
+        auto,
         context::Context,
         encoder::Encoder,
         library::{self, Text},
@@ -27,6 +28,8 @@ pub(super) struct Start {
     pub(super) key: StreamKey,
     pub(super) codec: Codec,
     pub(super) deadline: Instant,
+    /// From its beginning to its deadline.
+    pub(super) longest: Duration,
     pub(super) cause: Cause,
 }
 
@@ -44,7 +47,7 @@ pub(super) enum Cause {
 impl Streams {
     /// Begins to start a slot's encoder from its file; one that is begun already is forgotten.
     pub(super) fn begin(&mut self, ctx: &Arc<Context>, key: &StreamKey, codec: Codec, cause: Cause) -> Option<u64> {
-        let source = Source::Named(library::choose(&ctx.config, key, codec));
+        let source = library::known(&ctx.config, key, codec).map_or(Source::Best, Source::Named);
         self.begin_from(ctx, key, codec, cause, source)
     }
 
@@ -68,14 +71,15 @@ impl Streams {
         self.next_job += 1;
         let number = self.next_job;
         let trial = cause == Cause::Reload;
+        let longest = if matches!(source, Source::Best) { auto::LONGEST + START_TIMEOUT } else { START_TIMEOUT };
         let job = Job { key: key.clone(), codec, profile: stream.profile, source, trial, start: true };
         if let Err(error) = starter::begin(ctx, number, job) {
             not_begun(ctx, key, slot, &format!("no thread to start it: {error}"), now);
             return None;
         }
         slot.job = Some(number);
-        let deadline = now + START_TIMEOUT;
-        self.starts.insert(number, Start { key: key.clone(), codec, deadline, cause });
+        let deadline = now + longest;
+        self.starts.insert(number, Start { key: key.clone(), codec, deadline, longest, cause });
         Some(number)
     }
 
@@ -152,6 +156,9 @@ impl Streams {
             }
         }
         tracing::info!(stream = %key, %codec, file = %text.file, swapped = slot.encoder.is_some(), "Encoder started");
+        // The old branches first, so that next to nothing of the old encoder is under way when the new one begins; what is all
+        // the same, the gates keep apart.
+        slot.users.values_mut().filter_map(|user| user.branch.take()).for_each(Branch::cut);
         stop_encoder(teardown, slot);
         slot.started_at = now;
         encoder.take_requests(ctx, &key, codec, &slot.key_frames);
@@ -174,7 +181,7 @@ impl Streams {
 
     fn start_failed(&mut self, ctx: &Arc<Context>, start: Start, text: Option<Text>, fault: Fault) {
         let Start { key, codec, cause, .. } = start;
-        let name = library::choose(&ctx.config, &key, codec);
+        let name = text.as_ref().map_or_else(|| self.name_of(ctx, &key, codec), |text| text.name.clone());
         let good = self.good.get(&name).filter(|good| text.as_ref().is_some_and(|text| text != *good)).cloned();
         let Some(slot) = self.streams.get_mut(&key).and_then(|stream| stream.slots.get_mut(&codec)) else { return };
         slot.job = None;
@@ -196,10 +203,10 @@ impl Streams {
         for job in late {
             let Some(start) = self.starts.remove(&job) else { continue };
             self.hung.insert(job);
-            let name = library::choose(&ctx.config, &start.key, start.codec);
+            let name = self.name_of(ctx, &start.key, start.codec);
             let message = format!(
                 "it does not start within {} s; an element hangs, and what it holds is lost until the server restarts",
-                START_TIMEOUT.as_secs()
+                start.longest.as_secs()
             );
             let fault = Fault::of_file(format!("{name}.gst"), message);
             let current = self.slot(&start.key, start.codec).is_some_and(|slot| slot.job == Some(job));

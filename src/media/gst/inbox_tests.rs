@@ -1,0 +1,64 @@
+//! The policy for each message, and what the inbox does with it.
+
+use super::*;
+use crate::model::SessionId;
+
+fn close(name: &str) -> Msg {
+    Msg::Close(SessionId::new(name))
+}
+
+#[test]
+fn what_a_session_reports_waits_once_and_its_candidates_up_to_a_bound() {
+    let metrics = Arc::<ControlMetrics>::default();
+    let (sender, receiver) = inbox(metrics.clone());
+    for _ in 0..1000 {
+        for serial in [1, 2] {
+            for signal in [
+                Signal::ConnectionState,
+                Signal::GatheringComplete,
+                Signal::DtlsClosed,
+                Signal::Error("x".into()),
+                Signal::LocalCandidate(0, "candidate".into()),
+            ] {
+                let _ = sender.send(Msg::Session(serial, signal));
+            }
+        }
+        assert!(sender.send(Msg::EncoderFailed(3, "no".into())).is_ok());
+    }
+    assert_eq!(metrics.waiting.get(), 2 * (4 + MAX_CANDIDATES as i64) + 1);
+    assert_eq!(receiver.drain().count(), 2 * (4 + MAX_CANDIDATES) + 1);
+}
+
+#[test]
+fn the_newest_text_of_a_file_is_the_one_that_counts() {
+    let (sender, receiver) = inbox(Arc::default());
+    for text in ["first", "second"] {
+        assert!(sender.send(Msg::FileRead("color.h264".into(), Err(text.into()), None)).is_ok());
+    }
+    let texts: Vec<_> = receiver.drain().collect();
+    assert!(matches!(&texts[..], [Msg::FileRead(_, Err(text), None)] if text == "second"));
+}
+
+#[test]
+fn nothing_is_posted_to_a_thread_that_ended_and_what_waited_is_let_go() {
+    let (sender, receiver) = inbox(Arc::default());
+    let (reply, mut answer) = tokio::sync::oneshot::channel();
+    assert!(sender.send(Msg::Stats(Vec::new(), reply)).is_ok());
+    drop(receiver);
+    assert!(matches!(answer.try_recv(), Err(tokio::sync::oneshot::error::TryRecvError::Closed)));
+    let refused = sender.send(close("x")).expect_err("nobody is there");
+    assert!(matches!(*refused, Msg::Close(_)));
+}
+
+#[test]
+fn an_idle_thread_takes_turns() {
+    let (sender, receiver) = inbox(Arc::default());
+    let began = Instant::now();
+    assert!(receiver.next(None).is_none(), "nothing came");
+    assert!(began.elapsed() < LOOK_EVERY * 5, "{:?}", began.elapsed());
+    assert!(receiver.0.turns.load(Relaxed) >= 2);
+    assert!(sender.send(close("x")).is_ok());
+    assert!(matches!(receiver.next(None), Some(Msg::Close(_))));
+    assert_eq!(receiver.0.watch().doing, Some("closes a session"));
+    assert!(receiver.next(Some(Instant::now())).is_none(), "what is due does not wait");
+}

@@ -1,0 +1,96 @@
+//! The real program where the system gives it little: out of file descriptors it refuses offers with words, and never dies.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/server.rs"]
+mod server;
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
+use serde_json::Value;
+use server::{DEVICE, LIMIT, SMALL, Server};
+
+/// File descriptors of the program: enough for a few sessions.
+const FDS: u32 = 256;
+/// Idle connections of somebody without a token. More than there are descriptors.
+const IDLE: usize = 300;
+
+/// A connection that stays open between requests.
+struct Kept(BufReader<TcpStream>);
+
+impl Kept {
+    fn new(server: &Server) -> Self {
+        let stream = TcpStream::connect((server.client.host(), server.client.port())).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    /// Head and body of the answer.
+    fn ask(&mut self, method: &str, path: &str, body: &str) -> (String, Value) {
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n\
+             {body}"
+        );
+        self.0.get_mut().write_all(request.as_bytes()).unwrap();
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(self.0.read_line(&mut head).unwrap() > 0, "the connection broke off after {head:?}");
+        }
+        let lower = head.to_ascii_lowercase();
+        let length = lower.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+        let mut body = vec![0; length.unwrap_or(0)];
+        self.0.read_exact(&mut body).unwrap();
+        (head, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    fn offer(&mut self) -> (String, Value) {
+        let body = format!(r#"{{"device_id": "{DEVICE}", "stream_types": ["color"]}}"#);
+        self.ask("POST", "/api/webrtc/offer", &body)
+    }
+}
+
+#[test]
+fn idle_connections_and_offers_use_up_no_descriptor_that_it_needs() {
+    let server = Server::start_with_fds(SMALL, &[], FDS);
+    assert!(server.program.says("Not all sessions of sessions.limit fit on this machine", LIMIT).is_some());
+    let mut kept = Kept::new(&server);
+    assert!(kept.ask("GET", "/api/health", "").0.starts_with("HTTP/1.1 200"));
+    let address = (server.client.host(), server.client.port());
+    let idle: Vec<_> = (0..IDLE).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let mut sessions = Vec::new();
+    let (mut refused, mut words) = (0, String::new());
+    // The first ones fit, the rest is refused, each in time.
+    for _ in 0..40 {
+        let (head, body) = kept.offer();
+        if head.starts_with("HTTP/1.1 200") {
+            assert_eq!(refused, 0, "what did not fit does not fit now: {body}");
+            sessions.push(body["session_id"].as_str().unwrap().to_owned());
+        } else {
+            assert!(head.starts_with("HTTP/1.1 503") && head.to_ascii_lowercase().contains("retry-after"), "{head}");
+            words = body["detail"].as_str().unwrap().to_owned();
+            refused += 1;
+        }
+    }
+    assert!((2..25).contains(&sessions.len()), "{} sessions in {FDS} descriptors", sessions.len());
+    assert!(words.contains("file descriptors") && words.contains("LimitNOFILE"), "{words}");
+    // Room comes back with the sessions that go.
+    drop(idle);
+    for session in &sessions {
+        let (head, _) = kept.ask("DELETE", &format!("/api/webrtc/sessions/{session}"), "");
+        assert!(head.starts_with("HTTP/1.1 2"), "{head}");
+    }
+    let began = std::time::Instant::now();
+    while !kept.offer().0.starts_with("HTTP/1.1 200") {
+        assert!(began.elapsed() < LIMIT, "no room although nobody is there");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(kept.ask("GET", "/api/health", "").0.starts_with("HTTP/1.1 200"));
+    let mut server = server;
+    let (status, _) = server.program.terminate(LIMIT).expect("it ends");
+    assert!(status.success(), "{status}");
+}
