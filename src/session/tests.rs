@@ -194,6 +194,15 @@ async fn a_session_lives_from_offer_to_delete() {
     assert_eq!(bench.handle.answer(id.clone(), "v=0".into()).await.unwrap_err().kind(), Kind::Invalid, "second answer");
     let bad = bench.handle.add_candidate(id.clone(), candidate("nonsense")).await.unwrap_err();
     assert_eq!(bad.kind(), Kind::Invalid);
+    let calls = bench.media.calls().len();
+    for unknown in [HOST.replace("host", "alien"), HOST.replace(" 1 udp", " 2 udp"), HOST.replace("udp", "quic")] {
+        bench.handle.add_candidate(id.clone(), candidate(&unknown)).await.expect("ignored, not refused");
+    }
+    assert_eq!(bench.media.calls().len(), calls, "nothing comes of them");
+    let largest = bench.media.specs()[0].largest.clone();
+    let full_hd = Profile { width: 1920, height: 1080, framerate: 30 };
+    // Depth, which runs at up to 90 pictures a second, may be aligned to colour.
+    assert_eq!(largest, [full_hd, Profile { framerate: 90, ..full_hd }]);
 
     bench.media.emit(MediaEvent::Connected { session: id.clone(), remote_address: Some("192.0.2.9:5".into()) });
     let status = bench.handle.session(id.clone()).await.unwrap();

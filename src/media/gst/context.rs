@@ -1,5 +1,5 @@
 //! What every part of the GStreamer side shares: the clock all pipelines run on, and the messages to the control thread.
-//! Owns no pipeline and no state that changes.
+//! Owns no pipeline; what changes in it are counters and what is known of the pipelines, each with its own short lock.
 
 use std::{
     sync::{Arc, mpsc},
@@ -9,7 +9,9 @@ use std::{
 use gst::prelude::*;
 use tokio::sync::oneshot;
 
-use super::{folder::Files, library::Text, starter::Started, stats::PeerStats, streams::ReloadAnswer};
+use super::{
+    announced::Announced, folder::Files, library::Text, starter::Started, stats::PeerStats, streams::ReloadAnswer,
+};
 use crate::{
     camera::hub::FrameHub,
     config::Config,
@@ -30,6 +32,8 @@ pub(super) struct Context {
     pub(super) metrics: Arc<Metrics>,
     /// The pipeline files.
     pub(super) files: Files,
+    /// What offers say that the pipelines make.
+    pub(super) announced: Arc<Announced>,
     pub(super) events: Events,
     /// To the control thread. Not bounded by itself, but everything that sends is: the session actor has one request
     /// per session under way, callbacks send only changes of state.
@@ -50,7 +54,8 @@ impl Context {
     ) -> Self {
         let clock = gst::SystemClock::obtain();
         let (started, base_time) = (Instant::now(), clock.time());
-        Self { config, hub, metrics, files, events, control, clock, base_time, started }
+        let announced = Arc::new(Announced::read(&config));
+        Self { config, hub, metrics, files, announced, events, control, clock, base_time, started }
     }
 
     /// Puts a pipeline on the common clock and base time, so that a buffer's PTS means the same everywhere and can be

@@ -7,6 +7,7 @@
 //!                                                       (one branch per session and stream; session.rs)
 //! ```
 
+mod announced;
 mod auto;
 pub(crate) mod capture;
 mod check;
@@ -30,8 +31,6 @@ mod net;
 mod properties;
 mod running;
 mod sdp;
-#[cfg(test)]
-mod sdp_tests;
 mod session;
 mod starter;
 mod stats;
