@@ -1,6 +1,7 @@
 //! Chooses among the profiles a device really offers. A wish that cannot be met is refused with the nearest that can.
 
 use crate::{
+    core::h264::Level,
     error::{Error, Kind, Result},
     model::{PixelFormat, Profile, SensorInfo, StreamConfig, StreamType},
 };
@@ -46,6 +47,17 @@ pub fn choose(sensors: &[SensorInfo], stream: StreamType, wanted: Profile) -> Re
 pub fn choose_default(sensors: &[SensorInfo], stream: StreamType, default: Profile) -> Result<(usize, StreamConfig)> {
     let profile = nearest(sensors, stream, default).unwrap_or(default);
     choose(sensors, stream, profile)
+}
+
+/// What asks most of a decoder of all that a stream may become while a session lasts: by H.264's levels, then by pixels a second.
+/// Depth may be aligned to colour, and has colour's size then.
+pub fn largest(sensors: &[SensorInfo], stream: StreamType) -> Option<Profile> {
+    let own: Vec<Profile> = offered(sensors, stream).map(|(_, config)| config.profile).collect();
+    let framerate = own.iter().map(|profile| profile.framerate).max()?;
+    let color = offered(sensors, StreamType::Color).filter(|_| stream == StreamType::Depth);
+    let aligned = color.map(|(_, config)| Profile { framerate, ..config.profile });
+    let rate = |size: &Profile| u64::from(size.width) * u64::from(size.height) * u64::from(size.framerate);
+    aligned.chain(own.iter().copied()).max_by_key(|size| (Level::of(*size), rate(size)))
 }
 
 /// Checks an explicit start's config against what the named sensor offers.
@@ -167,6 +179,23 @@ pub(crate) mod tests {
     fn the_cheapest_format_wins() {
         let (sensor, config) = choose(&sensors(), StreamType::Color, vga(30)).unwrap();
         assert_eq!((sensor, config.format), (1, PixelFormat::Yuyv));
+    }
+
+    #[test]
+    fn the_largest_is_what_asks_most_of_a_decoder() {
+        let mut sensors = sensors();
+        assert_eq!(largest(&sensors, StreamType::Color), Some(vga(30)));
+        assert_eq!(largest(&sensors, StreamType::Gyro), None);
+        let full_hd = Profile { width: 1920, height: 1080, framerate: 15 };
+        let wide = Profile { width: 848, height: 480, framerate: 90 };
+        let profile = |stream, format, profile| SensorProfile { stream, format, profile };
+        sensors[1].profiles.push(profile(StreamType::Color, PixelFormat::Yuyv, full_hd));
+        sensors[0].profiles.push(profile(StreamType::Infrared(1), PixelFormat::Y8, wide));
+        assert_eq!(largest(&sensors, StreamType::Color), Some(full_hd));
+        assert_eq!(largest(&sensors, StreamType::Infrared(1)), Some(wide));
+        assert_eq!(largest(&sensors, StreamType::Infrared(2)), Some(vga(30)));
+        // Aligned to colour, at its own rate.
+        assert_eq!(largest(&sensors, StreamType::Depth), Some(Profile { framerate: 30, ..full_hd }));
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub struct FakeMedia {
 struct State {
     calls: Vec<Call>,
     open: Vec<(SessionId, Vec<StreamType>)>,
+    specs: Vec<SessionSpec>,
     refuse_offers: Option<Error>,
     hold_offers: bool,
     refusal: Option<Error>,
@@ -72,6 +73,11 @@ impl FakeMedia {
     /// Everything it was told so far.
     pub fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()
+    }
+
+    /// What sessions were to be made of, in the order they were asked for.
+    pub fn specs(&self) -> Vec<SessionSpec> {
+        self.state().specs.clone()
     }
 
     /// The sessions that are open now.
@@ -122,6 +128,7 @@ impl Media for FakeMedia {
         let streams: Vec<_> = spec.streams.iter().map(|(stream, _)| *stream).collect();
         let result = {
             let mut state = self.state();
+            state.specs.push(spec.clone());
             state.calls.push(Call::Open(spec.session.clone(), streams.clone(), spec.codecs));
             state.open.push((spec.session.clone(), streams));
             if state.hold_offers {

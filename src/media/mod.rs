@@ -65,6 +65,9 @@ pub struct SessionSpec {
     pub device: DeviceId,
     /// One sendonly m-line each, in this order.
     pub streams: Vec<(StreamType, Profile)>,
+    /// Per stream, in the same order, what asks most of a decoder of all that it may become while the session lasts; where there
+    /// are fewer, a stream stays as it is.
+    pub largest: Vec<Profile>,
     /// Codecs to offer, best first; never empty.
     pub codecs: Vec<Codec>,
 }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    core::h264::Profile,
     media::gst::files::{self, TryReport},
     model::Fault,
 };
@@ -22,7 +23,7 @@ pub(super) fn run(config: &Config, names: &[String], with_frames: bool, stream: 
     let (mut good, mut absent, mut bad) = (0, 0, 0);
     for name in &names {
         let subject = Subject::find(config, name, stream)?;
-        match check(&subject, with_frames) {
+        match check(config, &subject, with_frames) {
             Ok(found) => {
                 good += 1;
                 say(format!("{}: ok: {found}", subject.text.file));
@@ -46,7 +47,7 @@ pub(super) fn run(config: &Config, names: &[String], with_frames: bool, stream: 
 }
 
 /// Builds it, and puts test pictures through: what was found, in words.
-fn check(subject: &Subject, with_frames: bool) -> Result<String, Fault> {
+fn check(config: &Config, subject: &Subject, with_frames: bool) -> Result<String, Fault> {
     let encoder = files::build(&subject.text, &subject.values)?.encoder().unwrap_or_else(|| "its encoder".into());
     let codec = subject.needs_codec().map_err(|message| Fault {
         file: subject.text.file.clone(),
@@ -57,7 +58,7 @@ fn check(subject: &Subject, with_frames: bool) -> Result<String, Fault> {
     if !with_frames {
         return Ok(format!("{encoder}, parses"));
     }
-    let TryReport { pictures, units, held_back, key_on_request, headers_repeat, first, .. } =
+    let TryReport { pictures, units, held_back, key_on_request, headers_repeat, profile, first, .. } =
         files::try_pipeline(&subject.text, &subject.values, codec, PATIENCE)?;
     let mut found = format!(
         "{encoder}, {}; {units} of {pictures} test pictures came out, the first after {} ms",
@@ -74,5 +75,48 @@ fn check(subject: &Subject, with_frames: bool) -> Result<String, Fault> {
     if !headers_repeat {
         found.push_str("; note: not every key frame decodes by itself, so only the first viewer would see something");
     }
+    for note in profile.map(|made| profile_notes(made, files::declared(config, &subject.text))).unwrap_or_default() {
+        found.push_str("; note: ");
+        found.push_str(&note);
+    }
     Ok(found)
+}
+
+/// What viewers would notice of the H.264 profile that comes out, where the caps in the file ask for `declared`.
+fn profile_notes(made: Profile, declared: Option<Profile>) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !made.is_for_all_browsers() {
+        notes.push(format!(
+            "it makes {made} profile, which not every browser takes (Chromium on Linux answers with another codec or none, Safari \
+             is reported to stay black); profile=constrained-baseline in the caps behind the encoder is for all"
+        ));
+    }
+    let announced = declared.unwrap_or(Profile::CONSTRAINED_BASELINE);
+    if !made.is_same_as(announced) {
+        notes.push(format!(
+            "it makes {made} profile, but offers announce {announced} until it has run once; name the profile in the caps \
+             behind the encoder"
+        ));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_that_not_all_browsers_show_or_that_is_not_announced_is_noted() {
+        let high = profile_notes(Profile::HIGH, Some(Profile::HIGH));
+        assert!(high.len() == 1 && high[0].contains("high profile") && high[0].contains("Safari"), "{high:?}");
+        for declared in [None, Some(Profile::CONSTRAINED_BASELINE)] {
+            let notes = profile_notes(Profile::HIGH, declared);
+            assert!(notes.len() == 2 && notes[1].contains("announce constrained baseline"), "{notes:?}");
+        }
+        let unnamed = profile_notes(Profile::MAIN, None);
+        assert!(unnamed.len() == 1 && unnamed[0].contains("main profile, but"), "{unnamed:?}");
+        for (made, declared) in [(Profile::MAIN, Some(Profile::MAIN)), (Profile::CONSTRAINED_BASELINE, None)] {
+            assert_eq!(profile_notes(made, declared), [""; 0]);
+        }
+    }
 }

@@ -296,7 +296,11 @@ impl Actor {
             )));
         }
         self.check_media()?;
-        let parsed = IceCandidate { candidate: candidate::parse(&candidate.candidate)?, ..candidate };
+        let Some(text) = candidate::parse(&candidate.candidate)? else {
+            debug!(session = session.short(), candidate = %candidate.candidate, "candidate of an unknown kind ignored");
+            return Ok(());
+        };
+        let parsed = IceCandidate { candidate: text, ..candidate };
         if let CandidateFate::Forward(candidate) = self.sessions.candidate(now, session, parsed)? {
             self.media.add_candidate(session.clone(), candidate);
         }

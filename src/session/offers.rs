@@ -22,6 +22,8 @@ pub(super) struct PendingOffer {
     pub(super) reply: Reply<Offer>,
     device: DeviceId,
     streams: Vec<OfferedStream>,
+    /// What each of them may become while the session lasts.
+    largest: Vec<Profile>,
     codecs: Vec<Codec>,
     /// Whether the media side was asked to make it.
     asked: bool,
@@ -48,6 +50,11 @@ impl Actor {
             Ok(codecs) => codecs,
             Err(error) => return self.refuse(reply, error),
         };
+        let sensors = self.usable(&request.device).unwrap_or_default();
+        let largest = choices
+            .iter()
+            .map(|choice| profile::largest(sensors, choice.config.stream).unwrap_or(choice.config.profile))
+            .collect();
         let id = SessionId::random();
         for (stream, choice) in request.streams.iter().zip(&choices) {
             let key = Self::key(&request.device, *stream);
@@ -66,7 +73,8 @@ impl Actor {
             profile: choice.config.profile,
             note: choice.note,
         });
-        let pending = PendingOffer { reply, device: request.device, streams: streams.collect(), codecs, asked: false };
+        let (device, streams) = (request.device, streams.collect());
+        let pending = PendingOffer { reply, device, streams, largest, codecs, asked: false };
         self.offers.insert(id.clone(), pending);
         self.advance_offer(&id);
     }
@@ -182,8 +190,8 @@ impl Actor {
             offer.streams.iter().map(|stream| (stream.stream_type, stream.profile)).collect();
         if streams.iter().all(|(stream, _)| self.streams.is_running(&Self::key(&device, *stream))) {
             offer.asked = true;
-            let codecs = offer.codecs.clone();
-            self.media.open_session(SessionSpec { session: id.clone(), device, streams, codecs });
+            let (largest, codecs) = (offer.largest.clone(), offer.codecs.clone());
+            self.media.open_session(SessionSpec { session: id.clone(), device, streams, largest, codecs });
         }
     }
 

@@ -41,7 +41,8 @@ impl Bench {
     async fn with_machine(backend: Arc<dyn Backend>, machine: Machine, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
-        let (sender, events) = super::events(Arc::default());
+        let observe = Observe::default();
+        let (sender, events) = super::events(observe.metrics.events.clone());
         let to_actor = sender.clone();
         let media = FakeMedia::new(Arc::new(move |event| to_actor.send(Event::Media(event))));
         let hub = Arc::new(FrameHub::default());
@@ -52,15 +53,7 @@ impl Bench {
         let cameras =
             manager::start(vec![backend], hub.clone(), camera_events, timing, recordings, Arc::default()).unwrap();
         let config = Arc::new(config);
-        let parts = Parts {
-            config,
-            hub,
-            cameras: cameras.clone(),
-            media: media.clone(),
-            observe: Observe::default(),
-            machine,
-            events,
-        };
+        let parts = Parts { config, hub, cameras: cameras.clone(), media: media.clone(), observe, machine, events };
         let (handle, _task) = spawn(parts);
         let bench = Self { handle, media, cameras, device };
         bench.until(|snapshot| snapshot.devices.values().any(|usable| *usable)).await;
@@ -203,6 +196,15 @@ async fn a_session_lives_from_offer_to_delete() {
     assert_eq!(bench.handle.answer(id.clone(), "v=0".into()).await.unwrap_err().kind(), Kind::Invalid, "second answer");
     let bad = bench.handle.add_candidate(id.clone(), candidate("nonsense")).await.unwrap_err();
     assert_eq!(bad.kind(), Kind::Invalid);
+    let calls = bench.media.calls().len();
+    for unknown in [HOST.replace("host", "alien"), HOST.replace(" 1 udp", " 2 udp"), HOST.replace("udp", "quic")] {
+        bench.handle.add_candidate(id.clone(), candidate(&unknown)).await.expect("ignored, not refused");
+    }
+    assert_eq!(bench.media.calls().len(), calls, "nothing comes of them");
+    let largest = bench.media.specs()[0].largest.clone();
+    let full_hd = Profile { width: 1920, height: 1080, framerate: 30 };
+    // Depth, which runs at up to 90 pictures a second, may be aligned to colour.
+    assert_eq!(largest, [full_hd, Profile { framerate: 90, ..full_hd }]);
 
     bench.media.emit(MediaEvent::Connected { session: id.clone(), remote_address: Some("192.0.2.9:5".into()) });
     let status = bench.handle.session(id.clone()).await.unwrap();

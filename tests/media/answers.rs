@@ -2,7 +2,7 @@
 
 use realsense_webrtc::{
     error::Kind,
-    model::{Codec, IceCandidate, PixelFormat, SessionId, StreamType},
+    model::{Codec, IceCandidate, PixelFormat, Profile, SessionId, StreamType},
     probe::receiver::{Options, Receiver},
 };
 
@@ -143,5 +143,126 @@ async fn an_unreachable_stun_server_delays_an_offer_no_longer_than_the_bound() {
     bench.open(&spec).await.expect("an offer with host candidates");
     assert!(asked.elapsed() < std::time::Duration::from_secs(2), "{:?}", asked.elapsed());
     viewer.wait(SOON, |stats| stats.streams[0].frames >= 5).await.expect("pictures");
+    bench.shutdown().await;
+}
+
+/// The parts of an SDP: the session's and each m-line's.
+fn parts(sdp: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    for line in sdp.lines() {
+        if line.starts_with("m=") {
+            parts.push(String::new());
+        }
+        let last = parts.len() - 1;
+        parts[last] += &format!("{line}\r\n");
+    }
+    parts
+}
+
+/// A part without the lines that begin so.
+fn without(part: &str, begins: &[&str]) -> String {
+    part.lines()
+        .filter(|line| !begins.iter().any(|begin| line.starts_with(begin)))
+        .map(|line| format!("{line}\r\n"))
+        .collect()
+}
+
+const TRANSPORT: [&str; 8] = [
+    "a=ice-ufrag:",
+    "a=ice-pwd:",
+    "a=ice-options:",
+    "a=fingerprint:",
+    "a=setup:",
+    "a=rtcp-mux",
+    "a=rtcp-rsize",
+    "a=candidate:",
+];
+
+/// Opens a session of colour and infrared, answers it as `change` makes of the receiver's answer (session, first and second
+/// m-line), and gives the pictures of both once the second has ten.
+async fn second_stream_flows(change: impl Fn(&str, &str, &str) -> String, taken: &[StreamType]) -> [u64; 2] {
+    let mut bench = Bench::with_color();
+    bench.camera(StreamType::Infrared(1), PixelFormat::Y8, SMALL);
+    let both = [(StreamType::Color, SMALL), (StreamType::Infrared(1), SMALL)];
+    let spec = bench.spec(&both, &[Codec::H264]);
+    let offer = bench.open(&spec).await.unwrap();
+    let (receiver, answer, _) = Receiver::from_offer(&offer.sdp, Options::default()).unwrap();
+    let parts = parts(&answer);
+    let [session, first, second] = parts.as_slice() else { panic!("two m-lines: {answer}") };
+    let changed = change(session, first, second);
+    assert_ne!(changed, answer);
+    let viewer = receiver.spawn();
+    let chosen = bench.answer(&spec.session, &changed).await.unwrap();
+    assert_eq!(chosen.iter().map(|(stream, _)| *stream).collect::<Vec<_>>(), taken, "{changed}");
+    bench.connected(&spec.session).await;
+    let stats = viewer.wait(SOON, |stats| stats.streams[1].frames >= 10).await.expect("the second stream flows");
+    let frames = [stats.streams[0].frames, stats.streams[1].frames];
+    bench.shutdown().await;
+    frames
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_stream_that_is_paused_leaves_the_others_their_transport() {
+    let paused = |session: &str, first: &str, second: &str| {
+        let first = first.replace("a=recvonly", "a=inactive");
+        format!("{session}{first}{}", without(second, &TRANSPORT))
+    };
+    let [color, infrared] = second_stream_flows(paused, &[StreamType::Infrared(1)]).await;
+    assert!(color == 0 && infrared >= 10, "{color} {infrared}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_stream_that_is_refused_leaves_the_others_their_transport() {
+    let refused = |session: &str, first: &str, second: &str| {
+        let session = session.replace("BUNDLE video0 video1", "BUNDLE video1");
+        let first = without(&first.replace("m=video 9 ", "m=video 0 "), &TRANSPORT);
+        assert!(session.contains("BUNDLE video1\r\n") && first.starts_with("m=video 0 "), "{session}{first}");
+        format!("{session}{first}{second}")
+    };
+    let [color, infrared] = second_stream_flows(refused, &[StreamType::Infrared(1)]).await;
+    assert!(color == 0 && infrared >= 10, "{color} {infrared}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_transport_may_stand_on_the_first_m_line_of_the_group_only() {
+    let bundled = |session: &str, first: &str, second: &str| format!("{session}{first}{}", without(second, &TRANSPORT));
+    let [color, _] = second_stream_flows(bundled, &[StreamType::Color, StreamType::Infrared(1)]).await;
+    assert!(color > 0);
+    let turned = |session: &str, first: &str, second: &str| {
+        let session = session.replace("BUNDLE video0 video1", "BUNDLE video1 video0");
+        format!("{session}{}{second}", without(first, &TRANSPORT))
+    };
+    let [color, _] = second_stream_flows(turned, &[StreamType::Color, StreamType::Infrared(1)]).await;
+    assert!(color > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_m_line_of_an_offer_has_a_port_and_tells_what_its_h264_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines/color.h264.gst")).unwrap();
+    let high = text.replace("profile=constrained-baseline", "profile=high");
+    std::fs::write(folder.path().join("color.h264.gst"), high).unwrap();
+    let mut config = config();
+    config.pipelines.dir = folder.path().into();
+    let mut bench = Bench::start(config);
+    bench.camera(StreamType::Color, PixelFormat::I420, SMALL);
+    bench.camera(StreamType::Infrared(1), PixelFormat::Y8, SMALL);
+    let both = [(StreamType::Color, SMALL), (StreamType::Infrared(1), SMALL)];
+    let mut spec = bench.spec(&both, &[Codec::H264]);
+    spec.largest = vec![SMALL, Profile { width: 1920, height: 1080, framerate: 30 }];
+    let offer = bench.open(&spec).await.unwrap();
+    let sections = parts(&offer.sdp);
+    assert!(sections[1..].iter().all(|part| part.starts_with("m=video 9 ")), "{}", offer.sdp);
+    assert!(!offer.sdp.contains("bundle-only"), "{}", offer.sdp);
+    // High, as the file asks for; constrained baseline, and as large as the camera can make it.
+    for (section, id) in sections[1..].iter().zip(["64001f", "42e028"]) {
+        assert!(section.contains(&format!("profile-level-id={id}\r\n")), "{id} in {section}");
+    }
+    let (receiver, answer, _) = Receiver::from_offer(&offer.sdp, Options::default()).unwrap();
+    let viewer = receiver.spawn();
+    bench.answer(&spec.session, &answer).await.unwrap();
+    let flows =
+        |stats: &realsense_webrtc::probe::receiver::Stats| stats.streams.iter().all(|stream| stream.frames >= 5);
+    viewer.wait(SOON, flows).await.expect("both streams");
     bench.shutdown().await;
 }

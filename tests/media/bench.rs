@@ -173,6 +173,7 @@ impl Bench {
             session: SessionId::random(),
             device: self.device.clone(),
             streams: streams.to_vec(),
+            largest: Vec::new(),
             codecs: codecs.to_vec(),
         }
     }

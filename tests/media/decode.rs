@@ -7,7 +7,7 @@ use realsense_webrtc::probe::receiver::AccessUnit;
 pub(crate) fn pictures<'a>(units: impl IntoIterator<Item = &'a AccessUnit>) -> usize {
     gst::init().unwrap();
     let text = "appsrc name=in format=time max-bytes=0 \
-        caps=video/x-h264,stream-format=byte-stream,alignment=au ! openh264dec ! appsink name=out sync=false";
+        caps=video/x-h264,stream-format=byte-stream,alignment=au ! h264parse ! openh264dec ! appsink name=out sync=false";
     let pipeline = gst::parse::launch(text).unwrap().downcast::<gst::Pipeline>().unwrap();
     let element = |name: &str| pipeline.by_name(name).unwrap();
     let source = element("in").downcast::<gst_app::AppSrc>().unwrap();

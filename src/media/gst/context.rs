@@ -1,5 +1,5 @@
 //! What every part of the GStreamer side shares: the clock all pipelines run on, and the messages to the control thread.
-//! Owns no pipeline and no state that changes.
+//! Owns no pipeline; what changes in it are counters and what is known of the pipelines, each with its own short lock.
 
 use std::{
     sync::{Arc, mpsc},
@@ -10,7 +10,8 @@ use gst::prelude::*;
 use tokio::sync::oneshot;
 
 use super::{
-    dtls::Identities, folder::Files, inbox, library::Text, starter::Started, stats::PeerStats, streams::ReloadAnswer,
+    announced::Announced, dtls::Identities, folder::Files, inbox, library::Text, starter::Started, stats::PeerStats,
+    streams::ReloadAnswer,
 };
 use crate::{
     camera::hub::FrameHub,
@@ -33,6 +34,8 @@ pub(super) struct Context {
     pub(super) metrics: Arc<Metrics>,
     /// The pipeline files.
     pub(super) files: Files,
+    /// What offers say that the pipelines make.
+    pub(super) announced: Arc<Announced>,
     pub(super) events: Events,
     /// The certificate that sessions show.
     pub(super) identities: Identities,
@@ -54,8 +57,8 @@ impl Context {
     ) -> Self {
         let clock = gst::SystemClock::obtain();
         let (started, base_time) = (Instant::now(), clock.time());
-        let identities = Identities::default();
-        Self { config, hub, metrics, files, events, identities, control, clock, base_time, started }
+        let (identities, announced) = (Identities::default(), Arc::new(Announced::read(&config)));
+        Self { config, hub, metrics, files, announced, events, identities, control, clock, base_time, started }
     }
 
     /// Puts a pipeline on the common clock and base time, so that a buffer's PTS means the same everywhere and can be

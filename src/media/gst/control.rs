@@ -102,6 +102,7 @@ impl Control {
             session,
             device: crate::model::DeviceId::new("warm-up"),
             streams: vec![(StreamType::Color, profile)],
+            largest: Vec::new(),
             codecs: Codec::ALL.to_vec(),
         });
     }

@@ -80,7 +80,7 @@ fn an_answer_that_cannot_be_carried_out_ends_the_session() {
     let profile = control.ctx.config.streams.color.profile();
     let streams = vec![(StreamType::Color, profile)];
     let device = DeviceId::new("1");
-    control.open(SessionSpec { session: id.clone(), device, streams, codecs: vec![Codec::H264] });
+    control.open(SessionSpec { session: id.clone(), device, streams, largest: Vec::new(), codecs: vec![Codec::H264] });
     let session = control.sessions.get_mut(&id).expect("opened");
     session.phase = Phase::Answering(vec![Some((96, Codec::H264))]);
     // Something else where the payloader should go.
@@ -108,7 +108,13 @@ fn the_warm_up_keeps_off_the_configured_ports_and_servers() {
     let streams = control.sessions[&warm_up].spec.streams.clone();
     let real = SessionId::new("real");
     let device = DeviceId::new("1");
-    control.open(SessionSpec { session: real.clone(), device, streams, codecs: vec![Codec::H264] });
+    control.open(SessionSpec {
+        session: real.clone(),
+        device,
+        streams,
+        largest: Vec::new(),
+        codecs: vec![Codec::H264],
+    });
     let settings = |id: &SessionId| {
         let webrtc = &control.sessions[id].webrtc;
         let ice = webrtc.property::<gst::glib::Object>("ice-agent");

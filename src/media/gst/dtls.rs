@@ -19,7 +19,10 @@ use openssl::{
     x509::{X509, X509NameBuilder},
 };
 
-use crate::error::{Error, Result};
+use crate::{
+    core::fingerprint::{Fingerprint, HashName},
+    error::{Error, Result},
+};
 
 /// How long a certificate is shown to new peers. Browsers make theirs for 30 days (W3C WebRTC, section 4.9.1).
 const RENEW_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -110,32 +113,19 @@ pub(super) fn with_fingerprint(sdp: &str, fingerprint: &str) -> String {
     sdp.lines().map(line).collect()
 }
 
-/// The fingerprints that an SDP names.
-pub(super) fn fingerprints(sdp: &str) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    for named in sdp.lines().filter_map(|line| line.strip_prefix("a=fingerprint:")) {
-        if !found.iter().any(|known| known == named) {
-            found.push(named.to_owned());
-        }
-    }
-    found
-}
-
 /// Whether the certificate that a peer showed is one that its answer named (RFC 8122, section 5; RFC 8827, section 6.5, makes
 /// the check a must): without it, whoever is on the way could take the pictures.
-pub(super) fn is_named(pem: &str, named: &[String]) -> bool {
+pub(super) fn is_named(pem: &str, named: &[Fingerprint]) -> bool {
     let Ok(certificate) = X509::from_pem(pem.as_bytes()) else { return false };
     named.iter().any(|named| {
-        let Some((hash, digest)) = named.split_once(' ') else { return false };
-        let hash = match hash.to_ascii_lowercase().as_str() {
-            "sha-1" => MessageDigest::sha1(),
-            "sha-224" => MessageDigest::sha224(),
-            "sha-256" => MessageDigest::sha256(),
-            "sha-384" => MessageDigest::sha384(),
-            "sha-512" => MessageDigest::sha512(),
-            _ => return false,
+        let hash = match named.hash() {
+            HashName::Sha1 => MessageDigest::sha1(),
+            HashName::Sha224 => MessageDigest::sha224(),
+            HashName::Sha256 => MessageDigest::sha256(),
+            HashName::Sha384 => MessageDigest::sha384(),
+            HashName::Sha512 => MessageDigest::sha512(),
         };
-        certificate.digest(hash).is_ok_and(|shown| colons(&shown).eq_ignore_ascii_case(digest.trim()))
+        certificate.digest(hash).is_ok_and(|shown| *shown == *named.digest())
     })
 }
 
@@ -161,18 +151,19 @@ fn colons(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> Fingerprint {
+        Fingerprint::parse(text).expect("a fingerprint")
+    }
+
     #[test]
     fn a_certificate_is_known_by_its_fingerprint_only() {
         let (ours, other) = (Identity::make().expect("made"), Identity::make().expect("made"));
         assert!(ours.pem.contains("BEGIN CERTIFICATE") && ours.pem.contains("BEGIN PRIVATE KEY"));
-        let named = [ours.fingerprint.clone()];
+        let named = [read(&ours.fingerprint)];
         assert!(is_named(&ours.pem, &named));
-        assert!(is_named(&ours.pem, &[ours.fingerprint.to_lowercase()]));
-        assert!(is_named(&ours.pem, &[other.fingerprint.clone(), ours.fingerprint.clone()]), "one of several");
+        assert!(is_named(&ours.pem, &[read(&other.fingerprint), read(&ours.fingerprint)]), "one of several");
         assert!(!is_named(&other.pem, &named));
         assert!(!is_named("", &named) && !is_named(&ours.pem, &[]));
-        let wrong_hash = ours.fingerprint.replace("sha-256", "sha-1");
-        assert!(!is_named(&ours.pem, &[wrong_hash, "sha-256".into(), "md5 AA".into()]));
     }
 
     #[test]
@@ -186,7 +177,7 @@ mod tests {
             ("sha-512", MessageDigest::sha512()),
         ] {
             let digest = colons(&certificate.digest(hash).expect("hashes"));
-            assert!(is_named(&ours.pem, &[format!("{name} {digest}")]), "{name}");
+            assert!(is_named(&ours.pem, &[read(&format!("{name} {digest}"))]), "{name}");
         }
     }
 
@@ -206,6 +197,5 @@ mod tests {
         let sdp = "v=0\r\nm=video 9 X 96\r\na=fingerprint:sha-256 00\r\na=mid:0\r\n";
         let ours = with_fingerprint(sdp, "sha-256 AA:BB");
         assert_eq!(ours, "v=0\r\nm=video 9 X 96\r\na=fingerprint:sha-256 AA:BB\r\na=mid:0\r\n");
-        assert_eq!(fingerprints(&format!("{ours}{ours}")), ["sha-256 AA:BB"]);
     }
 }

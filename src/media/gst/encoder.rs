@@ -9,6 +9,7 @@ use std::sync::{
 use gst::prelude::*;
 
 use super::{
+    announced::Announced,
     context::{Context, Msg},
     counts,
     gate::{Gate, KeyFrames},
@@ -68,6 +69,7 @@ impl Encoder {
         ctx.synchronise(&pipeline);
         let words = watch_bus(ctx, &pipeline, key, codec, serial);
         counts::watch_encoder(&pipeline, &metrics);
+        Announced::watch(&ctx.announced, &text.name, &graph.fanout);
         if pipeline.set_state(gst::State::Playing).is_err() {
             let _ = pipeline.set_state(gst::State::Null);
             let words = words.lock().unwrap_or_else(PoisonError::into_inner).take();

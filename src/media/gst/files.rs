@@ -13,6 +13,7 @@ use crate::{
 };
 
 pub(crate) use super::{
+    announced::declared,
     graph::values,
     install::how_to_get,
     library::{Text, choose, info, names, no_such, read},

@@ -59,7 +59,8 @@ impl Bench {
 fn spec(number: usize) -> SessionSpec {
     let profile = Config::default().streams.color.profile();
     let (session, device) = (SessionId::new(format!("session-{number}")), DeviceId::new("1"));
-    SessionSpec { session, device, streams: vec![(StreamType::Color, profile)], codecs: vec![Codec::H264] }
+    let streams = vec![(StreamType::Color, profile)];
+    SessionSpec { session, device, streams, largest: Vec::new(), codecs: vec![Codec::H264] }
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //!                                                       (one branch per session and stream; session.rs)
 //! ```
 
+mod announced;
 mod auto;
 pub(crate) mod capture;
 mod check;
@@ -33,8 +34,6 @@ mod net;
 mod properties;
 mod running;
 mod sdp;
-#[cfg(test)]
-mod sdp_tests;
 mod session;
 mod starter;
 mod stats;

@@ -25,7 +25,7 @@ use super::{
     wiring,
 };
 use crate::{
-    core::{candidate::Candidate, silence::Rhythm},
+    core::{candidate::Candidate, fingerprint::Fingerprint, h264::ProfileLevelId, silence::Rhythm},
     error::{Error, Result},
     media::{LocalOffer, SessionSpec, StreamStats},
     model::{Codec, IceCandidate, SessionId, StreamKey, StreamType},
@@ -64,9 +64,11 @@ pub(super) struct Session {
     /// The certificate that the peer is shown.
     identity: Arc<Identity>,
     /// The fingerprints that its answer named.
-    named: Vec<String>,
+    named: Vec<Fingerprint>,
     /// Whether the peer said good-bye.
     pub(super) peer_closed: bool,
+    /// What the offer says that each stream's H.264 is.
+    h264: Vec<ProfileLevelId>,
 }
 
 /// How far the negotiation is.
@@ -167,6 +169,7 @@ impl Session {
                 identity,
                 named: Vec::new(),
                 peer_closed: false,
+                h264: Vec::new(),
             }),
             Err(error) => {
                 teardown.session(pipeline, Vec::new(), None);
@@ -291,7 +294,16 @@ impl Session {
                 "The server found no network address to send media from; check its network.".into()
             }));
         }
-        let streams: Vec<_> = self.spec.streams.iter().map(|(stream, _)| *stream).collect();
+        if self.spec.codecs.contains(&Codec::H264) {
+            let largest = self.spec.largest.iter().map(Some).chain(std::iter::repeat(None));
+            let ids = self.spec.streams.iter().zip(largest).map(|((stream, profile), largest)| {
+                let key = StreamKey::new(self.spec.device.clone(), *stream);
+                ctx.announced.of(&ctx.config, &key, [*profile, *largest.unwrap_or(profile)])
+            });
+            self.h264 = ids.collect();
+        }
+        let ids = self.h264.iter().copied().map(Some).chain(std::iter::repeat(None));
+        let streams: Vec<_> = self.spec.streams.iter().map(|(stream, _)| *stream).zip(ids).collect();
         let session = &self.spec.session;
         let sdp = sdp::finish_offer(&text, session, &streams, &self.spec.codecs, &self.candidates, complete);
         let candidates =
@@ -312,11 +324,13 @@ impl Session {
                 return Err(Error::invalid("The session has its answer already; ask for a new offer to change it."));
             }
         }
-        let checked = sdp::check_answer(text, &self.mids, &self.spec.codecs, ctx.config.webrtc.ice_tcp)?;
+        let h264: Vec<_> = self.h264.iter().map(|id| id.profile).collect();
+        let (codecs, tcp) = (&self.spec.codecs, ctx.config.webrtc.ice_tcp);
+        let checked = sdp::check_answer(text, &sdp::Terms { mids: &self.mids, h264: &h264, codecs, tcp })?;
         let message = gst_sdp::SDPMessage::parse_buffer(checked.sdp.as_bytes())
             .map_err(|error| Error::invalid(format!("The answer's SDP cannot be used: {error}")))?;
         let answer = WebRTCSessionDescription::new(WebRTCSDPType::Answer, message);
-        self.named = dtls::fingerprints(&checked.sdp);
+        self.named = checked.fingerprints;
         self.phase = Phase::Answering(checked.chosen);
         self.describe(ctx, "set-remote-description", &answer, Signal::RemoteDescriptionSet);
         Ok(())
@@ -363,7 +377,7 @@ impl Session {
             return;
         }
         let checked = sdp::check_candidate(&candidate.candidate, ctx.config.webrtc.ice_tcp);
-        let (Some(text), Some(mline)) = (checked, sdp::candidate_mline(candidate, &self.mids)) else {
+        let (Some(text), Some(_)) = (checked, sdp::candidate_mline(candidate, &self.mids)) else {
             tracing::debug!(session = self.id().short(), candidate = %candidate.candidate, "Candidate ignored");
             return;
         };
@@ -371,7 +385,8 @@ impl Session {
         if self.remote_candidates > sdp::MAX_REMOTE_CANDIDATES || !matches!(self.phase, Phase::Answered) {
             return;
         }
-        self.webrtc.emit_by_name::<()>("add-ice-candidate", &[&mline, &text]);
+        // All m-lines share the first one's transport; webrtcbin knows no other and drops what is for another.
+        self.webrtc.emit_by_name::<()>("add-ice-candidate", &[&0u32, &text]);
     }
 
     /// Asks for the peer's reports; they come as [`Msg::StatsPart`].

@@ -16,7 +16,10 @@ use gst_video::{UpstreamForceKeyUnitEvent, VideoFormat, VideoInfo};
 
 use super::{graph, library::Text, limits};
 use crate::{
-    core::template::{Fault, Values},
+    core::{
+        h264::Profile,
+        template::{Fault, Values},
+    },
     model::Codec,
 };
 
@@ -51,6 +54,8 @@ pub(crate) struct TryReport {
     pub(crate) key_on_request: bool,
     /// Whether every key frame can be decoded by itself. Without, only the first viewer sees something.
     pub(crate) headers_repeat: bool,
+    /// The profile that its first sequence parameter set names; of H.264 only.
+    pub(crate) profile: Option<Profile>,
     /// From the first picture in to the first one out, and the encoder's start with it.
     pub(crate) first: Duration,
     /// All of it.
@@ -62,6 +67,7 @@ struct Unit {
     pts: Option<gst::ClockTime>,
     key: bool,
     headers: bool,
+    profile: Option<Profile>,
     bytes: usize,
 }
 
@@ -198,6 +204,7 @@ fn run(text: &Text, values: &Values, codec: Codec, deadline: Duration) -> Result
         held_back,
         key_on_request: since_asked.into_iter().any(|unit| unit.key),
         headers_repeat: units.iter().filter(|unit| unit.key).all(|unit| unit.headers),
+        profile: units.iter().find_map(|unit| unit.profile),
         first: first.unwrap_or_default(),
         took: started.elapsed(),
     })
@@ -224,8 +231,10 @@ fn judge(units: &[Unit], caps: &gst::Caps, codec: Codec) -> Result<(), String> {
 
 fn unit(buffer: &gst::BufferRef, codec: Codec) -> Unit {
     let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-    let headers = codec != Codec::H264 || buffer.map_readable().is_ok_and(|bytes| has_parameter_sets(&bytes));
-    Unit { pts: buffer.pts(), key, headers, bytes: buffer.size() }
+    let bytes = buffer.map_readable().ok().filter(|_| codec == Codec::H264);
+    let headers = codec != Codec::H264 || bytes.as_ref().is_some_and(|bytes| has_parameter_sets(bytes));
+    let profile = bytes.and_then(|bytes| Profile::of_unit(&bytes));
+    Unit { pts: buffer.pts(), key, headers, profile, bytes: buffer.size() }
 }
 
 /// Whether an H.264 access unit brings a sequence and a picture parameter set (NAL unit types 7 and 8).
@@ -342,6 +351,10 @@ mod tests {
         let report = attempt(GOOD, AMPLE).expect("works");
         assert_eq!((report.encoder.as_str(), report.pictures, report.units), ("x264enc", PICTURES, PICTURES));
         assert!(report.caps.contains("constrained-baseline") && report.bytes > 1000, "{report:?}");
+        assert!(report.profile.is_some_and(|made| made.is_same_as(Profile::CONSTRAINED_BASELINE)), "{report:?}");
+        // By a preset that makes use of what high allows.
+        let high = GOOD.replace("profile=constrained-baseline", "profile=high").replace("ultrafast", "medium");
+        assert_eq!(attempt(&high, AMPLE).expect("works").profile, Some(Profile::HIGH));
         assert!(report.key_on_request && report.headers_repeat && report.held_back == 0, "{report:?}");
         let lookahead = GOOD.replace("tune=zerolatency ", "rc-lookahead=20 ");
         assert!(attempt(&lookahead, AMPLE).expect("works").held_back > 5);

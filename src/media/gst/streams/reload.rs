@@ -139,6 +139,7 @@ impl Streams {
                 Ok(()) => {
                     self.faults.remove(&text.name);
                     self.works.insert(text.name.clone());
+                    ctx.announced.note_text(&ctx.config, &text);
                 }
                 Err(fault) => {
                     tracing::error!("{fault}; nothing runs it");

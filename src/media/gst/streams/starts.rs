@@ -176,6 +176,7 @@ impl Streams {
             self.faults.remove(&text.name);
             self.works.insert(text.name.clone());
         }
+        ctx.announced.note_text(&ctx.config, &text);
         self.good.insert(text.name.clone(), text);
     }
 
