@@ -12,6 +12,7 @@ mod depth;
 mod devices;
 mod logs;
 mod metrics;
+mod openapi;
 mod pipelines;
 mod playback;
 mod recordings;

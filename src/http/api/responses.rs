@@ -67,7 +67,16 @@ pub(super) struct Named;
 
 impl IntoResponses for Named {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        map([(404, error("Unknown device, sensor, option, session or recording.", "Device 1 is not known."))])
+        map([
+            (
+                400,
+                error(
+                    "The address does not parse: what it names is not UTF-8, or a parameter is there twice.",
+                    "The request's address does not parse.",
+                ),
+            ),
+            (404, error("Unknown device, sensor, option, session or recording.", "Device 1 is not known.")),
+        ])
     }
 }
 

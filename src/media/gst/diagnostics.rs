@@ -48,7 +48,7 @@ impl GstDiagnostics {
     fn look_at(
         &self,
         path: ElementPath,
-        reply: Answer<Result<ElementInfo>>,
+        reply: Answer<ElementInfo>,
         first: impl FnOnce(&gst::Element) -> Result<()> + Send + 'static,
     ) {
         let config = self.config.clone();
@@ -85,14 +85,15 @@ fn encoder(look: &Look, path: &ElementPath) -> Result<RunningEncoder> {
 
 impl Diagnostics for GstDiagnostics {
     fn pipelines(&self, reply: Answer<Vec<PipelineInfo>>) {
+        // A control thread that is gone tells nobody anything any more: the server ends, and says so where the answer is missed.
         let _ = self.control.send(Msg::Pipelines(reply));
     }
 
-    fn reload(&self, name: String, reply: Answer<std::result::Result<PipelineInfo, ReloadError>>) {
+    fn reload(&self, name: String, reply: Answer<PipelineInfo, ReloadError>) {
         let _ = self.control.send(Msg::Reload(name, reply));
     }
 
-    fn graph(&self, request: GraphRequest, reply: Answer<Result<Graph>>) {
+    fn graph(&self, request: GraphRequest, reply: Answer<Graph>) {
         let meters = self.meters.clone();
         self.inspector.ask(reply, move |look| {
             let running = look.running(&request.device, request.session.as_ref())?;
@@ -105,11 +106,11 @@ impl Diagnostics for GstDiagnostics {
         });
     }
 
-    fn element(&self, path: ElementPath, reply: Answer<Result<ElementInfo>>) {
+    fn element(&self, path: ElementPath, reply: Answer<ElementInfo>) {
         self.look_at(path, reply, |_| Ok(()));
     }
 
-    fn set_properties(&self, path: ElementPath, values: BTreeMap<String, Value>, reply: Answer<Result<ElementInfo>>) {
+    fn set_properties(&self, path: ElementPath, values: BTreeMap<String, Value>, reply: Answer<ElementInfo>) {
         self.look_at(path, reply, move |element| properties::set(element, &values));
     }
 }
