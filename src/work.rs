@@ -26,11 +26,8 @@ pub(crate) static DISK: Work = Work::new(
 );
 
 /// What waits for librealsense outside of a device's thread.
-pub(crate) static SDK: Work = Work::new(
-    4,
-    Duration::from_secs(5),
-    "librealsense is busy with other recordings; try again in a moment.",
-);
+pub(crate) static SDK: Work =
+    Work::new(4, Duration::from_secs(5), "librealsense is busy with other recordings; try again in a moment.");
 
 /// One kind of work.
 pub(crate) struct Work {

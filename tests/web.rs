@@ -159,11 +159,15 @@ async fn the_start_page_of_a_folder_is_the_first_that_is_there() {
     let folder = tempfile::tempdir().unwrap();
     let server = with_folder(folder.path(), "").await;
     let words = server.get("/").await.expect_error(404);
-    assert!(["webrtc_demo.html", "index.html", "server.www_dir", "/debug"].iter().all(|it| words.contains(it)), "{words}");
+    assert!(
+        ["webrtc_demo.html", "index.html", "server.www_dir", "/debug"].iter().all(|it| words.contains(it)),
+        "{words}"
+    );
     std::fs::write(folder.path().join("index.html"), "<script>document.title = 'ran'</script>").unwrap();
     let page = server.get("/").await;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html")));
     assert!(page.text().contains("ran"));
+    assert_eq!(server.get("/webrtc_demo.html").await.body, page.body, "the page for looking inside leads there");
     std::fs::write(folder.path().join("webrtc_demo.html"), "<p>first").unwrap();
     assert_eq!(server.get("/?device=1").await.text(), "<p>first");
     let head = server.send(Method::HEAD, "/", &[], "").await;
@@ -187,6 +191,7 @@ async fn a_folders_pages_may_have_a_policy_of_their_own() {
 #[tokio::test]
 async fn a_folder_does_not_take_the_page_for_looking_inside_along() {
     let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("index.html"), "<p>mine").unwrap();
     std::fs::write(folder.path().join("debug.html"), "<p>old").unwrap();
     std::fs::create_dir_all(folder.path().join("js/debug")).unwrap();
     std::fs::write(folder.path().join("js/debug/main.js"), "old").unwrap();

@@ -272,7 +272,8 @@ impl Streams {
 
     fn end_lingering(&mut self, id: &DeviceId, which: impl Fn(&Stream) -> bool) {
         let streams = self.devices.get(id).into_iter().flat_map(|device| &device.streams);
-        let ending = streams.filter(|(_, stream)| stream.lingers() && which(stream)).map(|(stream_type, _)| *stream_type);
+        let ending =
+            streams.filter(|(_, stream)| stream.lingers() && which(stream)).map(|(stream_type, _)| *stream_type);
         for stream in ending.collect::<Vec<_>>() {
             self.remove(&StreamKey::new(id.clone(), stream));
         }

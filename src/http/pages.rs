@@ -194,7 +194,8 @@ impl Folder {
         if let Some(response) = debug_page(path, &request.headers) {
             return response;
         }
-        if path != "/" {
+        // By the first's name, too: the API's index and the page for looking inside lead there.
+        if path != "/" && path != START_PAGES[0] {
             return self.file(request, path).await.unwrap_or_else(|| missing(path.trim_start_matches('/')));
         }
         for page in START_PAGES {
@@ -280,7 +281,9 @@ mod tests {
 
     #[test]
     fn hidden_files_stay_hidden_however_they_are_written() {
-        for path in ["/.git/config", "/a/.env", "/%2Egit/config", "/a%2f.git/config", "/a%2F%2e%2e/b", "/..\\x", "/%5c.x"] {
+        for path in
+            ["/.git/config", "/a/.env", "/%2Egit/config", "/a%2f.git/config", "/a%2F%2e%2e/b", "/..\\x", "/%5c.x"]
+        {
             assert!(is_hidden(path), "{path}");
         }
         for path in ["/", "/a.html", "/a/b.js", "/a..b", "/a%20b.html"] {

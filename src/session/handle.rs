@@ -215,7 +215,9 @@ impl Handle {
         if self.commands.is_closed() {
             return Error::stopping();
         }
-        Error::internal(format!("a question {what} was dropped without an answer: what was to answer panicked or is gone"))
+        Error::internal(format!(
+            "a question {what} was dropped without an answer: what was to answer panicked or is gone"
+        ))
     }
 
     /// Makes a session and its offer, starting what it needs.

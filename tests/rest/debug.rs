@@ -47,11 +47,8 @@ fn large_graph() -> Graph {
     let elements = (0..LONG).flat_map(|at| (0..WIDE).map(move |chain| (chain, at)));
     let elements = elements.map(|(chain, at)| GraphElement { name: name(chain, at), ..GraphElement::default() });
     let links = (1..LONG).flat_map(|at| (0..WIDE).flat_map(move |chain| [(chain, chain, at), (chain, chain + at, at)]));
-    let links = links.map(|(from, to, at)| GraphLink {
-        from: name(from, at - 1),
-        to: name(to, at),
-        ..GraphLink::default()
-    });
+    let links =
+        links.map(|(from, to, at)| GraphLink { from: name(from, at - 1), to: name(to, at), ..GraphLink::default() });
     let (elements, links) = (elements.collect(), links.collect());
     let pipeline = GraphPipeline { id: "x".into(), elements, links, ..GraphPipeline::default() };
     Graph { device_id: Some(DeviceId::new(CAMERA)), pipelines: vec![pipeline], ..Graph::default() }

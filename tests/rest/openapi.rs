@@ -94,7 +94,14 @@ fn the_judge_of_schemas_finds_what_does_not_fit() {
 }
 
 /// Asks, and holds the answer against what the document says of this route and status.
-async fn judge(server: &TestServer, document: &Value, method: &str, route: &str, path: &str, body: Option<&Value>) -> u16 {
+async fn judge(
+    server: &TestServer,
+    document: &Value,
+    method: &str,
+    route: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> u16 {
     let headers = if body.is_some() { JSON } else { &[] };
     let body = body.map(ToString::to_string).unwrap_or_default();
     let answer = server.send(method.parse().unwrap(), path, headers, &body).await;
@@ -131,9 +138,19 @@ async fn real_answers_are_as_the_document_says() {
         (route("GET", "/api/devices/{device_id}/sensors"), format!("{device}/sensors"), None, 200),
         (route("GET", "/api/devices/{device_id}/sensors/{sensor_id}/options"), format!("{sensor}/options"), None, 200),
         (route("POST", "/api/devices/{device_id}/stream/start"), format!("{device}/stream/start"), Some(&start), 200),
-        (route("POST", "/api/devices/{device_id}/stream/start"), format!("{device}/stream/start"), Some(&misplaced), 422),
+        (
+            route("POST", "/api/devices/{device_id}/stream/start"),
+            format!("{device}/stream/start"),
+            Some(&misplaced),
+            422,
+        ),
         (route("GET", "/api/devices/{device_id}/stream/status"), format!("{device}/stream/status"), None, 200),
-        (route("GET", "/api/devices/{device_id}/stream/depth-range"), format!("{device}/stream/depth-range"), None, 200),
+        (
+            route("GET", "/api/devices/{device_id}/stream/depth-range"),
+            format!("{device}/stream/depth-range"),
+            None,
+            200,
+        ),
         (route("GET", "/api/devices/{device_id}/recording/status"), format!("{device}/recording/status"), None, 200),
         (route("POST", "/api/webrtc/offer"), "/api/webrtc/offer".into(), Some(&color), 200),
         (route("POST", "/api/webrtc/answer"), "/api/webrtc/answer".into(), Some(&answer), 200),

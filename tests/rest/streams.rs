@@ -80,8 +80,10 @@ async fn hang_up_while_starting(server: &TestServer, body: &Value) {
         body.len()
     );
     stream.write_all(head.as_bytes()).await.unwrap();
-    eventually("the camera is asked", async || (references(server).await == json!({CAMERA: {"depth": 1}})).then_some(()))
-        .await;
+    eventually("the camera is asked", async || {
+        (references(server).await == json!({CAMERA: {"depth": 1}})).then_some(())
+    })
+    .await;
 }
 
 async fn references(server: &TestServer) -> Value {

@@ -152,7 +152,8 @@ impl Files {
     /// Answers a reload with the pipeline as it is now.
     pub(super) fn describe(&self, name: &str, standing: Standing, reply: ReloadAnswer) {
         if let Err((Ask::One(name, _, reply), why)) = self.ask(Ask::One(name.into(), Box::new(standing), reply)) {
-            let done = format!("'{name}' is reloaded, and cannot be described now; GET /api/pipelines will: {}", why.public());
+            let done =
+                format!("'{name}' is reloaded, and cannot be described now; GET /api/pipelines will: {}", why.public());
             let _ = reply.send(Err(ReloadError::Refused(Error::busy(done))));
         }
     }
