@@ -54,6 +54,9 @@ pub struct Server {
     pub allowed_origins: Vec<String>,
     /// Folder served as the page; empty for the pages built into the program.
     pub www_dir: String,
+    /// The `Content-Security-Policy` of the pages in `www_dir`; empty: `frame-ancestors 'self'`. The built-in pages have
+    /// their own.
+    pub content_security_policy: String,
     /// Token that every API request must carry; empty for none.
     pub token: String,
     /// Token that also allows what changes the server itself: element properties, log thresholds; empty: nobody may set
@@ -307,6 +310,7 @@ impl Default for Server {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             allowed_origins: Vec::new(),
             www_dir: String::new(),
+            content_security_policy: String::new(),
             token: String::new(),
             admin_token: String::new(),
         }

@@ -41,6 +41,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// How long a client should wait before it asks an unavailable device again.
 pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 
+/// How long a client should wait before it asks again what the server was too busy for: queues here empty within a second.
+const BUSY_FOR: Duration = Duration::from_secs(1);
+
 impl Error {
     /// The request is wrong in itself.
     pub fn invalid(public: impl Into<String>) -> Self {
@@ -85,6 +88,24 @@ impl Error {
     /// Known, but not possible before this has passed.
     pub fn unavailable_for(public: impl Into<String>, retry_after: Duration) -> Self {
         Self::new(Kind::Unavailable { retry_after }, public)
+    }
+
+    /// Too much is being done at once; worth asking again soon. The sentence says what there is too much of.
+    pub fn busy(public: impl Into<String>) -> Self {
+        Self::new(Kind::Unavailable { retry_after: BUSY_FOR }, public)
+    }
+
+    /// The server ends: for that one cause only. What else goes wrong has a sentence of its own.
+    pub fn stopping() -> Self {
+        Self::unavailable("The server is shutting down; try again once it is back.")
+    }
+
+    /// The system gave no thread for what was asked. The log has the system's own words.
+    pub fn no_thread(consequence: &str) -> Self {
+        Self::unavailable(format!(
+            "The system gives the server no more threads, so {consequence}. The server's log says why; raise the limit of \
+             processes (LimitNPROC, TasksMax, pids), or close sessions, and try again."
+        ))
     }
 
     /// A bug or a broken installation; `log` is written to the log and never sent.

@@ -18,3 +18,4 @@ pub mod pipeline;
 pub mod probe;
 pub mod process;
 pub mod session;
+pub(crate) mod work;

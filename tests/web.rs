@@ -128,7 +128,8 @@ async fn a_folder_of_ones_own_is_served_instead() {
         let page = server.get(path).await;
         assert_eq!((page.status, page.text().as_str()), (200, "<p>mine"));
         assert_eq!(page.header("cache-control"), Some("no-cache"));
-        assert!(page.header("content-security-policy").is_some());
+        // Whoever writes the pages decides what they run; no other site may frame them.
+        assert_eq!(page.header("content-security-policy"), Some("frame-ancestors 'self'"));
     }
     assert!(server.get("/a.js").await.header("content-type").unwrap().contains("javascript"));
     for path in ["/sub", "/sub/", "/b.js"] {
@@ -139,6 +140,93 @@ async fn a_folder_of_ones_own_is_served_instead() {
     assert_eq!(server.get("/api/health").await.status, 200);
     assert_eq!(server.get("/redoc").await.status, 200);
     assert_eq!(server.get("/redoc/redoc.standalone.js").await.status, 200);
+    for page in ["/docs", "/redoc", "/debug"] {
+        let policy = server.get(page).await.header("content-security-policy").unwrap().to_owned();
+        assert!(policy.contains("default-src"), "{page} is built in: {policy}");
+    }
+    server.shutdown().await;
+}
+
+async fn with_folder(folder: &std::path::Path, policy: &str) -> TestServer {
+    let mut config = config();
+    config.server.www_dir = folder.to_str().unwrap().to_owned();
+    config.server.content_security_policy = policy.to_owned();
+    TestServer::with(config).await
+}
+
+#[tokio::test]
+async fn the_start_page_of_a_folder_is_the_first_that_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_folder(folder.path(), "").await;
+    let words = server.get("/").await.expect_error(404);
+    assert!(
+        ["webrtc_demo.html", "index.html", "server.www_dir", "/debug"].iter().all(|it| words.contains(it)),
+        "{words}"
+    );
+    std::fs::write(folder.path().join("index.html"), "<script>document.title = 'ran'</script>").unwrap();
+    let page = server.get("/").await;
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html")));
+    assert!(page.text().contains("ran"));
+    assert_eq!(server.get("/webrtc_demo.html").await.body, page.body, "the page for looking inside leads there");
+    std::fs::write(folder.path().join("webrtc_demo.html"), "<p>first").unwrap();
+    assert_eq!(server.get("/?device=1").await.text(), "<p>first");
+    let head = server.send(Method::HEAD, "/", &[], "").await;
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_folders_pages_may_have_a_policy_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("index.html"), "<p>mine").unwrap();
+    let policy = "default-src 'self'; frame-ancestors https://robot.example";
+    let server = with_folder(folder.path(), policy).await;
+    assert_eq!(server.get("/").await.header("content-security-policy"), Some(policy));
+    let debug = server.get("/debug").await;
+    assert!(debug.header("content-security-policy").unwrap().contains("frame-ancestors 'self'"));
+    server.shutdown().await;
+}
+
+/// The page for looking inside is the built-in one, whatever a folder has of that name, and so is all that it names.
+#[tokio::test]
+async fn a_folder_does_not_take_the_page_for_looking_inside_along() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("index.html"), "<p>mine").unwrap();
+    std::fs::write(folder.path().join("debug.html"), "<p>old").unwrap();
+    std::fs::create_dir_all(folder.path().join("js/debug")).unwrap();
+    std::fs::write(folder.path().join("js/debug/main.js"), "old").unwrap();
+    let (own, built_in) = (with_folder(folder.path(), "").await, TestServer::start().await);
+    let page = own.get("/debug").await;
+    assert_eq!(page.status, 200);
+    assert!(page.text().contains("Look inside"));
+    names_what_is_there(&own, &page.text()).await;
+    for name in ["js/debug/main.js", "js/api.js", "css/debug.css", "img/icons.svg"] {
+        let (ours, theirs) = (own.get(&format!("/debug/{name}")).await, built_in.get(&format!("/{name}")).await);
+        assert_eq!((ours.status, ours.body), (200, theirs.body), "{name}");
+    }
+    // Neither is taken for the other by a browser that has one of them.
+    let etag = page.header("etag").unwrap().to_owned();
+    assert_ne!(built_in.get("/debug").await.header("etag"), Some(etag.as_str()));
+    assert_eq!(own.send(Method::GET, "/debug", &[("if-none-match", &etag)], "").await.status, 304);
+    let slash = own.get("/debug/").await;
+    assert_eq!((slash.status, slash.header("location")), (308, Some("../debug")));
+    own.get("/debug/js/nothing.js").await.expect_error(404);
+    assert_eq!(own.get("/js/debug/main.js").await.text(), "old");
+    own.shutdown().await;
+    built_in.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_is_hidden_in_a_folder_and_what_cannot_be_a_file_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join(".git")).unwrap();
+    std::fs::write(folder.path().join(".git/config"), "secret").unwrap();
+    std::fs::write(folder.path().join(".env"), "secret").unwrap();
+    let server = with_folder(folder.path(), "").await;
+    let (deep, long) = (format!("/{}", "a/".repeat(3000)), format!("/{}", "a".repeat(300)));
+    for path in ["/.git/config", "/%2egit/config", "/x%2f..%2f.env", "/.env", &deep, &long] {
+        server.get(path).await.expect_error(404);
+    }
     server.shutdown().await;
 }
 
@@ -230,8 +318,10 @@ async fn a_page_elsewhere_can_change_nothing() {
     ] {
         let answer = server.send(method, &path, &[evil, JSON[0]], "{}").await;
         let detail = answer.expect_error(403);
-        assert!(detail.contains("allowed_origins"), "{detail}");
+        assert!(detail.contains("server.allowed_origins") && detail.contains("\"http://evil.example\""), "{detail}");
     }
+    let nobody = server.send(Method::DELETE, "/api/webrtc/sessions", &[("origin", "null")], "").await;
+    assert!(nobody.expect_error(403).contains("without an origin"));
     let own = format!("http://{}", server.address);
     let answer = server.send(Method::DELETE, "/api/webrtc/sessions", &[("origin", &own)], "").await;
     assert_eq!(answer.json(), json!({"closed_sessions": 1}));

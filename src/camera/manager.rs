@@ -413,14 +413,25 @@ impl CameraHandle {
         command: impl FnOnce(oneshot::Sender<Result<T>>) -> DeviceCommand,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
+        let thread = lock(&self.shared.devices).get(device).map(|entry| entry.alive.clone());
         self.send(device, command(reply))?;
         match tokio::time::timeout(self.shared.timing.reply, answer).await {
             Ok(Ok(result)) => result,
+            Ok(Err(_)) if self.is_served_by(device, thread.as_ref()) => {
+                Err(Error::internal(format!("the thread of device {device} dropped a question without an answer")))
+            }
             Ok(Err(_)) => Err(Error::unplugged(device)),
             Err(_) => {
                 Err(Error::unavailable(format!("Device {device} did not answer in time. Try again, or reset it.")))
             }
         }
+    }
+
+    /// Whether the device is there, and was all the time: then whoever dropped a question to it has a bug.
+    fn is_served_by(&self, device: &DeviceId, thread: Option<&Arc<AtomicBool>>) -> bool {
+        let devices = lock(&self.shared.devices);
+        let there = devices.get(device).filter(|entry| entry.commands.is_some());
+        there.zip(thread).is_some_and(|(entry, thread)| Arc::ptr_eq(&entry.alive, thread))
     }
 
     fn describe(&self, entry: &Entry) -> DeviceInfo {

@@ -67,6 +67,12 @@ impl Config {
     pub fn validate(&self) -> Result<(), String> {
         let check =
             |ok: bool, message: &str| if ok { Ok(()) } else { Err(format!("In the configuration: {message}.")) };
+        // What a header can carry: printable ASCII.
+        let policy = self.server.content_security_policy.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        check(
+            policy,
+            "server.content_security_policy must be one line of plain ASCII, like default-src 'self'; frame-ancestors 'self'",
+        )?;
         check((1..=10_000).contains(&self.sessions.limit), "sessions.limit must be from 1 to 10000")?;
         for (name, seconds, least) in [
             ("sessions.answer_timeout_s", self.sessions.answer_timeout_s, 1),
@@ -313,6 +319,17 @@ mod tests {
         ] {
             let error = with_environment(name, value).unwrap_err();
             assert!(error.contains(&format!("{ENV_PREFIX}{name}")), "{name}={value}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_content_policy_must_fit_into_a_header() {
+        let good = "default-src 'self'; frame-ancestors https://robot.example";
+        let set = with_environment("SERVER__CONTENT_SECURITY_POLICY", good).unwrap();
+        assert_eq!(set.server.content_security_policy, good);
+        for bad in ["a\nb: c", "a\r", "default-src 'sälf'", "\u{7f}"] {
+            let error = with_environment("SERVER__CONTENT_SECURITY_POLICY", bad).unwrap_err();
+            assert!(error.contains("server.content_security_policy") && error.contains("ASCII"), "{bad:?}: {error}");
         }
     }
 

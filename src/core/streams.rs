@@ -23,6 +23,9 @@ const RAN_WELL: Duration = Duration::from_secs(60);
 pub enum Holder {
     /// The explicit start of the device over REST.
     Explicit,
+    /// An explicit start that is not answered yet, by its number. Becomes [`Self::Explicit`] when it is; until then it can
+    /// be taken back without taking anything from another.
+    Start(u64),
     /// The server itself, for motion data beside running video. Never counted as a reference.
     Metadata,
     /// The device's recording.
@@ -117,8 +120,24 @@ struct Stream {
 }
 
 impl Stream {
+    /// However many start the stream over REST, it is one reference: one stop ends it.
     fn references(&self) -> usize {
-        self.holders.iter().filter(|holder| **holder != Holder::Metadata).count()
+        let is_start = |holder: &&Holder| matches!(holder, Holder::Explicit | Holder::Start(_));
+        let others = self.holders.iter().filter(|holder| !is_start(holder) && **holder != Holder::Metadata);
+        others.count() + usize::from(self.holders.iter().any(|holder| is_start(&holder)))
+    }
+
+    /// Whether it runs on only because somebody may come back.
+    fn lingers(&self) -> bool {
+        self.linger_until.is_some()
+    }
+
+    /// Whether it cannot run beside `config` on a sensor: the same stream otherwise, or another of a sensor that runs all
+    /// its pictures at one size and rate. The pixel format is how frames come from the camera; a viewer never sees it.
+    fn is_in_the_way(&self, sensor: usize, config: &StreamConfig) -> bool {
+        let same = self.config.stream == config.stream;
+        let sibling = self.sensor == sensor && self.config.stream.is_video() && config.stream.is_video();
+        (same || sibling) && self.config.profile != config.profile
     }
 }
 
@@ -192,7 +211,8 @@ impl Streams {
         }
     }
 
-    /// Takes a reference. A stream that is not there yet is started with this config.
+    /// Takes a reference. A stream that is not there yet is started with this config; what only lingers and is in its way
+    /// ends at once.
     ///
     /// # Errors
     /// Unavailable when the device is away or the stream is interrupted; nothing changes then.
@@ -205,6 +225,7 @@ impl Streams {
         config: StreamConfig,
     ) -> Result<()> {
         self.check(key)?;
+        self.end_lingering(&key.device, |stream| stream.is_in_the_way(sensor, &config));
         let device = self.devices.entry(key.device.clone()).or_default();
         match device.streams.get_mut(&key.stream) {
             Some(stream) => {
@@ -241,6 +262,20 @@ impl Streams {
             self.remove(key);
         } else {
             stream.linger_until = Some(now + linger);
+        }
+    }
+
+    /// Ends what only lingers on a device, for who asks it to stop.
+    pub fn stop_lingering(&mut self, id: &DeviceId) {
+        self.end_lingering(id, |_| true);
+    }
+
+    fn end_lingering(&mut self, id: &DeviceId, which: impl Fn(&Stream) -> bool) {
+        let streams = self.devices.get(id).into_iter().flat_map(|device| &device.streams);
+        let ending =
+            streams.filter(|(_, stream)| stream.lingers() && which(stream)).map(|(stream_type, _)| *stream_type);
+        for stream in ending.collect::<Vec<_>>() {
+            self.remove(&StreamKey::new(id.clone(), stream));
         }
     }
 
@@ -324,19 +359,35 @@ impl Streams {
         self.stream(key).map(|stream| stream.config)
     }
 
+    /// The same of a stream that somebody holds: who wants it otherwise cannot have it.
+    pub fn held_config(&self, key: &StreamKey) -> Option<StreamConfig> {
+        self.stream(key).filter(|stream| !stream.lingers()).map(|stream| stream.config)
+    }
+
+    /// Whether nobody holds the stream any more: it only waits for who may come back, and is in nobody's way.
+    pub fn lingers(&self, key: &StreamKey) -> bool {
+        self.stream(key).is_some_and(Stream::lingers)
+    }
+
     /// Whether frames of it can be expected.
     pub fn is_running(&self, key: &StreamKey) -> bool {
         self.stream(key).is_some_and(|stream| matches!(stream.state, State::Running { .. }))
     }
 
-    /// The profile of a running or starting video stream on a sensor: its other streams must match it.
+    /// The profile of a running or starting video stream on a sensor, one that is held before one that lingers.
     pub fn sensor_config(&self, id: &DeviceId, sensor: usize) -> Option<StreamConfig> {
-        let device = self.devices.get(id)?;
-        device
-            .streams
-            .values()
-            .find(|stream| stream.sensor == sensor && stream.config.stream.is_video())
-            .map(|s| s.config)
+        let lingering = || self.sensor_videos(id, sensor).next();
+        self.held_sensor_config(id, sensor).or_else(|| lingering().map(|stream| stream.config))
+    }
+
+    /// The same of one that somebody holds: the sensor's other streams must match it.
+    pub fn held_sensor_config(&self, id: &DeviceId, sensor: usize) -> Option<StreamConfig> {
+        self.sensor_videos(id, sensor).find(|stream| !stream.lingers()).map(|stream| stream.config)
+    }
+
+    fn sensor_videos(&self, id: &DeviceId, sensor: usize) -> impl Iterator<Item = &Stream> {
+        let streams = self.devices.get(id).into_iter().flat_map(|device| device.streams.values());
+        streams.filter(move |stream| stream.sensor == sensor && stream.config.stream.is_video())
     }
 
     /// Counts of references, nothing with zero.
@@ -371,7 +422,7 @@ impl Streams {
     pub fn is_stopping(&self, id: &DeviceId) -> bool {
         self.devices.get(id).is_some_and(|device| {
             let mut video = device.streams.values().filter(|stream| stream.config.stream.is_video()).peekable();
-            video.peek().is_some() && video.all(|stream| stream.linger_until.is_some())
+            video.peek().is_some() && video.all(Stream::lingers)
         })
     }
 

@@ -365,3 +365,96 @@ fn a_recording_holds_its_streams_and_lets_go_at_once() {
     bench.acquire(Holder::Explicit, StreamType::Gyro).unwrap();
     assert!(!bench.streams.is_companion(&gyro), "an explicit start is somebody's wish");
 }
+
+/// Two streams of one sensor, at a size of one's own.
+fn stereo(stream: StreamType, width: u32) -> StreamConfig {
+    StreamConfig { stream, format: PixelFormat::Y8, profile: Profile { width, height: 480, framerate: 30 } }
+}
+
+#[test]
+fn what_only_lingers_yields_to_who_wants_something_else() {
+    let mut bench = Bench::new();
+    let (depth, left) = (bench.key(StreamType::Depth), bench.key(StreamType::Infrared(1)));
+    for (who, stream) in [(1, StreamType::Depth), (1, StreamType::Infrared(1)), (2, StreamType::Color)] {
+        bench.acquire(viewer(who), stream).unwrap();
+    }
+    bench.obey();
+    bench.said();
+    bench.release(&viewer(1));
+    assert!(bench.streams.lingers(&depth) && bench.streams.held_config(&depth).is_none());
+    assert_eq!(bench.streams.config(&depth), Some(config(StreamType::Depth)), "it runs all the same");
+    assert_eq!(bench.streams.held_sensor_config(&bench.device, 0), None);
+    assert!(bench.streams.sensor_config(&bench.device, 0).is_some());
+    // The same as it runs: nothing is touched.
+    bench.acquire(viewer(3), StreamType::Depth).unwrap();
+    bench.release(&viewer(3));
+    assert!(bench.said().is_empty());
+    // Something else: the stream and its sibling on the sensor give way at once, colour goes on.
+    let wide = stereo(StreamType::Depth, 848);
+    bench.streams.acquire(bench.now, &depth, Holder::Explicit, 0, wide).unwrap();
+    bench.drain();
+    assert_eq!(bench.said(), ["stopped depth", "stopped infrared-1", "apply color+depth"]);
+    assert_eq!(bench.streams.config(&depth), Some(wide));
+    assert_eq!(bench.streams.config(&left), None);
+    // What runs is told by an answer that is older than the wish; it is not what is wanted now.
+    let running = vec![config(StreamType::Depth)];
+    bench.streams.applied(bench.now, &bench.device.clone(), bench.generation - 1, Applied { running, failed: vec![] });
+    assert!(!bench.streams.is_running(&depth));
+    let running = vec![wide, config(StreamType::Color)];
+    bench.streams.applied(bench.now, &bench.device.clone(), bench.generation, Applied { running, failed: vec![] });
+    assert!(bench.streams.is_running(&depth));
+}
+
+#[test]
+fn what_somebody_holds_yields_to_nobody() {
+    let mut bench = Bench::new();
+    let depth = bench.key(StreamType::Depth);
+    bench.acquire(viewer(1), StreamType::Depth).unwrap();
+    bench.obey();
+    bench.said();
+    assert_eq!(bench.streams.held_config(&depth), Some(config(StreamType::Depth)));
+    bench.streams.acquire(bench.now, &depth, viewer(2), 0, stereo(StreamType::Depth, 848)).unwrap();
+    bench.streams.stop_lingering(&bench.device.clone());
+    bench.drain();
+    assert!(bench.said().is_empty());
+    assert_eq!(bench.streams.config(&depth), Some(config(StreamType::Depth)));
+}
+
+#[test]
+fn what_only_lingers_ends_with_a_stop() {
+    let mut bench = Bench::new();
+    bench.acquire(viewer(1), StreamType::Color).unwrap();
+    bench.acquire(viewer(2), StreamType::Depth).unwrap();
+    bench.obey();
+    bench.release(&viewer(1));
+    bench.said();
+    bench.streams.stop_lingering(&bench.device.clone());
+    bench.drain();
+    assert_eq!(bench.said(), ["stopped color", "apply depth"]);
+    bench.pass(60);
+    assert!(bench.said().is_empty());
+}
+
+#[test]
+fn a_start_that_is_taken_back_takes_nothing_from_another() {
+    let mut bench = Bench::new();
+    bench.acquire(Holder::Start(1), StreamType::Color).unwrap();
+    bench.acquire(Holder::Start(2), StreamType::Color).unwrap();
+    assert_eq!(bench.count(StreamType::Color), 1, "one stop would end both");
+    bench.obey();
+    bench.said();
+    bench.release(&Holder::Start(1));
+    assert!(bench.said().is_empty());
+    // The second is answered: it is the device's explicit start from now on.
+    bench.acquire(Holder::Explicit, StreamType::Color).unwrap();
+    bench.release(&Holder::Start(2));
+    assert!(bench.said().is_empty());
+    assert_eq!(bench.count(StreamType::Color), 1);
+    bench.release(&Holder::Explicit);
+    assert_eq!(bench.said(), ["stopped color", "apply "]);
+    bench.acquire(Holder::Start(3), StreamType::Color).unwrap();
+    bench.obey();
+    bench.said();
+    bench.release(&Holder::Start(3));
+    assert_eq!(bench.said(), ["stopped color", "apply "], "with nobody else it does not even linger");
+}

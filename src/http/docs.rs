@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Router,
+    body::Bytes,
     extract::Path,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
@@ -135,10 +136,11 @@ frame-ancestors 'self'";
 
 /// The routes of the description.
 pub(super) fn routes(document: Document) -> Router<Handle> {
-    let document = Arc::new(document);
+    // Written once: it is some hundred kilobytes, and never changes.
+    let document = Bytes::from(document.to_json().expect("a document is plain data, which JSON can hold"));
     let swagger = Arc::new(utoipa_swagger_ui::Config::from("/api/openapi.json"));
     Router::new()
-        .route("/api/openapi.json", get(move || async move { Json(document) }))
+        .route("/api/openapi.json", get(async move || ([(header::CONTENT_TYPE, "application/json")], document.clone())))
         .route("/docs", get(async || html(SWAGGER_PAGE)))
         .route("/docs/init.js", get(async || script(SWAGGER_INIT)))
         .route("/docs/{file}", get(async move |Path(file): Path<String>| swagger_file(&file, swagger.clone())))

@@ -10,7 +10,10 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::schema::{Array, ArrayBuilder, Object, OneOf, Type},
+};
 
 use crate::{
     error::{Error, Kind},
@@ -37,13 +40,20 @@ pub struct ValidationBody {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ValidationItem {
     /// The path to the field: "body" or "query", then names and array indexes.
-    #[schema(value_type = Vec<String>)]
+    #[schema(schema_with = location_schema)]
     pub loc: Vec<Value>,
     /// What is wrong with it.
     pub msg: String,
     /// "missing", "type_error" or "value_error".
     #[serde(rename = "type")]
     pub kind: String,
+}
+
+/// Names are texts, indexes are numbers.
+fn location_schema() -> Array {
+    let part = OneOf::builder().item(Object::with_type(Type::String)).item(Object::with_type(Type::Integer));
+    let path = ArrayBuilder::new().items(part);
+    path.description(Some("The path to the field: \"body\" or \"query\", then names and array indexes.")).build()
 }
 
 /// The body of a 500.
@@ -57,7 +67,7 @@ pub struct InternalBody {
 
 /// The body of a 400 about a pipeline file.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct FaultBody {
+pub struct PipelineFaultBody {
     /// The fault in one line: file, line, column and what is wrong.
     #[schema(example = "pipelines/color.h264.gst:18:3: there is no GStreamer element 'x265encc'")]
     pub detail: String,
@@ -151,7 +161,7 @@ impl IntoResponse for ApiError {
                 (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "detail": [item] }))).into_response()
             }
             Self::Fault(fault) => {
-                let body = FaultBody { detail: fault.to_string(), fault: *fault };
+                let body = PipelineFaultBody { detail: fault.to_string(), fault: *fault };
                 (StatusCode::BAD_REQUEST, Json(body)).into_response()
             }
             Self::Http(status, sentence) => detail(status, sentence),

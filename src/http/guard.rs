@@ -287,10 +287,7 @@ pub(super) async fn admit(State(access): State<Arc<Access>>, mut request: Reques
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     // A page elsewhere can open a WebSocket without asking first, hence the check on every request of Socket.IO.
     if (!reads || socket) && !access.may_change(request.headers()) {
-        return errors::detail(
-            StatusCode::FORBIDDEN,
-            "This page's origin may not control the camera. Add it to allowed_origins in the server's configuration.",
-        );
+        return errors::detail(StatusCode::FORBIDDEN, refused_origin(request.headers()));
     }
     if needs_token(path) {
         match access.credential(request.headers(), request.uri()) {
@@ -315,6 +312,21 @@ pub(super) async fn admit(State(access): State<Arc<Access>>, mut request: Reques
     let standing = access.standing(request.headers(), request.uri());
     request.extensions_mut().insert(standing);
     next.run(request).await
+}
+
+/// Names the origin that was refused, as the configuration wants it.
+fn refused_origin(headers: &HeaderMap) -> String {
+    let origin = headers.get(header::ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
+    let origin: String = origin.unwrap_or_default().chars().filter(|c| !c.is_control()).take(100).collect();
+    if origin.trim() == "null" {
+        return "A page without an origin of its own, such as a file or a sandboxed frame, may not control the camera. \
+                Serve it over HTTP and add that origin to server.allowed_origins in the server's configuration."
+            .to_owned();
+    }
+    format!(
+        "A page of the origin '{origin}' may not control the camera. Add \"{origin}\" to server.allowed_origins in the \
+         server's configuration."
+    )
 }
 
 /// Whether a request of Socket.IO opens a connection: every later one names its connection in `sid`.

@@ -394,7 +394,7 @@ pub struct DepthRangeBody {
 /// Makes a simulated camera misbehave.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"fault": "drop", "probability": 0.2}))]
-pub struct FaultBody {
+pub struct SimFaultRequest {
     /// `unplug`, `replug`, `stall`, `drop`, `fail_start`, `garbage_size`, or `clear` to end them.
     pub fault: String,
     /// The share of frames that `drop` drops, 0 to 1; 0.5 unless said.
@@ -402,7 +402,7 @@ pub struct FaultBody {
     pub probability: Option<f64>,
 }
 
-impl FaultBody {
+impl SimFaultRequest {
     /// The fault meant.
     ///
     /// # Errors

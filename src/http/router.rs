@@ -22,7 +22,7 @@ pub fn app(handle: Handle) -> App {
     let (api_routes, document) = api::routes().split_for_parts();
     let routes = api_routes
         .merge(docs::routes(document))
-        .fallback_service(pages::service(&handle.config().server.www_dir))
+        .fallback_service(pages::service(&handle.config().server))
         .layer(middleware::from_fn(counting::keep_route))
         .with_state(handle)
         .layer(socket_layer);

@@ -11,16 +11,22 @@ use crate::{
     model::{Codec, DeviceId, ElementInfo, Fault, Graph, PipelineInfo, SessionId, StreamKey},
 };
 
-/// Where an answer goes.
-pub type Answer<T> = oneshot::Sender<T>;
+/// Where an answer goes. Whoever cannot answer says why: an answer that is dropped instead is told as a bug.
+pub type Answer<T, E = Error> = oneshot::Sender<Result<T, E>>;
 
 /// Why a pipeline could not be reloaded.
 #[derive(Debug, Clone)]
 pub enum ReloadError {
-    /// There is no pipeline of this name, or the server shuts down.
+    /// There is no pipeline of this name, or it cannot be reloaded now; the error says which.
     Refused(Error),
     /// The file has a fault; nothing changed.
     Fault(Fault),
+}
+
+impl From<Error> for ReloadError {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
 }
 
 /// Names an element of a running encoder pipeline.
@@ -55,14 +61,14 @@ pub trait Diagnostics: Send + Sync + 'static {
 
     /// Reads a pipeline again, checks it on the side and swaps it into the streams that run it. Answered once they run it
     /// or it is refused.
-    fn reload(&self, name: String, reply: Answer<std::result::Result<PipelineInfo, ReloadError>>);
+    fn reload(&self, name: String, reply: Answer<PipelineInfo, ReloadError>);
 
     /// The graph of a device as it runs.
-    fn graph(&self, request: GraphRequest, reply: Answer<Result<Graph>>);
+    fn graph(&self, request: GraphRequest, reply: Answer<Graph>);
 
     /// An element and its properties.
-    fn element(&self, path: ElementPath, reply: Answer<Result<ElementInfo>>);
+    fn element(&self, path: ElementPath, reply: Answer<ElementInfo>);
 
     /// Sets properties of an element, all or none, and reads it back. What may be set is checked by the caller.
-    fn set_properties(&self, path: ElementPath, values: BTreeMap<String, Value>, reply: Answer<Result<ElementInfo>>);
+    fn set_properties(&self, path: ElementPath, values: BTreeMap<String, Value>, reply: Answer<ElementInfo>);
 }

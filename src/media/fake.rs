@@ -45,7 +45,7 @@ pub enum Call {
 pub struct FakeMedia {
     events: Arc<dyn Fn(MediaEvent) + Send + Sync>,
     state: Arc<Mutex<State>>,
-    pipelines: Vec<PipelineInfo>,
+    diagnostics: Arc<FakeDiagnostics>,
 }
 
 #[derive(Default)]
@@ -67,7 +67,20 @@ impl FakeMedia {
 
     /// A fake that knows these pipelines; one with a fault is refused when it is reloaded.
     pub fn with_pipelines(events: Arc<dyn Fn(MediaEvent) + Send + Sync>, pipelines: Vec<PipelineInfo>) -> Arc<Self> {
-        Arc::new(Self { events, state: Arc::default(), pipelines })
+        let state = Arc::<Mutex<State>>::default();
+        let script = Mutex::default();
+        let diagnostics = Arc::new(FakeDiagnostics { pipelines, state: state.clone(), script });
+        Arc::new(Self { events, state, diagnostics })
+    }
+
+    /// Drops every question about pipelines from now on, as a part that panics does.
+    pub fn drop_questions(&self) {
+        self.diagnostics.script().drops = true;
+    }
+
+    /// Shows this graph from now on, whatever the device.
+    pub fn show_graph(&self, graph: Graph) {
+        self.diagnostics.script().graph = Some(graph);
     }
 
     /// Everything it was told so far.
@@ -199,7 +212,7 @@ impl Media for FakeMedia {
     }
 
     fn diagnostics(&self) -> Arc<dyn Diagnostics> {
-        Arc::new(FakeDiagnostics { pipelines: self.pipelines.clone(), state: self.state.clone() })
+        self.diagnostics.clone()
     }
 
     fn shutdown(&self, done: oneshot::Sender<()>) {
@@ -208,10 +221,30 @@ impl Media for FakeMedia {
     }
 }
 
-/// Diagnostics of a media side without GStreamer: it knows the pipelines a test gave it, and nothing runs.
+/// Diagnostics of a media side without GStreamer: it knows the pipelines and the graph a test gave it, and nothing runs.
 struct FakeDiagnostics {
     pipelines: Vec<PipelineInfo>,
     state: Arc<Mutex<State>>,
+    script: Mutex<Script>,
+}
+
+#[derive(Default)]
+struct Script {
+    drops: bool,
+    graph: Option<Graph>,
+}
+
+impl FakeDiagnostics {
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer<T, E>(&self, reply: Answer<T, E>, answer: Result<T, E>) {
+        if !self.script().drops {
+            // A requester that went away needs no answer.
+            let _ = reply.send(answer);
+        }
+    }
 }
 
 impl Diagnostics for FakeDiagnostics {
@@ -220,28 +253,31 @@ impl Diagnostics for FakeDiagnostics {
     }
 
     fn pipelines(&self, reply: Answer<Vec<PipelineInfo>>) {
-        let _ = reply.send(self.pipelines.clone());
+        self.answer(reply, Ok(self.pipelines.clone()));
     }
 
-    fn reload(&self, name: String, reply: Answer<std::result::Result<PipelineInfo, ReloadError>>) {
+    fn reload(&self, name: String, reply: Answer<PipelineInfo, ReloadError>) {
         let known = self.pipelines.iter().find(|info| info.name == name);
         let refused = || ReloadError::Refused(Error::not_found(format!("There is no pipeline '{name}'.")));
-        let _ = reply.send(match known.ok_or_else(refused) {
+        let answer = match known.ok_or_else(refused) {
             Ok(PipelineInfo { fault: Some(fault), .. }) => Err(ReloadError::Fault(fault.clone())),
             Ok(info) => Ok(info.clone()),
             Err(error) => Err(error),
-        });
+        };
+        self.answer(reply, answer);
     }
 
-    fn graph(&self, request: GraphRequest, reply: Answer<Result<Graph>>) {
-        let _ = reply.send(Ok(Graph { device_id: Some(request.device), ..Graph::default() }));
+    fn graph(&self, request: GraphRequest, reply: Answer<Graph>) {
+        let shown = self.script().graph.clone();
+        let empty = || Graph { device_id: Some(request.device), ..Graph::default() };
+        self.answer(reply, Ok(shown.unwrap_or_else(empty)));
     }
 
-    fn element(&self, path: ElementPath, reply: Answer<Result<ElementInfo>>) {
-        let _ = reply.send(Err(Error::not_found(format!("There is no element '{}'.", path.element))));
+    fn element(&self, path: ElementPath, reply: Answer<ElementInfo>) {
+        self.answer(reply, Err(Error::not_found(format!("There is no element '{}'.", path.element))));
     }
 
-    fn set_properties(&self, path: ElementPath, _: BTreeMap<String, Value>, reply: Answer<Result<ElementInfo>>) {
+    fn set_properties(&self, path: ElementPath, _: BTreeMap<String, Value>, reply: Answer<ElementInfo>) {
         self.element(path, reply);
     }
 }

@@ -84,6 +84,7 @@ pub(super) struct Actor {
     pub(super) offers: HashMap<SessionId, PendingOffer>,
     answers: HashMap<SessionId, Reply<()>>,
     pub(super) starts: Vec<PendingStart>,
+    pub(super) start_count: u64,
     pub(super) recordings: BTreeMap<DeviceId, ActiveRecording>,
     pub(super) recording_count: u64,
     pub(super) point_clouds: BTreeSet<DeviceId>,
@@ -127,6 +128,7 @@ pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
         offers: HashMap::new(),
         answers: HashMap::new(),
         starts: Vec::new(),
+        start_count: 0,
         recordings: BTreeMap::new(),
         recording_count: 0,
         point_clouds: BTreeSet::new(),
@@ -181,6 +183,8 @@ impl Actor {
                 Turn::Event(Some(event)) => self.event(event),
                 Turn::Event(None) => break,
                 Turn::Command(Some(Command::Shutdown(done))) => {
+                    // From here on nobody is let in, and whatever is not answered is so because of the end.
+                    inbox.close();
                     self.shutdown().await;
                     // Whoever asked may be gone; the shutdown is done all the same.
                     let _ = done.send(());
@@ -516,10 +520,10 @@ impl Actor {
             self.close(now, id, End::Shutdown, "the server is shutting down");
         }
         for start in self.starts.drain(..) {
-            drop(start.reply.send(Err(Error::unavailable("The server is shutting down."))));
+            drop(start.reply.send(Err(Error::stopping())));
         }
         for device in self.recordings.keys().cloned().collect::<Vec<_>>() {
-            self.fail_recording(now, &device, &Error::unavailable("The server is shutting down."));
+            self.fail_recording(now, &device, &Error::stopping());
         }
         self.publish();
         let (done, finished) = oneshot::channel();

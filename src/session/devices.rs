@@ -12,7 +12,7 @@ use super::{
     handle::{References, Reply, RunningStream, StartRequest, StreamStatus},
 };
 use crate::{
-    camera::manager::CameraEvent,
+    camera::{StreamConfig, manager::CameraEvent},
     core::{profile, streams::Holder},
     error::{Error, Result},
     model::{DeviceId, DeviceInfo, Profile, SensorInfo, StreamKey, StreamType},
@@ -50,13 +50,12 @@ impl Device {
     }
 }
 
-/// An explicit start that somebody waits for.
+/// An explicit start that somebody waits for. Until it is answered it holds its streams by its own number.
 pub(super) struct PendingStart {
     pub(super) reply: Reply<StreamStatus>,
+    number: u64,
     device: DeviceId,
-    streams: Vec<StreamType>,
-    /// Those that no earlier start held: they are let go if this one fails.
-    fresh: Vec<StreamType>,
+    configs: Vec<(usize, StreamConfig)>,
 }
 
 impl Actor {
@@ -124,49 +123,57 @@ impl Actor {
                     }
                 }
                 Holder::Recording => self.fail_recording(now, &key.device, error),
-                Holder::Explicit => {
-                    let waiting =
-                        |start: &mut PendingStart| start.device == key.device && start.streams.contains(&key.stream);
-                    for start in self.starts.extract_if(.., waiting) {
-                        for stream in &start.fresh {
-                            self.streams.release_one(now, &Self::key(&start.device, *stream), &Holder::Explicit);
-                        }
-                        drop(start.reply.send(Err(error.clone())));
-                    }
+                Holder::Start(number) => {
+                    let failed = self.starts.extract_if(.., |start| start.number == *number).collect();
+                    self.refuse_starts(now, failed, error);
                 }
+                // An answered start's streams ran, so that they are interrupted and come back.
+                Holder::Explicit => {}
             }
         }
     }
 
     pub(super) fn start(&mut self, now: Instant, request: &StartRequest, reply: Reply<StreamStatus>) {
+        // One whose requester went away is in nobody's way.
+        self.finish_starts();
         if let Err(error) = self.check_start(request) {
             // A requester that went away needs no answer.
             return drop(reply.send(Err(error)));
         }
-        let streams: Vec<_> = request.configs.iter().map(|(_, config)| config.stream).collect();
-        let held = self.streams.held_by(&request.device, &Holder::Explicit);
-        let fresh = streams.iter().copied().filter(|stream| !held.contains(stream)).collect();
+        self.start_count += 1;
+        let (number, device) = (self.start_count, request.device.clone());
         for (sensor, config) in &request.configs {
-            let key = Self::key(&request.device, config.stream);
-            if let Err(error) = self.streams.acquire(now, &key, Holder::Explicit, *sensor, *config) {
+            let key = Self::key(&device, config.stream);
+            if let Err(error) = self.streams.acquire(now, &key, Holder::Start(number), *sensor, *config) {
+                self.streams.release(now, &device, &Holder::Start(number));
                 return drop(reply.send(Err(error)));
             }
         }
-        let names: Vec<_> = streams.iter().map(ToString::to_string).collect();
-        info!(device = %request.device, streams = names.join("+"), "explicit start");
-        self.starts.push(PendingStart { reply, device: request.device.clone(), streams, fresh });
+        let names: Vec<_> = request.configs.iter().map(|(_, config)| config.stream.to_string()).collect();
+        info!(%device, streams = names.join("+"), "explicit start");
+        self.starts.push(PendingStart { reply, number, device, configs: request.configs.clone() });
         self.finish_starts();
+    }
+
+    /// Takes starts back; whoever waits for them hears why.
+    fn refuse_starts(&mut self, now: Instant, starts: Vec<PendingStart>, why: &Error) {
+        for start in starts {
+            // First, so that nothing is held any more when the refusal is heard.
+            self.streams.release(now, &start.device, &Holder::Start(start.number));
+            drop(start.reply.send(Err(why.clone())));
+        }
     }
 
     /// Everything that can be refused is refused here, before anything changes.
     fn check_start(&self, request: &StartRequest) -> Result<()> {
         let sensors = self.usable(&request.device)?;
-        let mut on_sensor: BTreeMap<usize, crate::camera::StreamConfig> = BTreeMap::new();
+        let mut on_sensor: BTreeMap<usize, StreamConfig> = BTreeMap::new();
         for (sensor, config) in &request.configs {
             profile::check(sensors, *sensor, config).map_err(|error| self.with_usb_hint(&request.device, error))?;
             let key = Self::key(&request.device, config.stream);
             self.streams.check(&key)?;
-            if let Some(running) = self.streams.config(&key) {
+            // What only lingers is in nobody's way.
+            if let Some(running) = self.streams.held_config(&key) {
                 // The pixel format is how frames come from the camera; a viewer never sees it.
                 if running.profile != config.profile {
                     return Err(Error::conflict(format!(
@@ -180,7 +187,7 @@ impl Actor {
                 continue;
             }
             // Depth and both infrareds come from one sensor, which runs all of them at one size and rate.
-            if let Some(sibling) = self.streams.sensor_config(&request.device, *sensor)
+            if let Some(sibling) = self.streams.held_sensor_config(&request.device, *sensor)
                 && sibling.profile != config.profile
             {
                 return Err(Error::conflict(format!(
@@ -199,16 +206,29 @@ impl Actor {
         Ok(())
     }
 
-    fn finish_starts(&mut self) {
+    /// Answers the starts whose streams all run. The answer is what makes them the device's explicit start: of one whose
+    /// requester went away before it nothing stays, because nobody would know to stop it.
+    pub(super) fn finish_starts(&mut self) {
         let now = tokio::time::Instant::now().into_std();
         let mut waiting = std::mem::take(&mut self.starts);
         let ready = |start: &mut PendingStart| {
-            start.streams.iter().all(|stream| self.streams.is_running(&Self::key(&start.device, *stream)))
+            let runs = |config: &StreamConfig| self.streams.is_running(&Self::key(&start.device, config.stream));
+            start.reply.is_closed() || start.configs.iter().all(|(_, config)| runs(config))
         };
-        for start in waiting.extract_if(.., ready).collect::<Vec<_>>() {
-            drop(start.reply.send(self.status(now, &start.device)));
-        }
+        let ready: Vec<_> = waiting.extract_if(.., ready).collect();
         self.starts = waiting;
+        for PendingStart { reply, number, device, configs } in ready {
+            if reply.send(self.status(now, &device)).is_ok() {
+                for (sensor, config) in configs {
+                    let key = Self::key(&device, config.stream);
+                    // It runs, so nothing refuses this.
+                    let _ = self.streams.acquire(now, &key, Holder::Explicit, sensor, config);
+                }
+            } else {
+                info!(%device, "not started: whoever asked for it went away");
+            }
+            self.streams.release(now, &device, &Holder::Start(number));
+        }
     }
 
     /// Keeps the motion streams running exactly while video does, so that the metadata carries them.
@@ -242,10 +262,10 @@ impl Actor {
         if !self.devices.contains_key(id) {
             return Err(Error::unknown_device(id));
         }
-        for start in self.starts.extract_if(.., |start| start.device == *id) {
-            drop(start.reply.send(Err(Error::unavailable("The start was taken back by a stop request."))));
-        }
+        let waiting = self.starts.extract_if(.., |start| start.device == *id).collect();
+        self.refuse_starts(now, waiting, &Error::unavailable("The start was taken back by a stop request."));
         self.streams.release(now, id, &Holder::Explicit);
+        self.streams.stop_lingering(id);
         info!(device = %id, "explicit stop");
         self.status(now, id)
     }

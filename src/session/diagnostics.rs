@@ -16,7 +16,7 @@ use crate::{
     },
     metrics::{Format, Metrics, Observed},
     model::{ElementInfo, Graph, PipelineInfo},
-    process,
+    process, work,
 };
 
 /// How long a scrape waits for the sessions' figures. Prometheus itself gives up after 10 s.
@@ -25,33 +25,29 @@ const SCRAPE_TIMEOUT: Duration = Duration::from_secs(1);
 /// who asked for longer.
 const LOOK: Duration = Duration::from_secs(5);
 
-fn ended() -> Error {
-    Error::unavailable("The server is shutting down; try again once it is back.")
-}
-
 impl Handle {
-    async fn diagnose<T>(&self, ask: impl FnOnce(Answer<T>)) -> Result<T> {
+    async fn diagnose<T, E: From<Error>>(&self, ask: impl FnOnce(Answer<T, E>)) -> Result<T, E> {
         let (reply, answer) = oneshot::channel();
         ask(reply);
-        answer.await.map_err(|_| ended())
+        answer.await.unwrap_or_else(|_| Err(self.unanswered("about the pipelines").into()))
     }
 
     /// An answer about what runs, or none in time.
-    async fn look<T>(&self, ask: impl FnOnce(Answer<Result<T>>)) -> Result<T> {
+    async fn look<T>(&self, ask: impl FnOnce(Answer<T>)) -> Result<T> {
         let looked = tokio::time::timeout(LOOK, self.diagnose(ask)).await;
-        looked.map_err(|_| {
-            Error::unavailable(format!(
+        looked.unwrap_or_else(|_| {
+            Err(Error::unavailable(format!(
                 "The running pipelines did not answer within {} s: one of them hangs, or the machine is overloaded. Ask \
                  again: the graph then leaves out what hangs.",
                 LOOK.as_secs()
-            ))
-        })??
+            )))
+        })
     }
 
     /// Every pipeline there is, by name.
     ///
     /// # Errors
-    /// Unavailable while the server shuts down.
+    /// Unavailable while the server shuts down, and when too many ask or an element hangs.
     pub async fn pipelines(&self) -> Result<Vec<PipelineInfo>> {
         let answer = self.diagnose(|reply| self.diagnostics.pipelines(reply));
         tokio::time::timeout(LOOK, answer).await.unwrap_or_else(|_| {
@@ -66,7 +62,7 @@ impl Handle {
     /// # Errors
     /// There is no such pipeline, or it has a fault; nothing changed then.
     pub async fn reload(&self, name: String) -> std::result::Result<PipelineInfo, ReloadError> {
-        self.diagnose(|reply| self.diagnostics.reload(name, reply)).await.map_err(ReloadError::Refused)?
+        self.diagnose(|reply| self.diagnostics.reload(name, reply)).await
     }
 
     /// The graph of a device as it runs.
@@ -105,14 +101,19 @@ impl Handle {
 
     /// What is counted, as text. Looks at the peers' reports first, at most once a second however often this is asked; a
     /// server too busy to do so shows what it has.
-    pub async fn scrape(&self, format: Format) -> String {
+    ///
+    /// # Errors
+    /// Unavailable when too many ask at once.
+    pub async fn scrape(&self, format: Format) -> Result<String> {
         // Whoever asks about sessions makes the media side add theirs to the sums.
         let _ = tokio::time::timeout(SCRAPE_TIMEOUT, self.sessions()).await;
-        // Reads /proc: quick, but it is a file system.
-        let process = tokio::task::spawn_blocking(process::usage).await.unwrap_or_default();
-        let sessions = self.snapshot.borrow().session_states.iter().map(|(_, state)| *state).collect();
-        let observed =
-            Observed { sessions, process, gstreamer: media::gst::library_version(), sdk: self.health().sdk_version };
-        self.metrics().render(observed, format)
+        let handle = self.clone();
+        // Reads /proc, which is a file system, and writes some hundred kilobytes of text.
+        let written = work::METRICS.run(move || {
+            let sessions = handle.snapshot.borrow().session_states.iter().map(|(_, state)| *state).collect();
+            let (gstreamer, sdk) = (media::gst::library_version(), handle.health().sdk_version);
+            handle.metrics().render(Observed { sessions, process: process::usage(), gstreamer, sdk }, format)
+        });
+        written.await
     }
 }

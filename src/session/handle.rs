@@ -205,15 +205,21 @@ pub struct Handle {
     pub(crate) observe: Observe,
 }
 
-fn stopping() -> Error {
-    Error::unavailable("The server is shutting down; try again once it is back.")
-}
-
 impl Handle {
     pub(super) async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| stopping())?;
-        answer.await.map_err(|_| stopping())
+        self.commands.send(command(reply)).await.map_err(|_| Error::stopping())?;
+        answer.await.map_err(|_| self.unanswered("by the session actor"))
+    }
+
+    /// The cause of an answer that was dropped: the end of the server, which closes the actor's door first, or else a bug.
+    pub(super) fn unanswered(&self, what: &str) -> Error {
+        if self.commands.is_closed() {
+            return Error::stopping();
+        }
+        Error::internal(format!(
+            "a question {what} was dropped without an answer: what was to answer panicked or is gone"
+        ))
     }
 
     /// Makes a session and its offer, starting what it needs.
@@ -336,8 +342,11 @@ impl Handle {
 
     /// Ends all sessions and streams; resolves when everything is down.
     pub async fn shutdown(&self) {
-        // An actor that is gone already has nothing left to end.
-        let _ = self.ask(Command::Shutdown).await;
+        if self.ask(Command::Shutdown).await.is_err() {
+            // Somebody else asked before, or the actor ended by itself: it takes its snapshot along when all is down.
+            let mut snapshot = self.snapshot.clone();
+            while snapshot.changed().await.is_ok() {}
+        }
     }
 
     /// A cheap, always current picture of what runs.

@@ -38,6 +38,8 @@ pub(super) struct Choice {
 
 impl Actor {
     pub(super) fn offer(&mut self, now: Instant, request: OfferRequest, reply: Reply<Offer>) {
+        // A start whose requester went away is in nobody's way.
+        self.finish_starts();
         let codecs = match self.offered_codecs(request.codecs.as_deref()) {
             Ok(codecs) => codecs,
             Err(error) => return self.refuse(reply, error),
@@ -167,13 +169,21 @@ impl Actor {
             None => profile::choose_default(sensors, key.stream, default),
         };
         let (sensor, chosen) = chosen.map_err(|error| self.with_usb_hint(&key.device, error))?;
-        if let Some(running) = self.streams.config(key) {
+        if let Some(running) = self.streams.held_config(key) {
             let note = differs(wish, running.profile, "the stream runs already");
             return Ok(Choice { sensor, config: running, note });
         }
         // Depth and both infrareds come from one sensor, which runs all of them at one size and rate.
-        let sibling = earlier.iter().find(|choice| choice.sensor == sensor).map(|choice| choice.config);
-        if let Some(sibling) = self.streams.sensor_config(&key.device, sensor).or(sibling)
+        let earlier = earlier.iter().find(|choice| choice.sensor == sensor).map(|choice| choice.config);
+        let bound = self.streams.held_sensor_config(&key.device, sensor).or(earlier);
+        // What only lingers is taken as it runs by who has no wish, such as a page that is loaded again, and yields to one.
+        let fits = |config: &StreamConfig| bound.is_none_or(|bound| bound.profile == config.profile);
+        let lingers = |config: &StreamConfig| wish.is_none_or(|wish| wish == config.profile) && fits(config);
+        if let Some(running) = self.streams.config(key).filter(lingers) {
+            return Ok(Choice { sensor, config: running, note: None });
+        }
+        let lingering = self.streams.sensor_config(&key.device, sensor).filter(|_| wish.is_none());
+        if let Some(sibling) = bound.or(lingering)
             && let Ok((sensor, config)) = profile::choose(sensors, key.stream, sibling.profile)
         {
             let why = format!("its sensor delivers {} at this profile already", sibling.stream);

@@ -148,8 +148,11 @@ impl Actor {
 
     /// What runs on a device, or what is worth recording of it when nothing does.
     fn recordable(&self, device: &DeviceId, sensors: &[SensorInfo]) -> Vec<StreamType> {
-        let running: Vec<_> = self.streams.running(device).into_iter().map(|(_, config, _)| config.stream).collect();
-        if !running.is_empty() {
+        let mut running: Vec<_> =
+            self.streams.running(device).into_iter().map(|(_, config, _)| config.stream).collect();
+        // What only lingers is about to stop, and so is the motion beside it.
+        running.retain(|stream| !self.streams.lingers(&Self::key(device, *stream)));
+        if running.iter().any(|stream| !self.streams.is_companion(&Self::key(device, *stream))) {
             return running;
         }
         let offered = profile::streams(sensors);

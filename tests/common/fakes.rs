@@ -148,6 +148,8 @@ pub struct Traits {
     pub preset: String,
     pub usb_type: Option<String>,
     pub start_error: Option<Error>,
+    /// Sensors begin only when this is no longer set.
+    pub hold_start: bool,
     pub open_error: Option<Error>,
     /// Frames that come while playback is paused are kept back.
     pub commands: Vec<PlaybackCommand>,
@@ -214,6 +216,9 @@ impl Camera for OddCamera {
     }
 
     fn start(&mut self, sensor: usize, streams: &[StreamConfig]) -> Result<()> {
+        while self.traits.lock().unwrap().hold_start {
+            std::thread::yield_now();
+        }
         let refusal = self.traits.lock().unwrap().start_error.clone();
         refusal.map_or_else(|| self.inner.start(sensor, streams), Err)
     }

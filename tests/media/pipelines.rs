@@ -205,7 +205,7 @@ async fn reload(bench: &Bench, name: &str) -> Result<PipelineInfo, ReloadError> 
 async fn pipeline(bench: &Bench, name: &str) -> PipelineInfo {
     let (reply, answer) = tokio::sync::oneshot::channel();
     bench.media.diagnostics().pipelines(reply);
-    let all = tokio::time::timeout(SOON, answer).await.expect("an answer in time").expect("an answer");
+    let all = tokio::time::timeout(SOON, answer).await.expect("an answer in time").expect("an answer").expect("a list");
     all.into_iter().find(|info| info.name == name).expect("the pipeline is listed")
 }
 
@@ -224,6 +224,24 @@ fn decodes_over_both_swaps(units: &[AccessUnit]) {
     assert!(pictures(mixed) < units.len(), "the decoder notices a picture of another encoder");
     let without_key = units[..swap].iter().chain(&units[swap + 1..]);
     assert!(pictures(without_key) < units.len() - 1, "and a key frame that is missing");
+}
+
+/// The first list makes every element, which takes a while; everybody who opens a page meanwhile gets it all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixty_who_ask_for_the_list_at_once_all_get_it() {
+    let bench = Bench::start(config());
+    let asked: Vec<_> = (0..60)
+        .map(|_| {
+            let (reply, answer) = tokio::sync::oneshot::channel();
+            bench.media.diagnostics().pipelines(reply);
+            answer
+        })
+        .collect();
+    for answer in asked {
+        let list = tokio::time::timeout(SOON, answer).await.expect("an answer in time").expect("an answer");
+        assert!(list.is_ok_and(|list| list.iter().any(|info| info.name == "color.h264")));
+    }
+    bench.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,10 +1,13 @@
 //! Looking inside over REST: graphs, elements, and who may set what. The media side is scripted, so nothing runs.
 
 use http::Method;
-use realsense_webrtc::config::Config;
+use realsense_webrtc::{
+    config::Config,
+    model::{DeviceId, Graph, GraphElement, GraphLink, GraphPipeline},
+};
 use serde_json::json;
 
-use crate::common::{CAMERA, TestServer, config};
+use crate::common::{CAMERA, TestServer, config, send};
 
 const ENCODER: &str = "/api/debug/elements/844212070924/color/h264/encoder";
 
@@ -33,6 +36,42 @@ async fn a_graph_comes_in_three_formats_and_is_never_cached() {
     }
     let graph = server.get(&format!("/api/debug/graph/{CAMERA}.json")).await.json();
     assert_eq!((graph["measured"].as_bool(), graph["pipelines"].as_array().map(Vec::len)), (Some(false), Some(0)));
+    server.shutdown().await;
+}
+
+/// Chains of elements side by side, each linked to its neighbours': the layout is busy with that for a second and more.
+fn large_graph() -> Graph {
+    const WIDE: usize = 60;
+    const LONG: usize = 30;
+    let name = |chain: usize, at: usize| format!("element{}x{at}", chain % WIDE);
+    let elements = (0..LONG).flat_map(|at| (0..WIDE).map(move |chain| (chain, at)));
+    let elements = elements.map(|(chain, at)| GraphElement { name: name(chain, at), ..GraphElement::default() });
+    let links = (1..LONG).flat_map(|at| (0..WIDE).flat_map(move |chain| [(chain, chain, at), (chain, chain + at, at)]));
+    let links =
+        links.map(|(from, to, at)| GraphLink { from: name(from, at - 1), to: name(to, at), ..GraphLink::default() });
+    let (elements, links) = (elements.collect(), links.collect());
+    let pipeline = GraphPipeline { id: "x".into(), elements, links, ..GraphPipeline::default() };
+    Graph { device_id: Some(DeviceId::new(CAMERA)), pipelines: vec![pipeline], ..Graph::default() }
+}
+
+/// This test's runtime has one thread for everything, as the server has two on a small machine.
+#[tokio::test]
+async fn drawing_holds_up_nobody_else() {
+    let server = TestServer::start().await;
+    server.media.show_graph(large_graph());
+    let path = format!("/api/debug/graph/{CAMERA}.svg");
+    let address = server.address;
+    let drawing = tokio::spawn(async move { send(address, Method::GET, &path, &[], Vec::new()).await });
+    let mut answered = 0;
+    while !drawing.is_finished() {
+        assert_eq!(server.get("/api/health").await.status, 200);
+        answered += 1;
+    }
+    let drawn = drawing.await.unwrap();
+    assert_eq!(drawn.status, 200, "{}", drawn.text());
+    assert!(drawn.text().contains("element7x7"));
+    // On the only thread there would have been two or three: those that were sent before it began.
+    assert!(answered > 20, "{answered} answers while the graph was drawn");
     server.shutdown().await;
 }
 

@@ -13,6 +13,7 @@ mod devices;
 mod hang;
 mod logs;
 mod metrics;
+mod openapi;
 mod pipelines;
 mod playback;
 mod recordings;

@@ -28,3 +28,30 @@ async fn pipelines_are_listed_and_read_again_and_a_fault_is_told_in_parts() {
     assert_eq!(server.get("/api/pipelines/color.h264/reload").await.status, 405);
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_question_that_nobody_answers_is_a_bug_and_not_the_end_of_the_server() {
+    let server = TestServer::start().await;
+    server.media.drop_questions();
+    for path in ["/api/pipelines", "/api/debug/graph/844212070924.json"] {
+        let answer = server.get(path).await;
+        let words = answer.expect_error(500);
+        assert!(words.contains("request id") && !words.contains("shutting down"), "{words}");
+        assert_eq!(answer.json()["request_id"].as_str(), answer.header("x-request-id"));
+    }
+    server.post_nothing("/api/pipelines/color.h264/reload").await.expect_error(500);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn at_the_end_of_the_server_the_end_is_told() {
+    let server = TestServer::start().await;
+    server.media.drop_questions();
+    server.handle.shutdown().await;
+    for path in ["/api/pipelines", "/api/webrtc/sessions", "/api/debug/graph/844212070924.json"] {
+        let words = server.get(path).await.expect_error(503);
+        assert!(words.contains("shutting down"), "{path}: {words}");
+    }
+    // A second one waits for the same end.
+    server.shutdown().await;
+}

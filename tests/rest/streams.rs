@@ -1,9 +1,15 @@
 //! Explicit start and stop, depth, the point cloud switch.
 
+use std::sync::{Arc, Mutex};
+
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{
-    common::{CAMERA, TestServer, eventually},
+    common::{
+        CAMERA, TestServer, config, eventually,
+        fakes::{OddBackend, Traits},
+    },
     depth_start,
 };
 
@@ -61,6 +67,134 @@ async fn an_explicit_start_holds_its_own_reference() {
     .await;
     let references = server.get("/api/webrtc/stream-references").await.json();
     assert_eq!(references, json!({"stream_references": {}, "device_stream_configs": {}}));
+    server.shutdown().await;
+}
+
+/// Asks to start and hangs up before the answer, once the server has the request.
+async fn hang_up_while_starting(server: &TestServer, body: &Value) {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let body = body.to_string();
+    let head = format!(
+        "POST /api/devices/{CAMERA}/stream/start HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    eventually("the camera is asked", async || {
+        (references(server).await == json!({CAMERA: {"depth": 1}})).then_some(())
+    })
+    .await;
+}
+
+async fn references(server: &TestServer) -> Value {
+    server.get("/api/webrtc/stream-references").await.json()["stream_references"].clone()
+}
+
+/// A camera whose sensors begin only when the test lets them.
+fn held_back() -> (Arc<OddBackend>, Arc<Mutex<Traits>>) {
+    OddBackend::new(Traits { hold_start: true, ..Traits::default() })
+}
+
+async fn options(server: &TestServer) -> Vec<f64> {
+    let mut values = Vec::new();
+    for option in ["align-to", "spatial-filter", "temporal-filter"] {
+        let path = format!("/api/devices/{CAMERA}/sensors/{CAMERA}-sensor-0/options/{option}");
+        values.push(server.get(&path).await.json()["current_value"].as_f64().unwrap());
+    }
+    values
+}
+
+#[tokio::test]
+async fn a_start_whose_requester_hangs_up_keeps_no_reference_and_puts_the_options_back() {
+    let (backend, traits) = held_back();
+    let server = TestServer::with_backend(config(), backend).await;
+    let before = options(&server).await;
+    let mut body = depth_start(640, 480, 30);
+    body["align_to"] = json!("color");
+    body["apply_filters"] = json!(true);
+    hang_up_while_starting(&server, &body).await;
+    traits.lock().unwrap().hold_start = false;
+    eventually("the reference is let go", async || (references(&server).await == json!({})).then_some(())).await;
+    eventually("the options are put back", async || (options(&server).await == before).then_some(())).await;
+    eventually("the camera stops", async || {
+        let status = server.get(&format!("/api/devices/{CAMERA}/stream/status")).await.json();
+        (status["is_streaming"] == false).then_some(())
+    })
+    .await;
+    // One that is answered stays, with its options, though its connection ends like every other.
+    let started = server.post(&format!("/api/devices/{CAMERA}/stream/start"), &body).await;
+    assert_eq!(started.status, 200, "{}", started.text());
+    assert_eq!(references(&server).await, json!({CAMERA: {"depth": 1}}));
+    assert_eq!(options(&server).await, [1.0, 1.0, 1.0]);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn who_hangs_up_takes_nothing_from_another_start() {
+    let (backend, traits) = held_back();
+    let server = TestServer::with_backend(config(), backend).await;
+    let body = depth_start(640, 480, 30);
+    hang_up_while_starting(&server, &body).await;
+    let path = format!("/api/devices/{CAMERA}/stream/start");
+    let let_go = async { traits.lock().unwrap().hold_start = false };
+    let (started, ()) = tokio::join!(server.post(&path, &body), let_go);
+    assert_eq!(started.status, 200, "{}", started.text());
+    assert_eq!(references(&server).await, json!({CAMERA: {"depth": 1}}));
+    assert_eq!(started.json()["is_streaming"], true);
+    server.shutdown().await;
+}
+
+/// A stream that nobody holds is in nobody's way, however long it would linger.
+#[tokio::test]
+async fn what_lingers_yields_to_a_start_an_offer_and_a_stop() {
+    let mut config = config();
+    config.camera.linger_s = 3600.0;
+    let server = TestServer::with(config).await;
+    let base = format!("/api/devices/{CAMERA}/stream");
+    let linger = async |streams: &[&str]| {
+        let session = server.offer(streams).await;
+        assert_eq!(server.delete(&format!("/api/webrtc/sessions/{session}")).await.status, 200);
+        let status = server.get(&format!("{base}/status")).await.json();
+        assert_eq!((&status["is_streaming"], &status["stopping"]), (&json!(true), &json!(true)));
+    };
+    linger(&["depth", "infrared-1"]).await;
+    let started = server.post(&format!("{base}/start"), &depth_start(848, 480, 30)).await;
+    assert_eq!(started.status, 200, "{}", started.text());
+    assert_eq!(started.json()["active_streams"], json!(["depth"]));
+    let stopped = server.post_nothing(&format!("{base}/stop")).await.json();
+    assert_eq!((&stopped["is_streaming"], &stopped["stopping"]), (&json!(false), &json!(false)));
+
+    linger(&["color", "depth"]).await;
+    let wish = json!({"width": 848, "height": 480, "framerate": 15});
+    let body = json!({"device_id": CAMERA, "stream_types": ["infrared-1", "depth"], "profiles": {"infrared-1": wish}});
+    let offered = server.post("/api/webrtc/offer", &body).await.json();
+    // Depth has no wish of its own, and the sensor one profile for both.
+    for (at, stream) in ["infrared-1", "depth"].into_iter().enumerate() {
+        let given = &offered["streams"][at];
+        assert_eq!((&given["stream_type"], &given["profile"]), (&json!(stream), &wish), "{offered}");
+        assert!(given["note"].is_null(), "{offered}");
+    }
+    // Colour lingers on; a stop ends it at once and leaves the viewer theirs.
+    let stopped = server.post_nothing(&format!("{base}/stop")).await.json();
+    assert_eq!(stopped["active_streams"], json!(["depth", "infrared-1"]));
+    server.shutdown().await;
+}
+
+/// A page that is loaded again wishes for nothing and finds what runs.
+#[tokio::test]
+async fn who_comes_back_without_a_wish_finds_what_lingers() {
+    let mut config = config();
+    config.camera.linger_s = 3600.0;
+    let server = TestServer::with(config).await;
+    let wish = json!({"width": 848, "height": 480, "framerate": 15});
+    let body = json!({"device_id": CAMERA, "stream_types": ["depth"], "profiles": {"depth": wish}});
+    let offered = server.post("/api/webrtc/offer", &body).await.json();
+    server.delete(&format!("/api/webrtc/sessions/{}", offered["session_id"].as_str().unwrap())).await;
+    let since = server.get("/api/webrtc/stream-references").await.json()["device_stream_configs"][CAMERA].clone();
+    let body = json!({"device_id": CAMERA, "stream_types": ["depth"]});
+    let again = server.post("/api/webrtc/offer", &body).await.json();
+    assert_eq!((&again["streams"][0]["profile"], &again["streams"][0]["note"]), (&wish, &Value::Null));
+    assert_eq!(server.get("/api/webrtc/stream-references").await.json()["device_stream_configs"][CAMERA], since);
     server.shutdown().await;
 }
 

@@ -18,6 +18,7 @@ use crate::{
     },
     error::{Error, Result},
     model::{Calibration, DeviceId, DeviceInfo, PlaybackStatus},
+    work,
 };
 
 /// How long the end of a recording that is played waits until its device is off the list.
@@ -190,18 +191,17 @@ impl CameraHandle {
         look: impl FnOnce(&Recordings) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let recordings = self.shared.recordings.clone();
-        let looked = tokio::task::spawn_blocking(move || look(&recordings)).await;
-        looked.map_err(|error| Error::internal(format!("looking at the recordings: {error}")))?
+        work::DISK.run(move || look(&recordings)).await?
     }
 }
 
-/// Runs what may block on a thread that may wait, and waits for it no longer than `patience`.
+/// Runs what may block on a thread that may wait, and waits for it no longer than `patience`. Those that hang have a bound.
 async fn blocking<T: Send + 'static>(
     patience: Duration,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
+    wait: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    match tokio::time::timeout(patience, tokio::task::spawn_blocking(work)).await {
-        Ok(done) => done.map_err(|error| Error::internal(error.to_string()))?,
+    match tokio::time::timeout(patience, work::SDK.run(wait)).await {
+        Ok(done) => done?,
         Err(_) => Err(Error::unavailable("librealsense takes too long with this recording; it may still be opened.")),
     }
 }

@@ -43,12 +43,20 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// The same when the server stops, which has to be done within seconds.
 const DRAIN_AT_SHUTDOWN: Duration = Duration::from_millis(500);
 
+/// How a recording's thread of this name is started; the system may have none to give.
+type Spawn = fn(String, Box<dyn FnOnce() + Send>) -> std::io::Result<JoinHandle<()>>;
+
+fn spawn(name: String, work: Box<dyn FnOnce() + Send>) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name).spawn(work)
+}
+
 /// Makes recordings and owns their folder. One for the whole server.
 pub struct Recordings {
     factory: Option<Arc<dyn RecorderFactory>>,
     folder: Arc<Folder>,
     queue: QueueLimits,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    spawn: Spawn,
     /// Set when the server stops: nothing begins any more.
     stopping: AtomicBool,
 }
@@ -358,7 +366,8 @@ impl Recordings {
     /// With no factory nothing can be recorded; what lies in the folder can be listed, fetched and deleted all the same.
     pub fn new(config: &config::Recording, factory: Option<Arc<dyn RecorderFactory>>) -> Arc<Self> {
         let folder = Arc::new(Folder::new(config.dir.clone()));
-        Arc::new(Self { factory, folder, queue: QUEUE, threads: Mutex::default(), stopping: AtomicBool::new(false) })
+        let (threads, stopping) = (Mutex::default(), AtomicBool::new(false));
+        Arc::new(Self { factory, folder, queue: QUEUE, threads, spawn, stopping })
     }
 
     /// Whether anything can be recorded.
@@ -401,8 +410,19 @@ impl Recordings {
         let previous = tap.replace(Some(recording.clone()));
         let name = format!("rec-{}", order.device);
         let job = writer::Job { folder: self.folder.clone(), factory, recording, tap: tap.clone(), previous, device };
-        // What the thread does not take is dropped, and that ends the recording.
-        match std::thread::Builder::new().name(name).spawn(move || job.run(order)) {
+        // The order lies here until the thread takes it up: with no thread, who waits hears why. The job is dropped then, and
+        // that ends the recording.
+        let order = Arc::new(Mutex::new(Some(order)));
+        let take = |order: &Mutex<Option<RecordingOrder>>| order.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let work = {
+            let order = order.clone();
+            move || {
+                if let Some(order) = take(&order) {
+                    job.run(order);
+                }
+            }
+        };
+        match (self.spawn)(name, Box::new(work)) {
             Ok(thread) => {
                 let mut threads = self.threads();
                 threads.retain(|thread| !thread.is_finished());
@@ -412,7 +432,12 @@ impl Recordings {
                     tap.end(EndReason::ServerStopping);
                 }
             }
-            Err(error) => tracing::error!(%error, "cannot start the recording's thread"),
+            Err(error) => {
+                tracing::error!(%error, "cannot start the recording's thread");
+                if let Some(order) = take(&order) {
+                    order.refuse(Error::no_thread("nothing is recorded"));
+                }
+            }
         }
     }
 

@@ -61,6 +61,7 @@ impl Bench {
             folder: Arc::new(Folder::new(dir.path().to_owned())),
             queue: QueueLimits { bytes: 12, frames: 100 },
             threads: Mutex::default(),
+            spawn,
             stopping: AtomicBool::new(false),
         });
         let (told, events) = mpsc::channel();
@@ -196,22 +197,50 @@ async fn a_recorder_that_panics_ends_the_recording() {
     assert_eq!(bench.written("x.partial.db3"), "", "what there is stays under its partial name");
 }
 
-#[tokio::test]
-async fn a_second_recording_of_a_device_is_refused() {
-    let mut bench = Bench::new().await;
-    let (told, _events) = mpsc::channel();
+type Waiting = oneshot::Receiver<Result<RecordingStatus>>;
+
+fn order(name: &str) -> (RecordingOrder, Waiting, mpsc::Receiver<CameraEvent>) {
+    let (told, events) = mpsc::channel();
     let told = Mutex::new(told);
     let (reply, answer) = oneshot::channel();
     let device = DeviceId::new("1");
     let order = RecordingOrder {
         device: device.clone(),
-        name: "y.db3".into(),
+        name: name.into(),
         may_number: false,
         streams: vec![StreamType::Depth],
         limits: Limits { max_bytes: None, max_time: None, min_free_bytes: 0 },
         ticket: Ticket { device, generation: 8, events: Arc::new(move |event| drop(told.lock().unwrap().send(event))) },
         reply,
     };
+    (order, answer, events)
+}
+
+#[tokio::test]
+async fn without_a_thread_the_cause_is_told_and_nothing_is_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let factory: Arc<dyn RecorderFactory> = Arc::new(Permits(Mutex::default()));
+    let recordings = Arc::new(Recordings {
+        factory: Some(factory),
+        folder: Arc::new(Folder::new(dir.path().to_owned())),
+        queue: QUEUE,
+        threads: Mutex::default(),
+        spawn: |_, _| Err(std::io::Error::other("none left")),
+        stopping: AtomicBool::new(false),
+    });
+    let (order, answer, events) = order("x.db3");
+    let tap = Arc::<Tap>::default();
+    recordings.begin(&tap, order, RecordedDevice { info: info(), sensors: Vec::new() });
+    let error = answer.await.expect("an answer").unwrap_err();
+    assert!(error.public().contains("thread") && !error.public().contains("shutting down"), "{error}");
+    assert!(matches!(events.try_recv(), Ok(CameraEvent::RecordingEnded { generation: 8, .. })));
+    assert!(tap.current().is_none(), "its status says that nothing was recorded");
+}
+
+#[tokio::test]
+async fn a_second_recording_of_a_device_is_refused() {
+    let mut bench = Bench::new().await;
+    let (order, answer, _events) = order("y.db3");
     bench.recordings.begin(&bench.tap, order, RecordedDevice { info: info(), sensors: Vec::new() });
     let error = answer.await.unwrap().unwrap_err();
     assert!(error.public().contains("x.db3"), "{error}");

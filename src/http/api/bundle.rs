@@ -19,6 +19,7 @@ use crate::{
     error::{Error, Result},
     logging::{Secrets, time},
     session::Handle,
+    work,
 };
 
 /// How long a part may take.
@@ -67,8 +68,7 @@ pub(in super::super) async fn bundle(State(handle): State<Handle>) -> ApiResult<
     let name = format!("realsense-webrtc-bundle-{}", time::compact(SystemTime::now()));
     let secrets = Secrets::of(handle.config());
     let folder = name.clone();
-    let packed = tokio::task::spawn_blocking(move || pack(&folder, files.into_iter().flatten(), &secrets));
-    let tar = packed.await.map_err(|error| Error::internal(format!("the bundle: {error}")))??;
+    let tar = work::CPU.run(move || pack(&folder, files.into_iter().flatten(), &secrets)).await??;
     let disposition = format!("attachment; filename=\"{name}.tar\"");
     let headers = [
         (header::CONTENT_TYPE, "application/x-tar".to_owned()),

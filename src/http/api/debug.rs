@@ -27,6 +27,7 @@ use crate::{
     media::diagnostics::{ElementPath, GraphRequest},
     model::{Codec, DeviceId, ElementInfo, Graph, SessionId, StreamKey},
     session::Handle,
+    work,
 };
 
 /// Longest that measuring may be asked for at once, in seconds: who wants more asks again.
@@ -74,11 +75,17 @@ pub(in super::super) async fn graph(
     handle.device(&device).await?;
     let session = query.session.filter(|session| !session.is_empty()).map(SessionId::new);
     let graph = handle.graph(GraphRequest { device, session, measure }).await?;
-    let (content_type, body) = match format {
-        Format::Json => ("application/json", serde_json::to_string(&graph).map_err(|error| internal(&error))?),
-        Format::Svg => ("image/svg+xml", graph::svg(&graph)),
-        Format::Dot => ("text/vnd.graphviz; charset=utf-8", graph::dot(&graph)),
+    let content_type = match format {
+        Format::Json => "application/json",
+        Format::Svg => "image/svg+xml",
+        Format::Dot => "text/vnd.graphviz; charset=utf-8",
     };
+    let drawn = work::CPU.run(move || match format {
+        Format::Json => serde_json::to_string(&graph).map_err(|error| internal(&error)),
+        Format::Svg => Ok(graph::svg(&graph)),
+        Format::Dot => Ok(graph::dot(&graph)),
+    });
+    let body = drawn.await??;
     Ok(([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")], body).into_response())
 }
 

@@ -34,7 +34,8 @@ pub(in super::super) struct ListQuery {
 
 /// The devices that are present
 #[utoipa::path(get, path = "/devices", tag = "devices", operation_id = "list_devices", params(ListQuery),
-    responses((status = 200, description = "Every device.", body = Vec<DeviceInfo>), AnyRoute, WithBody))]
+    responses((status = 200, description = "Every device.", body = Vec<DeviceInfo>),
+        AnyRoute, Checked, WithBody))]
 pub(in super::super) async fn list(
     State(handle): State<Handle>,
     Query(query): Query<ListQuery>,

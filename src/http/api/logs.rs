@@ -24,6 +24,7 @@ use crate::{
     },
     model::{SessionId, StreamType},
     session::Handle,
+    work,
 };
 
 /// Lines given unless a number is asked for.
@@ -96,16 +97,22 @@ impl LogQuery {
         AnyRoute, Named, Checked))]
 pub(in super::super) async fn logs(State(handle): State<Handle>, Query(query): Query<LogQuery>) -> ApiResult<Response> {
     let query = query.parse()?;
-    let lines = handle.logs().select(&query);
+    let text = work::CPU.run(move || text_of(&handle, &query)).await??;
+    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, text).into_response())
+}
+
+/// The lines without secrets. Of ten thousand lines that is a megabyte to search.
+fn text_of(handle: &Handle, query: &ring::Query) -> Result<String> {
+    let lines = handle.logs().select(query);
     if lines.is_empty() {
-        check_known(&handle, &query)?;
+        check_known(handle, query)?;
     }
     let text = lines.iter().fold(String::new(), |mut text, line| {
         line.write(&mut text);
         text
     });
-    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, Secrets::of(handle.config()).scrub(&text)).into_response())
+    Ok(Secrets::of(handle.config()).scrub(&text))
 }
 
 /// Refuses a session or a device that is neither there nor has left lines behind.

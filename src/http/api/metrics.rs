@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::responses::AnyRoute;
+use super::{super::errors::ApiResult, responses::AnyRoute};
 use crate::{metrics::Format, session::Handle};
 
 /// What the server counts about itself
@@ -16,8 +16,8 @@ use crate::{metrics::Format, session::Handle};
 #[utoipa::path(get, path = "/metrics", tag = "system", operation_id = "metrics",
     responses((status = 200, description = "Counters, gauges and histograms.", content_type = "text/plain", body = String,
         example = "# TYPE realsense_webrtc_sessions gauge\nrealsense_webrtc_sessions{state=\"connected\"} 2\n"), AnyRoute))]
-pub(in super::super) async fn metrics(State(handle): State<Handle>, headers: HeaderMap) -> Response {
+pub(in super::super) async fn metrics(State(handle): State<Handle>, headers: HeaderMap) -> ApiResult<Response> {
     let format = Format::accepted(headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()));
-    let text = handle.scrape(format).await;
-    ([(header::CONTENT_TYPE, format.content_type()), (header::CACHE_CONTROL, "no-store")], text).into_response()
+    let text = handle.scrape(format).await?;
+    Ok(([(header::CONTENT_TYPE, format.content_type()), (header::CACHE_CONTROL, "no-store")], text).into_response())
 }

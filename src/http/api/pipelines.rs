@@ -2,11 +2,11 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
 };
 
 use super::{
-    super::errors::{ApiError, ApiResult, FaultBody},
+    super::errors::{ApiError, ApiResult, PipelineFaultBody},
     responses::AnyRoute,
 };
 use crate::{error::Error, media::diagnostics::ReloadError, model::PipelineInfo, session::Handle};
@@ -30,15 +30,17 @@ pub(in super::super) async fn list(State(handle): State<Handle>) -> ApiResult<Js
 #[utoipa::path(post, path = "/pipelines/{name}/reload", tag = "pipelines", operation_id = "reload_pipeline",
     params(("name" = String, Path, description = "The file's name without .gst", example = "color.h264")),
     responses((status = 200, description = "The streams run it now.", body = PipelineInfo),
-        (status = 400, description = "It has a fault; nothing changed.", body = FaultBody),
+        (status = 400, description = "It has a fault; nothing changed.", body = PipelineFaultBody),
         (status = 404, description = "There is no such pipeline.", body = super::super::errors::ErrorBody),
         AnyRoute))]
 pub(in super::super) async fn reload(
     State(handle): State<Handle>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> ApiResult<Json<PipelineInfo>> {
+    // What is not even text is no name either.
+    let name = name.map(|Path(name)| name).unwrap_or_default();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if name.len() > MAX_NAME || name.starts_with('.') || !name.chars().all(plain) {
+    if name.is_empty() || name.len() > MAX_NAME || name.starts_with('.') || !name.chars().all(plain) {
         let known = "A pipeline's name is its file's without .gst, like color.h264; GET /api/pipelines lists them.";
         return Err(Error::not_found(known).into());
     }

@@ -62,12 +62,32 @@ impl IntoResponses for AnyRoute {
     }
 }
 
+/// What a route with names in its address may answer as well.
+pub(super) struct Addressed;
+
+impl IntoResponses for Addressed {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        map([(
+            400,
+            error(
+                "The address does not parse: what it names is not UTF-8, or a parameter is there twice.",
+                "The request's address does not parse.",
+            ),
+        )])
+    }
+}
+
 /// What a route that names a device, sensor, option or session may answer as well.
 pub(super) struct Named;
 
 impl IntoResponses for Named {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        map([(404, error("Unknown device, sensor, option, session or recording.", "Device 1 is not known."))])
+        let mut responses = Addressed::responses();
+        responses.extend(map([(
+            404,
+            error("Unknown device, sensor, option, session or recording.", "Device 1 is not known."),
+        )]));
+        responses
     }
 }
 

@@ -48,23 +48,66 @@ pub(in super::super) async fn start(
     let sensors = handle.sensors(&device).await?;
     let options = body.depth_options(&sensors)?;
     let request = body.parse(&device, &sensors)?;
-    // Options first: setting them takes no reference that a failure would leave behind. A start that is refused changes
-    // nothing, so they are put back then.
-    let mut before = Vec::new();
+    // Options first: setting them takes no reference that a failure would leave behind. A start that is refused, or that
+    // nobody waits for any more, changes nothing, so they are put back then.
+    let mut before = Before { handle: handle.clone(), device: device.clone(), options: Vec::new() };
     for (sensor, option) in options {
-        before.push((sensor, option, handle.option(&device, sensor, option).await?.current_value));
-    }
-    for (sensor, option, _) in &before {
-        handle.set_option(&device, *sensor, option, 1.0).await?;
-    }
-    let started = handle.start(request).await;
-    if started.is_err() {
-        for (sensor, option, value) in before {
-            // A device that is gone forgets nothing: its settings are kept, and there is nobody to tell.
-            let _ = handle.set_option(&device, sensor, option, value).await;
+        let value = handle.option(&device, sensor, option).await?.current_value;
+        before.options.push((sensor, option, value));
+        if let Err(error) = handle.set_option(&device, sensor, option, 1.0).await {
+            before.put_back().await;
+            return Err(error.into());
         }
     }
-    Ok(Json(started?))
+    match handle.start(request).await {
+        Ok(status) => {
+            before.options.clear();
+            Ok(Json(status))
+        }
+        Err(error) => {
+            before.put_back().await;
+            Err(error.into())
+        }
+    }
+}
+
+/// What options were before a start set them. When it is dropped, because whoever asked hung up and this request with it,
+/// a task of its own puts them back.
+struct Before {
+    handle: Handle,
+    device: DeviceId,
+    /// In the order in which they were set.
+    options: Vec<Value>,
+}
+
+/// Sensor, option and what it was.
+type Value = (usize, &'static str, f64);
+
+impl Before {
+    async fn put_back(&mut self) {
+        while let Some(value) = self.options.last().copied() {
+            put_back(&self.handle, &self.device, value).await;
+            self.options.pop();
+        }
+    }
+}
+
+async fn put_back(handle: &Handle, device: &DeviceId, (sensor, option, value): Value) {
+    // A device that is gone forgets nothing: its settings are kept, and there is nobody to tell.
+    let _ = handle.set_option(device, sensor, option, value).await;
+}
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        // Without a runtime the process ends, and every option with it.
+        let (false, Ok(runtime)) = (self.options.is_empty(), tokio::runtime::Handle::try_current()) else { return };
+        let (handle, device, options) = (self.handle.clone(), self.device.clone(), std::mem::take(&mut self.options));
+        runtime.spawn(async move {
+            for value in options.into_iter().rev() {
+                put_back(&handle, &device, value).await;
+            }
+        });
+    }
 }
 
 /// Give the explicit start's reference back

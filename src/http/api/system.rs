@@ -13,7 +13,7 @@ use super::{
     super::{
         errors::{self, ApiResult},
         extract::JsonBody,
-        requests::FaultBody,
+        requests::SimFaultRequest,
         types::{HealthBody, Success},
     },
     responses::{AnyRoute, Checked, Named, WithBody},
@@ -77,13 +77,13 @@ pub(super) fn describe_health(health: Health) -> HealthBody {
 /// of a wrong size. `clear` ends every fault but an unplugged cable, which `replug` ends.
 #[utoipa::path(post, path = "/sim/devices/{device_id}/fault", tag = "simulator", operation_id = "inject_fault",
     params(("device_id" = String, Path, description = "A simulated device", example = "844212070924")),
-    request_body = FaultBody,
+    request_body = SimFaultRequest,
     responses((status = 200, description = "The fault is in effect.", body = Success),
         AnyRoute, Named, Checked, WithBody))]
 pub(in super::super) async fn inject_fault(
     State(handle): State<Handle>,
     Path(device): Path<String>,
-    JsonBody(body): JsonBody<FaultBody>,
+    JsonBody(body): JsonBody<SimFaultRequest>,
 ) -> ApiResult<Json<Success>> {
     let fault = body.parse()?;
     handle.inject_fault(&DeviceId::new(device), fault).await?;

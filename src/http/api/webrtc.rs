@@ -13,7 +13,7 @@ use super::{
         requests::{AnswerBody, CandidateBody, OfferRequestBody},
         types::{self, ClosedSessions, IceServer, OfferBody, StreamReferences, Success, WebRtcStatus},
     },
-    responses::{AnyRoute, Checked, Limited, Named, WithBody},
+    responses::{Addressed, AnyRoute, Checked, Limited, Named, WithBody},
 };
 use crate::{
     model::{IceCandidate, SessionId},
@@ -105,7 +105,8 @@ pub(in super::super) async fn local_candidates(
 /// `success` is false if there was none.
 #[utoipa::path(delete, path = "/webrtc/sessions/{session_id}", tag = "webrtc", operation_id = "close_session",
     params(("session_id" = String, Path, description = "Session")),
-    responses((status = 200, description = "There is no such session any more.", body = Success), AnyRoute))]
+    responses((status = 200, description = "There is no such session any more.", body = Success),
+        AnyRoute, Addressed))]
 pub(in super::super) async fn close(
     State(handle): State<Handle>,
     Path(session): Path<String>,

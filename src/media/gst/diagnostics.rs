@@ -45,7 +45,7 @@ impl GstDiagnostics {
     fn look_at(
         &self,
         path: ElementPath,
-        reply: Answer<Result<ElementInfo>>,
+        reply: Answer<ElementInfo>,
         first: impl FnOnce(&gst::Element) -> Result<()> + Send + 'static,
     ) {
         let config = self.config.clone();
@@ -86,11 +86,14 @@ impl Diagnostics for GstDiagnostics {
     }
 
     fn pipelines(&self, reply: Answer<Vec<PipelineInfo>>) {
-        // Refused: the reply goes unanswered, and its asker says so.
-        let _ = self.control.send(Msg::Pipelines(reply));
+        if let Err(refused) = self.control.send(Msg::Pipelines(reply))
+            && let Msg::Pipelines(reply) = *refused
+        {
+            let _ = reply.send(Err(inbox::busy()));
+        }
     }
 
-    fn reload(&self, name: String, reply: Answer<std::result::Result<PipelineInfo, ReloadError>>) {
+    fn reload(&self, name: String, reply: Answer<PipelineInfo, ReloadError>) {
         if let Err(refused) = self.control.send(Msg::Reload(name, reply))
             && let Msg::Reload(_, reply) = *refused
         {
@@ -98,7 +101,7 @@ impl Diagnostics for GstDiagnostics {
         }
     }
 
-    fn graph(&self, request: GraphRequest, reply: Answer<Result<Graph>>) {
+    fn graph(&self, request: GraphRequest, reply: Answer<Graph>) {
         let meters = self.meters.clone();
         self.inspector.ask(reply, move |look| {
             let running = look.running(&request.device, request.session.as_ref())?;
@@ -111,11 +114,11 @@ impl Diagnostics for GstDiagnostics {
         });
     }
 
-    fn element(&self, path: ElementPath, reply: Answer<Result<ElementInfo>>) {
+    fn element(&self, path: ElementPath, reply: Answer<ElementInfo>) {
         self.look_at(path, reply, |_| Ok(()));
     }
 
-    fn set_properties(&self, path: ElementPath, values: BTreeMap<String, Value>, reply: Answer<Result<ElementInfo>>) {
+    fn set_properties(&self, path: ElementPath, values: BTreeMap<String, Value>, reply: Answer<ElementInfo>) {
         self.look_at(path, reply, move |element| properties::set(element, &values));
     }
 }

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    error::Error,
+    error::{Error, Result},
     media::diagnostics::{Answer, ReloadError},
     model::PipelineInfo,
 };
@@ -29,16 +29,31 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LONG: Duration = Duration::from_secs(3600);
 /// Questions that may wait; whoever asks more is refused.
 const MAX_WAITING: usize = 16;
+/// Most who wait for one listing: as many as there are connections at a time.
+const MAX_LISTENERS: usize = 1024;
 /// Files that are watched at most.
 const MAX_FILES: usize = 500;
 
 /// The thread's handle.
 pub(super) struct Files {
     asks: mpsc::SyncSender<Ask>,
+    listing: Arc<Mutex<Listing>>,
+    /// Why there is no thread; nothing is asked then.
+    trouble: Option<Error>,
+}
+
+/// A listing that the thread has not begun. Whoever asks until then shares it: the first listing makes every element, which
+/// takes seconds, and a page that is opened by many must not ask for it as often.
+#[derive(Default)]
+struct Listing {
+    /// As the last who asked knew it.
+    standing: BTreeMap<String, Standing>,
+    replies: Vec<Answer<Vec<PipelineInfo>>>,
 }
 
 enum Ask {
-    List(BTreeMap<String, Standing>, Answer<Vec<PipelineInfo>>),
+    /// What [`Listing`] says.
+    List,
     One(String, Box<Standing>, ReloadAnswer),
     Read(String, ReloadAnswer),
     End,
@@ -53,8 +68,8 @@ impl Files {
     /// # Errors
     /// The system gives no thread.
     pub(super) fn start(config: &Arc<Config>, control: inbox::Sender) -> std::io::Result<Self> {
-        let (asks, inbox) = mpsc::sync_channel(MAX_WAITING);
-        let config = config.clone();
+        let (files, inbox) = Self::with_inbox();
+        let (config, listing) = (config.clone(), files.listing.clone());
         std::thread::Builder::new().name("pipeline-files".into()).spawn(move || {
             let watched = config.pipelines.reload;
             let mut watch = Watch::new(if watched { look(&config.pipelines.dir) } else { BTreeMap::new() });
@@ -68,16 +83,11 @@ impl Files {
                         let text = read(&config, &name);
                         let _ = control.send(Msg::FileRead(name, text, Some(reply)));
                     }
-                    // An assertion in a binding costs the answer, not the thread.
-                    Ok(Ask::List(standing, reply)) => {
-                        let list = catch_unwind(AssertUnwindSafe(|| known.list(&config, standing)));
-                        drop(list.map(|list| reply.send(list)));
-                    }
+                    Ok(Ask::List) => answer_all(&listing, |standing| known.list(&config, standing)),
                     Ok(Ask::One(name, standing, reply)) => {
-                        let one = catch_unwind(AssertUnwindSafe(|| known.describe(&config, &name, *standing)));
-                        if let Ok(one) = one {
-                            let _ = reply.send(one);
-                        }
+                        let one = whole(|| known.describe(&config, &name, *standing));
+                        // Who has given up needs no answer.
+                        let _ = reply.send(one.map_err(ReloadError::Refused).and_then(|one| one));
                     }
                     Err(mpsc::RecvTimeoutError::Timeout) => {}
                     Ok(Ask::End) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
@@ -92,12 +102,18 @@ impl Files {
                 }
             }
         })?;
-        Ok(Self { asks })
+        Ok(files)
     }
 
     /// A handle without a thread: nothing is watched and every question refused.
     pub(super) fn idle() -> Self {
-        Self { asks: mpsc::sync_channel(1).0 }
+        let trouble = Some(Error::internal("pipeline files are asked for where nobody reads them"));
+        Self { trouble, ..Self::with_inbox().0 }
+    }
+
+    fn with_inbox() -> (Self, mpsc::Receiver<Ask>) {
+        let (asks, inbox) = mpsc::sync_channel(MAX_WAITING);
+        (Self { asks, listing: Arc::default(), trouble: None }, inbox)
     }
 
     /// Ends the thread.
@@ -106,21 +122,78 @@ impl Files {
         let _ = self.asks.try_send(Ask::End);
     }
 
-    /// Answers with every pipeline.
+    /// Answers with every pipeline, as it is after this was asked.
     pub(super) fn list(&self, standing: BTreeMap<String, Standing>, reply: Answer<Vec<PipelineInfo>>) {
-        // Full: the reply is dropped, and whoever asked hears that the server is busy.
-        let _ = self.asks.try_send(Ask::List(standing, reply));
+        let mut listing = lock(&self.listing);
+        if listing.replies.len() >= MAX_LISTENERS {
+            listing.replies.retain(|reply| !reply.is_closed());
+        }
+        if listing.replies.len() >= MAX_LISTENERS {
+            drop(listing);
+            let busy = "Too many requests wait for the list of pipelines; try again in a moment.";
+            return drop(reply.send(Err(Error::busy(busy))));
+        }
+        listing.standing = standing;
+        listing.replies.push(reply);
+        let is_first = listing.replies.len() == 1;
+        drop(listing);
+        if is_first && let Err((_, why)) = self.ask(Ask::List) {
+            let replies = std::mem::take(&mut lock(&self.listing).replies);
+            replies.into_iter().for_each(|reply| drop(reply.send(Err(why.clone()))));
+        }
     }
 
     /// Reads a pipeline for a reload.
     pub(super) fn read(&self, name: String, reply: ReloadAnswer) {
-        let _ = self.asks.try_send(Ask::Read(name, reply));
+        if let Err((Ask::Read(_, reply), why)) = self.ask(Ask::Read(name, reply)) {
+            let _ = reply.send(Err(ReloadError::Refused(why)));
+        }
     }
 
     /// Answers a reload with the pipeline as it is now.
     pub(super) fn describe(&self, name: &str, standing: Standing, reply: ReloadAnswer) {
-        let _ = self.asks.try_send(Ask::One(name.into(), Box::new(standing), reply));
+        if let Err((Ask::One(name, _, reply), why)) = self.ask(Ask::One(name.into(), Box::new(standing), reply)) {
+            let done =
+                format!("'{name}' is reloaded, and cannot be described now; GET /api/pipelines will: {}", why.public());
+            let _ = reply.send(Err(ReloadError::Refused(Error::busy(done))));
+        }
     }
+
+    /// Has the thread do something; gives it back with the reason where it cannot.
+    fn ask(&self, ask: Ask) -> Result<(), (Ask, Error)> {
+        if let Some(trouble) = &self.trouble {
+            return Err((ask, trouble.clone()));
+        }
+        self.asks.try_send(ask).map_err(|refused| match refused {
+            mpsc::TrySendError::Full(ask) => {
+                (ask, Error::busy("Too many pipelines are asked for at once; try again in a moment."))
+            }
+            // The thread lives as long as this handle, but for the server's end.
+            mpsc::TrySendError::Disconnected(ask) => (ask, Error::stopping()),
+        })
+    }
+}
+
+fn lock(listing: &Mutex<Listing>) -> std::sync::MutexGuard<'_, Listing> {
+    // Held for a few instructions each time, never over the making of a list.
+    listing.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes one list for everybody who waits for one by now.
+fn answer_all(listing: &Mutex<Listing>, make: impl FnOnce(BTreeMap<String, Standing>) -> Vec<PipelineInfo>) {
+    let Listing { standing, replies } = std::mem::take(&mut *lock(listing));
+    // Who has given up needs no answer.
+    let replies: Vec<_> = replies.into_iter().filter(|reply| !reply.is_closed()).collect();
+    if replies.is_empty() {
+        return;
+    }
+    let list = whole(|| make(standing));
+    replies.into_iter().for_each(|reply| drop(reply.send(list.clone())));
+}
+
+/// What `make` comes to. An assertion in a binding costs the answer, not the thread.
+fn whole<T>(make: impl FnOnce() -> T) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(make)).map_err(|_| Error::internal("describing the pipeline files panicked"))
 }
 
 fn read(config: &Config, name: &str) -> Result<Text, String> {
@@ -208,6 +281,77 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
+
+    fn listen(files: &Files) -> tokio::sync::oneshot::Receiver<Result<Vec<PipelineInfo>>> {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        files.list(BTreeMap::new(), reply);
+        answer
+    }
+
+    #[test]
+    fn who_asks_for_the_list_meanwhile_shares_it() {
+        let (files, inbox) = Files::with_inbox();
+        let answers: Vec<_> = (0..60).map(|_| listen(&files)).collect();
+        let asked = inbox.try_iter().collect::<Vec<_>>();
+        assert!(matches!(asked[..], [Ask::List]), "one question for all");
+        let mut made = 0;
+        let info = PipelineInfo { name: "color.h264".into(), ..PipelineInfo::default() };
+        let mut late = None;
+        answer_all(&files.listing, |_| {
+            made += 1;
+            // What is saved from now on is not in the list that is being made.
+            late = Some(listen(&files));
+            vec![info]
+        });
+        for answer in answers {
+            let list = answer.blocking_recv().expect("an answer").expect("a list");
+            assert_eq!(list.iter().map(|info| info.name.as_str()).collect::<Vec<_>>(), ["color.h264"]);
+        }
+        assert_eq!(made, 1);
+        assert!(matches!(inbox.try_recv(), Ok(Ask::List)), "who came later gets a list of their own");
+        answer_all(&files.listing, |_| Vec::new());
+        assert!(late.expect("asked").blocking_recv().expect("an answer").expect("a list").is_empty());
+    }
+
+    #[test]
+    fn the_cause_of_a_refusal_is_told() {
+        let (files, inbox) = Files::with_inbox();
+        let reload = || {
+            let (reply, answer) = tokio::sync::oneshot::channel();
+            files.read("color.h264".into(), reply);
+            answer
+        };
+        let waiting: Vec<_> = (0..MAX_WAITING).map(|_| reload()).collect();
+        let Ok(Err(ReloadError::Refused(busy))) = reload().blocking_recv() else { panic!("it is refused") };
+        assert!(matches!(busy.kind(), Kind::Unavailable { .. }) && busy.public().contains("Too many"), "{busy}");
+        // The queue is full for the list, too.
+        let busy = listen(&files).blocking_recv().expect("an answer").expect_err("refused");
+        assert!(busy.public().contains("Too many"), "{busy}");
+        drop((inbox, waiting));
+        let gone = listen(&files).blocking_recv().expect("an answer").expect_err("refused");
+        assert!(gone.public().contains("shutting down"), "{gone}");
+
+        let (files, _inbox) = Files::with_inbox();
+        let answer = listen(&files);
+        answer_all(&files.listing, |_| panic!("an assertion"));
+        assert_eq!(answer.blocking_recv().expect("an answer").expect_err("a bug").kind(), Kind::Internal);
+        let idle = listen(&Files::idle()).blocking_recv().expect("an answer").expect_err("nobody reads");
+        assert_eq!(idle.kind(), Kind::Internal);
+    }
+
+    #[test]
+    fn a_listing_has_a_bound_and_who_gave_up_takes_no_place() {
+        let (files, _inbox) = Files::with_inbox();
+        let waiting: Vec<_> = (0..MAX_LISTENERS).map(|_| listen(&files)).collect();
+        let busy = listen(&files).blocking_recv().expect("an answer").expect_err("refused");
+        assert!(busy.public().contains("Too many"), "{busy}");
+        drop(waiting);
+        let mut waits = listen(&files);
+        assert!(waits.try_recv().is_err_and(|error| error == tokio::sync::oneshot::error::TryRecvError::Empty));
+        answer_all(&files.listing, |_| Vec::new());
+        assert!(waits.blocking_recv().expect("an answer").is_ok());
+    }
 
     fn stamps(files: &[(&str, u64)]) -> BTreeMap<String, Stamp> {
         files.iter().map(|(name, size)| ((*name).to_owned(), (None, *size))).collect()

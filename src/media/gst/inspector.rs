@@ -28,6 +28,9 @@ const HANGS_AFTER: Duration = Duration::from_secs(1);
 /// Longest wait for the control thread, which is busy for a few milliseconds at a time.
 const CONTROL_WAIT: Duration = Duration::from_secs(3);
 
+/// How a thread is started; the system may have none to give.
+type Spawn = fn(Box<dyn FnOnce() + Send>) -> std::io::Result<()>;
+
 /// The threads' handle; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Inspector {
@@ -36,6 +39,7 @@ pub(super) struct Inspector {
 
 struct Shared {
     control: inbox::Sender,
+    spawn: Spawn,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -50,7 +54,8 @@ struct State {
     looking: Vec<(u64, Instant)>,
 }
 
-type Job = Box<dyn FnOnce(&Look) + Send>;
+/// Looks and answers; or only answers, with why nobody looks.
+type Job = Box<dyn FnOnce(Result<&Look>) + Send>;
 
 /// What a job may use.
 pub(super) struct Look {
@@ -59,32 +64,36 @@ pub(super) struct Look {
 
 impl Inspector {
     pub(super) fn new(control: inbox::Sender) -> Self {
-        Self { shared: Arc::new(Shared { control, state: Mutex::default(), changed: Condvar::new() }) }
+        Self::with_threads(control, |work| thread::Builder::new().name("media-inspect".into()).spawn(work).map(drop))
+    }
+
+    fn with_threads(control: inbox::Sender, spawn: Spawn) -> Self {
+        Self { shared: Arc::new(Shared { control, spawn, state: Mutex::default(), changed: Condvar::new() }) }
     }
 
     /// Has a thread do `look` and answer with it; refuses at once where there is no room.
     pub(super) fn ask<T: Send + 'static>(
         &self,
-        answer: Answer<Result<T>>,
+        answer: Answer<T>,
         look: impl FnOnce(&Look) -> Result<T> + Send + 'static,
     ) {
         let mut state = self.shared.lock();
         if state.closed {
             drop(state);
-            return drop(answer.send(Err(Error::unavailable("The server is shutting down."))));
+            return drop(answer.send(Err(Error::stopping())));
         }
         if state.waiting.len() >= MAX_WAITING {
             drop(state);
             let refused = "Too many requests look at the pipelines, or pipelines hang; the server's log may name them.";
-            return drop(answer.send(Err(Error::unavailable(refused))));
+            return drop(answer.send(Err(Error::busy(refused))));
         }
-        state.waiting.push_back(Box::new(move |with: &Look| {
+        state.waiting.push_back(Box::new(move |with: Result<&Look>| {
             // Who has given up needs no answer.
             if answer.is_closed() {
                 return;
             }
             // An assertion of a binding's on some element must not cost the thread.
-            let result = catch_unwind(AssertUnwindSafe(|| look(with)));
+            let result = catch_unwind(AssertUnwindSafe(|| look(with?)));
             let _ = answer.send(result.unwrap_or_else(|_| Err(Error::internal("looking at a pipeline panicked"))));
         }));
         if state.idle >= state.waiting.len() || state.threads >= MAX_THREADS {
@@ -95,14 +104,14 @@ impl Inspector {
         state.threads += 1;
         drop(state);
         let shared = self.shared.clone();
-        if let Err(error) = thread::Builder::new().name("media-inspect".into()).spawn(move || shared.run()) {
+        if let Err(error) = (self.shared.spawn)(Box::new(move || shared.run())) {
             tracing::error!(%error, "No thread to look at pipelines");
             let mut state = self.shared.lock();
             state.threads -= 1;
-            if state.threads == 0 {
-                // Dropped answers are errors.
-                state.waiting.clear();
-            }
+            // Those threads that there are take up what waits.
+            let left = if state.threads == 0 { std::mem::take(&mut state.waiting) } else { VecDeque::new() };
+            drop(state);
+            refuse(left, &Error::no_thread("the running pipelines are not looked at"));
         }
     }
 
@@ -110,10 +119,16 @@ impl Inspector {
     pub(super) fn stop(&self) {
         let mut state = self.shared.lock();
         state.closed = true;
-        state.waiting.clear();
+        let left = std::mem::take(&mut state.waiting);
         drop(state);
         self.shared.changed.notify_all();
+        refuse(left, &Error::stopping());
     }
+}
+
+/// Answers what nobody looks at any more. Never under the lock: an answer may wake whoever waits for it.
+fn refuse(jobs: VecDeque<Job>, why: &Error) {
+    jobs.into_iter().for_each(|job| job(Err(why.clone())));
 }
 
 impl Shared {
@@ -128,7 +143,7 @@ impl Shared {
         loop {
             if let Some(job) = state.waiting.pop_front() {
                 drop(state);
-                job(&look);
+                job(Ok(&look));
                 state = self.lock();
                 continue;
             }
@@ -201,6 +216,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::error::Kind;
 
     fn ask<T: Send + 'static>(
         inspector: &Inspector,
@@ -237,9 +253,11 @@ mod tests {
         stuck.blocking_recv().expect("an answer").expect("well");
         assert!(ask(&inspector, |look| Ok(look.at(7, || ()))).blocking_recv().expect("an answer").is_ok());
         let panics = ask::<()>(&inspector, |_| panic!("an assertion"));
-        assert!(panics.blocking_recv().expect("an answer").is_err());
+        let error = panics.blocking_recv().expect("an answer").expect_err("it panicked");
+        assert_eq!(error.kind(), Kind::Internal);
         inspector.stop();
-        assert!(ask(&inspector, |_| Ok(())).blocking_recv().expect("an answer").is_err());
+        let error = ask(&inspector, |_| Ok(())).blocking_recv().expect("an answer").expect_err("it has ended");
+        assert!(error.public().contains("shutting down"), "{error}");
         let deadline = Instant::now() + Duration::from_secs(10);
         while inspector.shared.lock().threads > 0 {
             assert!(Instant::now() < deadline, "the threads end");
@@ -263,7 +281,20 @@ mod tests {
         assert!(inspector.shared.lock().threads <= MAX_THREADS);
         let refused = asked.pop().expect("one").blocking_recv().expect("an answer").expect_err("refused");
         assert!(refused.public().contains("hang"), "{refused}");
-        drop(release);
+        // What still waits at the end hears of the end.
         inspector.stop();
+        drop(release);
+        let answers = asked.into_iter().map(|answer| answer.blocking_recv().expect("everybody is answered"));
+        let ended = answers.filter(|answer| answer.as_ref().is_err_and(|why| why.public().contains("shutting down")));
+        assert!(ended.count() >= MAX_WAITING - MAX_THREADS);
+    }
+
+    #[test]
+    fn without_a_thread_the_cause_is_told() {
+        let inspector =
+            Inspector::with_threads(inbox::inbox(Arc::default()).0, |_| Err(std::io::Error::other("none left")));
+        let refused = ask(&inspector, |_| Ok(())).blocking_recv().expect("an answer").expect_err("nobody looks");
+        assert!(refused.public().contains("thread"), "{refused}");
+        assert!(!refused.public().contains("shutting down"), "{refused}");
     }
 }

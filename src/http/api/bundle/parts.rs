@@ -18,6 +18,7 @@ use crate::{
     metrics::Format,
     model::{DeviceId, SessionId},
     session::Handle,
+    work,
 };
 
 /// Lines of each log.
@@ -75,7 +76,10 @@ pub(super) fn parts(handle: &Handle) -> Vec<Part> {
         pipelines(handle),
         part("metrics.txt", {
             let handle = handle.clone();
-            async move { Ok(vec![File::new("metrics.txt", handle.scrape(Format::Prometheus).await)]) }
+            async move {
+                let text = handle.scrape(Format::Prometheus).await.map_err(|error| error.for_log().to_owned())?;
+                Ok(vec![File::new("metrics.txt", text)])
+            }
         }),
         logs(handle),
         json("log-levels.json", {
@@ -98,13 +102,14 @@ fn with<T, F: Future<Output = crate::error::Result<T>>>(handle: &Handle, ask: im
 }
 
 /// A part that is one JSON file.
-fn json<T: Serialize>(
+fn json<T: Serialize + Send + 'static>(
     name: &'static str,
     value: impl Future<Output = crate::error::Result<T>> + Send + 'static,
 ) -> Part {
     part(name, async move {
         let value = value.await.map_err(|error| error.for_log().to_owned())?;
-        Ok(vec![json_file(name, &value)?])
+        let file = work::CPU.run(move || json_file(name, &value)).await;
+        Ok(vec![file.map_err(|error| error.for_log().to_owned())??])
     })
 }
 
@@ -115,7 +120,7 @@ fn json_file(name: impl Into<String>, value: &impl Serialize) -> Result<File, St
 
 /// A part that reads files or asks the system.
 fn blocking(name: &'static str, make: impl FnOnce() -> Made + Send + 'static) -> Part {
-    part(name, async move { tokio::task::spawn_blocking(make).await.map_err(|error| error.to_string())? })
+    part(name, async move { work::CPU.run(make).await.map_err(|error| error.for_log().to_owned())? })
 }
 
 fn versions(handle: &Handle) -> Part {
@@ -160,19 +165,18 @@ fn pipelines(handle: &Handle) -> Part {
     let handle = handle.clone();
     part("pipelines.json", async move {
         let pipelines = handle.pipelines().await.map_err(|error| error.for_log().to_owned())?;
-        let mut files = vec![json_file("pipelines.json", &pipelines)?];
-        let used = pipelines.into_iter().filter(|pipeline| !pipeline.used_by.is_empty());
-        let names: BTreeSet<String> = used.map(|pipeline| pipeline.name).collect();
-        let read = tokio::task::spawn_blocking(move || {
-            let text = |name: &String| {
+        let made = work::CPU.run(move || {
+            let mut files = vec![json_file("pipelines.json", &pipelines)?];
+            let used = pipelines.into_iter().filter(|pipeline| !pipeline.used_by.is_empty());
+            let names: BTreeSet<String> = used.map(|pipeline| pipeline.name).collect();
+            files.extend(names.iter().map(|name| {
                 let text =
                     pipeline_text(handle.config(), name).unwrap_or_else(|| "The file is not there any more.\n".into());
                 File::new(format!("pipelines/{name}.gst"), text)
-            };
-            names.iter().map(text).collect::<Vec<_>>()
+            }));
+            Ok(files)
         });
-        files.extend(read.await.map_err(|error| error.to_string())?);
-        Ok(files)
+        made.await.map_err(|error| error.for_log().to_owned())?
     })
 }
 
@@ -198,11 +202,14 @@ fn graph(handle: &Handle, name: String, device: DeviceId, session: Option<Sessio
         // Measuring stays as it is.
         let request = GraphRequest { device, session, measure: Duration::ZERO };
         let graph = handle.graph(request).await.map_err(|error| error.for_log().to_owned())?;
-        let drawn = [("svg", crate::core::graph::svg(&graph)), ("dot", crate::core::graph::dot(&graph))];
-        let drawn = drawn.map(|(extension, text)| File::new(format!("{name}.{extension}"), text));
-        let mut files = vec![json_file(format!("{name}.json"), &graph)?];
-        files.extend(drawn);
-        Ok(files)
+        let drawn = work::CPU.run(move || {
+            let drawn = [("svg", crate::core::graph::svg(&graph)), ("dot", crate::core::graph::dot(&graph))];
+            let drawn = drawn.map(|(extension, text)| File::new(format!("{name}.{extension}"), text));
+            let mut files = vec![json_file(format!("{name}.json"), &graph)?];
+            files.extend(drawn);
+            Ok(files)
+        });
+        drawn.await.map_err(|error| error.for_log().to_owned())?
     })
 }
 

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Where a reload's answer goes.
-pub(in super::super) type ReloadAnswer = Answer<Result<PipelineInfo, ReloadError>>;
+pub(in super::super) type ReloadAnswer = Answer<PipelineInfo, ReloadError>;
 
 /// Reloads that may be under way; more come only from somebody who floods.
 const MAX_RELOADS: usize = 64;
@@ -76,13 +76,12 @@ impl Streams {
     ) {
         let asked = self.reloads.iter().filter(|reload| reload.reply.is_some());
         if reply.is_some() && (asked.clone().count() >= MAX_ASKED || asked.into_iter().any(|one| one.name == name)) {
-            let error =
-                Error::unavailable("This pipeline, or too many others, are being reloaded; try again in a moment.");
+            let error = Error::busy("This pipeline, or too many others, are being reloaded; try again in a moment.");
             return refuse(reply, error);
         }
         if self.reloads.len() >= MAX_RELOADS {
             tracing::error!(pipeline = name, "Too many files change at once; reload this one by hand");
-            return;
+            return refuse(reply, Error::busy("Too many pipeline files change at once; try again in a moment."));
         }
         let text = match text {
             Ok(text) => text,
