@@ -174,7 +174,8 @@ impl Opened {
         }
         let format = caps.as_ref().and_then(|caps| caps.structure(0)?.get::<String>("format").ok()).unwrap_or_default();
         // Of odd sides the last column or row is left out.
-        let side = |name: &str| caps.as_ref()?.structure(0)?.get::<i32>(name).ok().and_then(|side| side.try_into().ok());
+        let side =
+            |name: &str| caps.as_ref()?.structure(0)?.get::<i32>(name).ok().and_then(|side| side.try_into().ok());
         let Profile { width, height, framerate } = stream.profile;
         let (width, height) = (side("width").unwrap_or(width), side("height").unwrap_or(height));
         let size = std::fs::metadata(&args.file).map_or(0, |file| file.len());
