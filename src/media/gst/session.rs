@@ -193,6 +193,7 @@ impl Session {
             .property("latency", 0u32)
             .build()
             .map_err(|error| internal("webrtcbin", &error))?;
+        report_capture_times(&webrtc);
         if warm_up {
             wiring::configure_warm_up(&webrtc);
         } else {
@@ -473,6 +474,16 @@ fn codec_preferences(codecs: &[Codec], ssrc: u32) -> gst::Caps {
         writable.append_structure(structure);
     }
     caps
+}
+
+/// Sender reports are to relate RTP times to when the frames were captured, not to when their packets were sent. For the latter
+/// GStreamer 1.26 waits for a latency event that no live pipeline of ours sends: it then makes no sender report at all,
+/// and without any, peers can neither bring streams in step nor tell the round trip.
+fn report_capture_times(webrtc: &gst::Element) {
+    match webrtc.downcast_ref::<gst::Bin>().and_then(|bin| bin.by_name("rtpbin")) {
+        Some(rtpbin) => rtpbin.set_property("rtcp-sync-send-time", false),
+        None => tracing::warn!("webrtcbin has no rtpbin of that name; peers may get no sender reports"),
+    }
 }
 
 fn random_ssrc() -> u32 {
