@@ -8,6 +8,7 @@ pub mod depth;
 pub mod geometry;
 pub mod graph;
 pub mod plan;
+pub mod presence;
 pub mod profile;
 pub mod recording;
 pub mod sessions;

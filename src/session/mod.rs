@@ -5,6 +5,8 @@ mod devices;
 mod diagnostics;
 pub mod handle;
 mod offers;
+#[cfg(test)]
+mod presence_tests;
 mod recordings;
 mod statuses;
 #[cfg(test)]

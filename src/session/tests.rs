@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 use super::{Event, Handle, Parts, actor::Observe, handle::*, spawn};
 use crate::{
     camera::{
-        Backend, BackendEvents, Camera, Fault, FrameSink, StreamConfig, hub::FrameHub, manager, recording::Recordings,
-        sim::SimBackend,
+        Attached, Backend, BackendEvents, Camera, Fault, FrameSink, StreamConfig, hub::FrameHub, manager,
+        recording::Recordings, sim::SimBackend,
     },
     config::Config,
     error::{Error, Kind},
@@ -17,8 +17,8 @@ use crate::{
         fake::{Call, FakeMedia},
     },
     model::{
-        Codec, DeviceId, DeviceInfo, Extrinsics, IceCandidate, Intrinsics, OptionInfo, PixelFormat, Profile,
-        SensorInfo, SessionId, StreamType,
+        Codec, DeviceId, Extrinsics, IceCandidate, Intrinsics, OptionInfo, PixelFormat, Profile, SensorInfo, SessionId,
+        StreamType,
     },
 };
 
@@ -122,8 +122,8 @@ impl Backend for NoMotion {
         self.0.set_events(events);
     }
 
-    fn devices(&self) -> Vec<DeviceInfo> {
-        self.0.devices()
+    fn attached(&self) -> Vec<Attached> {
+        self.0.attached()
     }
 
     fn open(&self, device: &DeviceId, frames: FrameSink) -> Result<Box<dyn Camera>, Error> {
