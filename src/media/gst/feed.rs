@@ -181,7 +181,8 @@ impl Pump {
             self.complain(frame);
             return;
         };
-        let framerate = self.shared.framerate.load(Relaxed);
+        // 0/1 in caps says that the rate varies, and encoders then reckon with it: every picture became a key frame.
+        let framerate = self.shared.framerate.load(Relaxed).max(1);
         let layout = Layout { format, width: frame.width, height: frame.height, framerate };
         let Some(caps) = self.caps(layout) else {
             self.complain(frame);
@@ -191,7 +192,7 @@ impl Pump {
         {
             let buffer = buffer.get_mut().expect("a buffer made just now has one owner");
             buffer.set_pts(pts);
-            buffer.set_duration(gst::ClockTime::SECOND / framerate.max(1));
+            buffer.set_duration(gst::ClockTime::SECOND / framerate);
             describe_layout(buffer, layout);
         }
         let now_ms = self.ctx.now_ms();
