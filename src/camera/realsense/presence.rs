@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
@@ -18,6 +19,7 @@ use tracing::{info, warn};
 use super::{Settings, describe, playback::Player, software::Feeder, unavailable};
 use crate::{
     camera::{BackendEvent, BackendEvents, Fault},
+    core::bag::{self, Misfit},
     error::{Error, Result},
     librealsense::{CameraInfo, Changes, Context, Device, DeviceList, Sdk, SdkError},
     model::{Attachment, DeviceId, DeviceInfo},
@@ -277,6 +279,11 @@ impl Shared {
             let text = format!("{MAX_RECORDINGS} recordings are open already; close one first.");
             return Err(Error::limit(text, RECORDINGS_RETRY));
         }
+        // librealsense ends the whole process on what it does not know, so that is looked for first.
+        File::open(&file)
+            .map_err(Misfit::from)
+            .and_then(|mut bag| bag::check(&mut bag))
+            .map_err(|misfit| Error::invalid(format!("{shown} {misfit}.")))?;
         let refused = |error: SdkError| {
             Error::invalid(format!(
                 "{shown} cannot be played: {}. It must be a complete .bag or .db3 recording of librealsense.",
