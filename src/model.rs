@@ -4,7 +4,14 @@
 mod frames;
 mod pipelines;
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -40,6 +47,26 @@ impl DeviceId {
 impl fmt::Display for DeviceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// One stay of a device on its bus, from being attached to being detached. A device that was pulled out and plugged in again
+/// has the same [`DeviceId`] and a greater attachment: what is told of an earlier one counts no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Attachment(u64);
+
+impl Attachment {
+    /// A number greater than every one given out before in this process. Whoever notices that a device is there takes it in
+    /// the same turn as the entry in its table, so that numbers of a device rise in the order of the facts.
+    pub fn next() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(1);
+        Self(COUNT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Display for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
     }
 }
 

@@ -21,8 +21,8 @@ use tracing::{debug, info, warn};
 
 use super::{
     Backend, Camera, Frame, FrameSink, StreamConfig,
+    events::{DeviceNews, Reporter},
     hub::FrameHub,
-    manager::{CameraEvent, CameraEvents},
     processing::{Processing, SharedSettings},
     recording::{Recordings, Tap},
 };
@@ -75,9 +75,9 @@ pub(super) struct DeviceThread {
     pub(super) info: DeviceInfo,
     pub(super) backend: Arc<dyn Backend>,
     pub(super) hub: Arc<FrameHub>,
-    pub(super) events: CameraEvents,
+    /// Tells what becomes of it, until it goes.
+    pub(super) reporter: Arc<Reporter>,
     pub(super) streaming: Arc<AtomicBool>,
-    pub(super) alive: Arc<AtomicBool>,
     pub(super) wanted: Arc<Wanted>,
     pub(super) stall: Duration,
     /// Where its frames pass on their way to the viewers.
@@ -151,9 +151,7 @@ impl DeviceThread {
             let ended = catch_unwind(AssertUnwindSafe(|| self.live(inbox, attempt)));
             self.streaming.store(false, Ordering::Relaxed);
             // Of a device that came back meanwhile another thread tells.
-            if self.alive.load(Ordering::Relaxed) {
-                self.metrics.up.set(0);
-            }
+            self.reporter.while_alive(|| self.metrics.up.set(0));
             match ended {
                 Ok(Ended::Closed) => break,
                 Ok(Ended::Retry(error)) => {
@@ -165,8 +163,7 @@ impl DeviceThread {
                     let error =
                         Error::unavailable(format!("Device {} failed inside its driver and is reopened.", self.device));
                     self.tap.end(EndReason::DeviceGone);
-                    self.report(CameraEvent::Gone { device: self.device.clone() });
-                    self.report(CameraEvent::OpenFailed { device: self.device.clone(), error: error.clone() });
+                    self.reporter.tell(DeviceNews::OpenFailed(error.clone()));
                     if !self.refuse_for(inbox, REOPEN, &error) {
                         break;
                     }
@@ -177,6 +174,10 @@ impl DeviceThread {
     }
 
     fn live(&self, inbox: &Receiver<DeviceCommand>, attempt: u32) -> Ended {
+        // It may have gone, and come back, before this thread ran: then its place is another thread's.
+        if !self.reporter.is_alive() {
+            return Ended::Closed;
+        }
         let clock = Arc::new(FrameClock::new());
         let mut processing = Processing::new(self.device.clone(), self.depth_settings.clone(), self.publisher());
         let opened = self.backend.open(&self.device, self.sink(&clock, processing.input())).and_then(|mut camera| {
@@ -193,26 +194,16 @@ impl DeviceThread {
                     let error = error.for_log();
                     warn!(device = %self.device, error, attempt, "cannot open the camera; trying every {REOPEN:?}");
                 }
-                self.report(CameraEvent::OpenFailed { device: self.device.clone(), error: error.clone() });
+                self.reporter.tell(DeviceNews::OpenFailed(error.clone()));
                 return Ended::Retry(error);
             }
         };
-        if self.alive.load(Ordering::Relaxed) {
-            self.metrics.up.set(1);
-        }
-        let info = Box::new(self.info.clone());
-        self.report(CameraEvent::Present { device: self.device.clone(), info, sensors });
+        self.reporter.while_alive(|| self.metrics.up.set(1));
+        self.reporter.tell(DeviceNews::Present { info: Box::new(self.info.clone()), sensors });
         let mut open = Open { thread: self, camera, processing, clock, running: BySensor::new() };
         open.serve(inbox);
         open.apply(&[]);
         Ended::Closed
-    }
-
-    /// Tells the manager's listener, unless the device went meanwhile: its successor's news must not be mixed with ours.
-    fn report(&self, event: CameraEvent) {
-        if self.alive.load(Ordering::Relaxed) {
-            (self.events)(event);
-        }
     }
 
     fn take_wanted(&self) -> Option<(u64, Vec<(usize, StreamConfig)>)> {
@@ -221,9 +212,9 @@ impl DeviceThread {
 
     /// Where frames go in the end.
     fn publisher(&self) -> FrameSink {
-        let (hub, device, alive) = (self.hub.clone(), self.device.clone(), self.alive.clone());
+        let (hub, device, reporter) = (self.hub.clone(), self.device.clone(), self.reporter.clone());
         Arc::new(move |frame: Frame| {
-            if alive.load(Ordering::Relaxed) {
+            if reporter.is_alive() {
                 hub.publish(&device, frame);
             }
         })
@@ -232,9 +223,9 @@ impl DeviceThread {
     /// Where the camera delivers its frames; those that are whole go on to `next`.
     fn sink(&self, clock: &Arc<FrameClock>, next: FrameSink) -> FrameSink {
         let (device, clock) = (self.device.clone(), clock.clone());
-        let (alive, tap, metrics) = (self.alive.clone(), self.tap.clone(), self.metrics.clone());
+        let (reporter, tap, metrics) = (self.reporter.clone(), self.tap.clone(), self.metrics.clone());
         Arc::new(move |frame: Frame| {
-            if !alive.load(Ordering::Relaxed) {
+            if !reporter.is_alive() {
                 return;
             }
             if frame.stream.is_video() && !frame.size_fits() {
@@ -270,7 +261,7 @@ impl DeviceThread {
         if let Some((generation, wanted)) = self.take_wanted() {
             let failed = wanted.iter().map(|(_, config)| (config.stream, error.clone())).collect();
             let applied = Applied { running: Vec::new(), failed };
-            self.report(CameraEvent::Applied { device: self.device.clone(), generation, applied });
+            self.reporter.tell(DeviceNews::Applied { generation, applied });
         }
         // A requester that went away needs no answer.
         match command {
@@ -307,8 +298,7 @@ impl Open<'_> {
                     }
                     if let Some((generation, wanted)) = self.thread.take_wanted() {
                         let applied = self.apply(&wanted);
-                        let device = self.thread.device.clone();
-                        self.thread.report(CameraEvent::Applied { device, generation, applied });
+                        self.thread.reporter.tell(DeviceNews::Applied { generation, applied });
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -414,7 +404,7 @@ impl Open<'_> {
         let Some(before) = self.running.remove(&sensor) else { return BTreeSet::new() };
         self.camera.stop(sensor);
         self.processing.flush(sensor);
-        let alive = self.thread.alive.load(Ordering::Relaxed);
+        let alive = self.thread.reporter.is_alive();
         for config in before.iter().filter(|_| alive) {
             self.thread.hub.clear(&StreamKey::new(self.thread.device.clone(), config.stream));
         }
@@ -440,7 +430,7 @@ impl Open<'_> {
                 let error = Error::unavailable(format!("{key} stopped delivering frames and is being restarted."));
                 self.thread.metrics.stream(config.stream).stalls.inc();
                 warn!(stream = %key, "no frames for {:?}; restarting the sensor", self.thread.stall);
-                self.thread.report(CameraEvent::Broke { key, error });
+                self.thread.reporter.tell(DeviceNews::Broke { stream: config.stream, error });
             }
         }
         self.thread.streaming.store(!self.running.is_empty(), Ordering::Relaxed);

@@ -19,80 +19,24 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::{
-    Backend, BackendEvent, Fault, StreamConfig,
+    Attached, Backend, Fault, StreamConfig,
     device::{self, DeviceCommand, DeviceThread, Wanted},
+    events::{CameraEvents, DeviceNews, Reporter},
     hub::FrameHub,
     processing::SharedSettings,
     recording::{Recordings, Tap},
 };
 use crate::{
-    core::{recording::EndReason, streams::Applied},
+    core::recording::EndReason,
     error::{Error, Result},
     metrics::Metrics,
-    model::{DeviceId, DeviceInfo, Health, OptionInfo, SensorInfo, StreamKey, StreamType},
+    model::{Attachment, DeviceId, DeviceInfo, Health, OptionInfo, SensorInfo, StreamKey, StreamType},
 };
 
 /// Commands that may wait for a device thread. More means that the device hangs.
 const QUEUE: usize = 64;
 /// Most devices remembered; a robot has a handful.
 const MAX_DEVICES: usize = 64;
-
-/// What the manager tells the session actor. Few: a handful for each start, stop or plug.
-#[derive(Debug)]
-pub enum CameraEvent {
-    /// The device is there and is being opened.
-    Opening {
-        /// Device.
-        device: DeviceId,
-    },
-    /// The device is open and offers these sensors.
-    Present {
-        /// Device.
-        device: DeviceId,
-        /// What it is.
-        info: Box<DeviceInfo>,
-        /// Its sensors.
-        sensors: Vec<SensorInfo>,
-    },
-    /// The device is there but cannot be opened; it is tried again.
-    OpenFailed {
-        /// Device.
-        device: DeviceId,
-        /// Why.
-        error: Error,
-    },
-    /// The device went.
-    Gone {
-        /// Device.
-        device: DeviceId,
-    },
-    /// What became of an apply.
-    Applied {
-        /// Device.
-        device: DeviceId,
-        /// The apply's generation.
-        generation: u64,
-        /// Outcome.
-        applied: Applied,
-    },
-    /// A running stream stopped delivering frames and was stopped.
-    Broke {
-        /// Stream.
-        key: StreamKey,
-        /// Why.
-        error: Error,
-    },
-    /// A recording needs its streams no more: it ended, or never began.
-    RecordingEnded {
-        /// Device.
-        device: DeviceId,
-        /// Which of the device's recordings.
-        generation: u64,
-    },
-}
-
-/// Where camera events go; never blocks.
-pub type CameraEvents = Arc<dyn Fn(CameraEvent) + Send + Sync>;
 
 /// How long devices may take.
 #[derive(Debug, Clone, Copy)]
@@ -116,7 +60,9 @@ struct Shared {
     hub: Arc<FrameHub>,
     events: CameraEvents,
     timing: Timing,
-    plugs: mpsc::SyncSender<Plug>,
+    hints: SyncSender<Hint>,
+    /// Held by whoever makes the table follow a backend; true once the server ends and nothing may come any more.
+    looking: Mutex<bool>,
     devices: Mutex<BTreeMap<DeviceId, Entry>>,
     watcher: Mutex<Option<JoinHandle<()>>>,
     refreshing: Arc<tokio::sync::Mutex<()>>,
@@ -131,8 +77,8 @@ struct Entry {
     /// `None` while the device is unplugged.
     commands: Option<SyncSender<DeviceCommand>>,
     wanted: Arc<Wanted>,
-    /// Cleared when the device goes: what its thread still reports then counts no more.
-    alive: Arc<AtomicBool>,
+    /// Ended when the device goes: what its thread still reports then counts no more.
+    reporter: Arc<Reporter>,
     /// Stays while the device is unplugged: its last recording can be asked about.
     tap: Arc<Tap>,
     threads: Vec<JoinHandle<()>>,
@@ -140,8 +86,10 @@ struct Entry {
     depth_settings: SharedSettings,
 }
 
-enum Plug {
-    Backend(usize, BackendEvent),
+/// What the watcher is told.
+enum Hint {
+    /// This backend's devices changed; the mark says that the word waits.
+    Look(usize, Arc<AtomicBool>),
     Quit,
 }
 
@@ -157,13 +105,15 @@ pub fn start(
     recordings: Arc<Recordings>,
     metrics: Arc<Metrics>,
 ) -> Result<CameraHandle> {
-    let (plugs, inbox) = mpsc::sync_channel(256);
+    // Each backend has one word waiting at most, and the end needs a place.
+    let (hints, inbox) = mpsc::sync_channel(backends.len() + 1);
     let shared = Arc::new(Shared {
         backends,
         hub,
         events,
         timing,
-        plugs,
+        hints,
+        looking: Mutex::default(),
         devices: Mutex::default(),
         watcher: Mutex::default(),
         refreshing: Arc::default(),
@@ -171,24 +121,24 @@ pub fn start(
         metrics,
     });
     for (index, backend) in shared.backends.iter().enumerate() {
-        let plugs = shared.plugs.clone();
-        backend.set_events(Arc::new(move |event| {
-            // Full only if hundreds of plug events wait; a later refresh finds what was missed.
-            let _ = plugs.try_send(Plug::Backend(index, event));
+        let (hints, waiting) = (shared.hints.clone(), Arc::new(AtomicBool::new(false)));
+        backend.set_events(Arc::new(move |_| {
+            // What was told while a look is still to come, that look will see.
+            if !waiting.swap(true, Ordering::SeqCst) {
+                // There is room for one word of each backend; a watcher that ended needs none.
+                let _ = hints.try_send(Hint::Look(index, waiting.clone()));
+            }
         }));
-        for info in backend.devices() {
-            shared.added(backend, &info.device_id);
-        }
+        shared.look(backend);
     }
     let for_thread = shared.clone();
     let watcher = std::thread::Builder::new()
         .name("camera-watch".into())
         .spawn(move || {
-            while let Ok(Plug::Backend(index, event)) = inbox.recv() {
-                match event {
-                    BackendEvent::Added(device) => for_thread.added(&for_thread.backends[index].clone(), &device),
-                    BackendEvent::Removed(device) => for_thread.removed(&device),
-                }
+            while let Ok(Hint::Look(index, waiting)) = inbox.recv() {
+                // Before looking: what is told from now on asks for another look.
+                waiting.store(false, Ordering::SeqCst);
+                for_thread.look(&for_thread.backends[index]);
             }
         })
         .map_err(|error| Error::internal(format!("cannot start the camera watcher thread: {error}")))?;
@@ -202,10 +152,33 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    fn added(&self, backend: &Arc<dyn Backend>, device: &DeviceId) {
-        let Some(info) = backend.devices().into_iter().find(|info| info.device_id == *device) else { return };
+    /// Makes the table of devices agree with what a backend has now. One look at a time, from the list to the last event, so
+    /// that an older list never undoes a newer one and events are told in the order of the facts. Who waits here waits for
+    /// tables only: `attached` talks to no device.
+    fn look(&self, backend: &Arc<dyn Backend>) {
+        let has_ended = lock(&self.looking);
+        if *has_ended {
+            return;
+        }
+        let there = backend.attached();
+        let lasts = |device: &DeviceId, attachment| {
+            there.iter().any(|there| there.info.device_id == *device && there.attachment == attachment)
+        };
+        let gone: Vec<_> = lock(&self.devices)
+            .iter()
+            .filter(|(_, entry)| entry.commands.is_some() && Arc::ptr_eq(&entry.backend, backend))
+            .filter(|(device, entry)| !lasts(device, entry.reporter.attachment()))
+            .map(|(device, _)| device.clone())
+            .collect();
+        gone.iter().for_each(|device| self.removed(device));
+        there.into_iter().for_each(|attached| self.added(backend, attached));
+    }
+
+    /// Opens a device that is not there yet. Part of a look.
+    fn added(&self, backend: &Arc<dyn Backend>, Attached { attachment, info }: Attached) {
+        let device = info.device_id.clone();
         let mut devices = lock(&self.devices);
-        if devices.get(device).is_some_and(|entry| entry.commands.is_some()) {
+        if devices.get(&device).is_some_and(|entry| entry.commands.is_some()) {
             return;
         }
         // Recordings that were closed are forgotten when there is need of room.
@@ -215,27 +188,26 @@ impl Shared {
                 !(entry.info.playback && entry.commands.is_none() && ended)
             });
         }
-        if devices.len() >= MAX_DEVICES && !devices.contains_key(device) {
+        if devices.len() >= MAX_DEVICES && !devices.contains_key(&device) {
             warn!(%device, "ignored: {MAX_DEVICES} devices are known already");
             return;
         }
         let (commands, inbox) = mpsc::sync_channel(QUEUE);
         let streaming = Arc::new(AtomicBool::new(false));
-        let tap = devices.get(device).map(|entry| entry.tap.clone()).unwrap_or_default();
-        let metrics = self.metrics.device_present(device, info.playback);
+        let tap = devices.get(&device).map(|entry| entry.tap.clone()).unwrap_or_default();
+        let metrics = self.metrics.device_present(&device, info.playback);
         tap.count_in(&metrics);
-        let (alive, wanted) = (Arc::new(AtomicBool::new(true)), Arc::<Wanted>::default());
-        let depth_settings = devices.get(device).map(|entry| entry.depth_settings.clone()).unwrap_or_default();
+        let wanted = Arc::<Wanted>::default();
+        let depth_settings = devices.get(&device).map(|entry| entry.depth_settings.clone()).unwrap_or_default();
         // Before its thread reports anything: the device is known from here on.
-        (self.events)(CameraEvent::Opening { device: device.clone() });
+        let reporter = Reporter::begin(device.clone(), attachment, self.events.clone());
         let thread = DeviceThread {
             device: device.clone(),
             info: info.clone(),
             backend: backend.clone(),
             hub: self.hub.clone(),
-            events: self.events.clone(),
+            reporter: reporter.clone(),
             streaming: streaming.clone(),
-            alive: alive.clone(),
             wanted: wanted.clone(),
             stall: self.timing.stall,
             tap: tap.clone(),
@@ -246,16 +218,23 @@ impl Shared {
         let spawned = std::thread::Builder::new().name(format!("cam-{device}")).spawn(move || thread.run(&inbox));
         match spawned {
             Ok(handle) => {
-                info!(%device, backend = backend.name(), name = info.name, "camera present");
-                let mut threads = devices.remove(device).map(|entry| entry.threads).unwrap_or_default();
+                info!(%device, %attachment, backend = backend.name(), name = info.name, "camera present");
+                let mut threads = devices.remove(&device).map(|entry| entry.threads).unwrap_or_default();
                 threads.retain(|thread| !thread.is_finished());
                 threads.push(handle);
                 let commands = Some(commands);
                 let backend = backend.clone();
-                let entry = Entry { backend, info, streaming, commands, wanted, alive, tap, threads, depth_settings };
-                devices.insert(device.clone(), entry);
+                let entry =
+                    Entry { backend, info, streaming, commands, wanted, reporter, tap, threads, depth_settings };
+                devices.insert(device, entry);
             }
-            Err(error) => warn!(%device, %error, "cannot start the device's thread"),
+            Err(error) => {
+                warn!(%device, %error, "cannot start the device's thread");
+                reporter.tell(DeviceNews::OpenFailed(Error::unavailable(format!(
+                    "Device {device} cannot be opened, because the system gives no thread. End what runs beside the \
+                     server, then refresh the devices."
+                ))));
+            }
         }
     }
 
@@ -263,32 +242,26 @@ impl Shared {
     fn refresh(&self) {
         for backend in &self.backends {
             backend.refresh();
-            let there: Vec<_> = backend.devices().into_iter().map(|info| info.device_id).collect();
-            let gone: Vec<_> = lock(&self.devices)
-                .iter()
-                .filter(|(_, entry)| entry.commands.is_some() && Arc::ptr_eq(&entry.backend, backend))
-                .filter(|(device, _)| !there.contains(device))
-                .map(|(device, _)| device.clone())
-                .collect();
-            gone.iter().for_each(|device| self.removed(device));
-            there.iter().for_each(|device| self.added(backend, device));
+            self.look(backend);
         }
     }
 
+    /// Lets go of a device that went. Part of a look.
     fn removed(&self, device: &DeviceId) {
-        if let Some(entry) = lock(&self.devices).get_mut(device) {
-            info!(%device, "camera gone");
+        let reporter = lock(&self.devices).get_mut(device).map(|entry| {
             // Dropping the sender ends the thread.
             entry.commands = None;
-            entry.alive.store(false, Ordering::Relaxed);
             entry.streaming.store(false, Ordering::Relaxed);
             entry.tap.end(EndReason::DeviceGone);
-            self.metrics.device_gone(device);
-        }
+            entry.reporter.clone()
+        });
+        let Some(reporter) = reporter else { return };
+        info!(%device, attachment = %reporter.attachment(), "camera gone");
+        reporter.end();
+        self.metrics.device_gone(device);
         for stream in StreamType::VIDEO {
             self.hub.clear(&StreamKey::new(device.clone(), stream));
         }
-        (self.events)(CameraEvent::Gone { device: device.clone() });
     }
 }
 
@@ -299,16 +272,24 @@ impl CameraHandle {
         Self { trouble: trouble.map(Into::into), ..self }
     }
 
-    /// Makes exactly these streams run on a device; answered by [`CameraEvent::Applied`]. Cannot get lost: the newest
+    /// Makes exactly these streams run on a device; answered by [`DeviceNews::Applied`]. Cannot get lost: the newest
     /// wish lies beside the device's queue and is taken up with whatever comes next, so a full queue does no harm.
     ///
     /// # Errors
-    /// Unavailable when the device is away.
-    pub fn apply(&self, device: &DeviceId, generation: u64, wanted: Vec<(usize, StreamConfig)>) -> Result<()> {
+    /// Unavailable when this attachment of the device is over, even if another has begun: what was wanted of the one must
+    /// not run on the other, which begins with nothing.
+    pub fn apply(
+        &self,
+        device: &DeviceId,
+        attachment: Attachment,
+        generation: u64,
+        wanted: Vec<(usize, StreamConfig)>,
+    ) -> Result<()> {
         let sender = {
             let devices = lock(&self.shared.devices);
             let entry = devices.get(device).ok_or_else(|| Error::unknown_device(device))?;
-            let sender = entry.commands.clone().ok_or_else(|| Error::unplugged(device))?;
+            let lasts = entry.reporter.attachment() == attachment;
+            let sender = entry.commands.clone().filter(|_| lasts).ok_or_else(|| Error::unplugged(device))?;
             *lock(&entry.wanted) = Some((generation, wanted));
             sender
         };
@@ -387,8 +368,9 @@ impl CameraHandle {
     pub fn shutdown(&self, bound: Duration) {
         let deadline = Instant::now() + bound;
         self.end_recordings();
-        // The watcher goes first, so that no device comes back while the others are ended.
-        if self.shared.plugs.try_send(Plug::Quit).is_ok()
+        // The looking goes first, so that no device comes back while the others are ended.
+        *lock(&self.shared.looking) = true;
+        if self.shared.hints.try_send(Hint::Quit).is_ok()
             && let Some(watcher) = lock(&self.shared.watcher).take()
         {
             device::join_until(watcher, deadline);
@@ -413,7 +395,7 @@ impl CameraHandle {
         command: impl FnOnce(oneshot::Sender<Result<T>>) -> DeviceCommand,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        let thread = lock(&self.shared.devices).get(device).map(|entry| entry.alive.clone());
+        let thread = lock(&self.shared.devices).get(device).map(|entry| entry.reporter.clone());
         self.send(device, command(reply))?;
         match tokio::time::timeout(self.shared.timing.reply, answer).await {
             Ok(Ok(result)) => result,
@@ -428,10 +410,10 @@ impl CameraHandle {
     }
 
     /// Whether the device is there, and was all the time: then whoever dropped a question to it has a bug.
-    fn is_served_by(&self, device: &DeviceId, thread: Option<&Arc<AtomicBool>>) -> bool {
+    fn is_served_by(&self, device: &DeviceId, thread: Option<&Arc<Reporter>>) -> bool {
         let devices = lock(&self.shared.devices);
         let there = devices.get(device).filter(|entry| entry.commands.is_some());
-        there.zip(thread).is_some_and(|(entry, thread)| Arc::ptr_eq(&entry.alive, thread))
+        there.zip(thread).is_some_and(|(entry, thread)| Arc::ptr_eq(&entry.reporter, thread))
     }
 
     fn describe(&self, entry: &Entry) -> DeviceInfo {

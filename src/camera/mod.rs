@@ -2,6 +2,7 @@
 //! whoever wants them, `manager` owns the device threads. Nothing here knows GStreamer or HTTP.
 
 mod device;
+pub mod events;
 pub mod hub;
 pub mod manager;
 mod processing;
@@ -15,14 +16,15 @@ use std::{path::Path, sync::Arc, time::Duration};
 use crate::{
     error::{Error, Result},
     model::{
-        DeviceId, DeviceInfo, Extrinsics, Intrinsics, MetadataKey, OptionInfo, PixelFormat, PlaybackStatus, SensorInfo,
-        StreamType, TimestampDomain,
+        Attachment, DeviceId, DeviceInfo, Extrinsics, Intrinsics, MetadataKey, OptionInfo, PixelFormat, PlaybackStatus,
+        SensorInfo, StreamType, TimestampDomain,
     },
 };
 
 pub use crate::model::StreamConfig;
 
-/// What a backend tells the manager by itself. Sent from any thread; the receiver never blocks it.
+/// What a backend tells the manager by itself, after [`Backend::attached`] says so. Sent from any thread; the receiver never
+/// blocks it. The manager takes it as a reason to look: what counts is what `attached` says then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BackendEvent {
     /// A device came, or came back.
@@ -37,6 +39,15 @@ pub type BackendEvents = Arc<dyn Fn(BackendEvent) + Send + Sync>;
 /// Where an open camera delivers its frames: called on the backend's threads, returns at once, never blocks.
 pub type FrameSink = Arc<dyn Fn(Frame) + Send + Sync>;
 
+/// A device that a backend has now.
+#[derive(Debug, Clone)]
+pub struct Attached {
+    /// Since when: another number is another device, whatever its id.
+    pub attachment: Attachment,
+    /// What it is. `is_streaming` is left false; the manager fills it in.
+    pub info: DeviceInfo,
+}
+
 /// A source of devices: the simulator, the SDK.
 pub trait Backend: Send + Sync {
     /// "sim" or "realsense".
@@ -48,8 +59,13 @@ pub trait Backend: Send + Sync {
     /// Sets who is told of devices coming and going. Called once, before anything else.
     fn set_events(&self, events: BackendEvents);
 
-    /// The devices that are present now. `is_streaming` is left false; the manager fills it in.
-    fn devices(&self) -> Vec<DeviceInfo>;
+    /// The devices that are present now, each with its attachment. Answered from a table, without talking to devices.
+    fn attached(&self) -> Vec<Attached>;
+
+    /// What the devices are that are present now.
+    fn devices(&self) -> Vec<DeviceInfo> {
+        self.attached().into_iter().map(|attached| attached.info).collect()
+    }
 
     /// Looks at what is there now, for changes that were missed. May talk to devices, so not for every listing.
     fn refresh(&self) {}

@@ -1,6 +1,7 @@
 //! The pure logic: no GStreamer, no tokio, no hyper, no clock. Functions take `now` and return effects.
 //! `scripts/test.sh` checks that it stays so.
 
+pub mod bag;
 pub mod calendar;
 pub mod candidate;
 pub mod colormap;
@@ -13,6 +14,7 @@ pub mod key_frames;
 pub mod mailbox;
 pub mod picture;
 pub mod plan;
+pub mod presence;
 pub mod profile;
 pub mod recording;
 pub mod room;

@@ -33,10 +33,7 @@ pub fn choose(sensors: &[SensorInfo], stream: StreamType, wanted: Profile) -> Re
         Some(near) => {
             Err(Error::invalid(format!("{stream} is not offered at {wanted}; the nearest it offers is {near}.")))
         }
-        None => Err(Error::invalid(format!(
-            "This device has no {stream} stream. It has: {}.",
-            streams(sensors).iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        ))),
+        None => Err(Error::invalid(format!("This device has no {stream} stream. {}", instead(sensors)))),
     }
 }
 
@@ -70,10 +67,11 @@ pub fn check(sensors: &[SensorInfo], sensor: usize, config: &StreamConfig) -> Re
     };
     let of_stream: Vec<_> = info.profiles.iter().filter(|profile| profile.stream == config.stream).collect();
     if of_stream.is_empty() {
-        let names = streams(std::slice::from_ref(info)).iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         return Err(Error::invalid(format!(
-            "Sensor {sensor} ({}) has no {} stream. It has: {names}.",
-            info.name, config.stream
+            "Sensor {sensor} ({}) has no {} stream. {}",
+            info.name,
+            config.stream,
+            instead(std::slice::from_ref(info))
         )));
     }
     if !of_stream.iter().any(|profile| profile.format == config.format) {
@@ -112,6 +110,17 @@ pub fn with_usb_hint(error: Error, usb_type: Option<&str>) -> Error {
         )),
         _ => error,
     }
+}
+
+/// What there is instead of a stream that there is not, as a sentence.
+fn instead(sensors: &[SensorInfo]) -> String {
+    let names: Vec<_> = streams(sensors).iter().map(ToString::to_string).collect();
+    if names.is_empty() {
+        // Of a recording, say, whose pictures are all of formats that the server does not know.
+        return "It has none that this server can show: colour as RGB8, BGR8 or YUYV, depth as Z16, infrared as Y8."
+            .into();
+    }
+    format!("It has: {}.", names.join(", "))
 }
 
 /// The stream types a device offers.
@@ -203,6 +212,11 @@ pub(crate) mod tests {
         let error = choose(&sensors(), StreamType::Color, vga(20)).unwrap_err();
         assert!(error.public().contains("640x480 at 15 fps"), "{error}");
         assert_eq!(choose_default(&sensors(), StreamType::Color, vga(28)).unwrap().1.profile, vga(30));
+        let none = choose(&[], StreamType::Color, vga(30)).unwrap_err();
+        assert!(
+            none.public().starts_with("This device has no color stream. It has none that this server can show"),
+            "{none}"
+        );
         let error = choose(&sensors()[..1], StreamType::Color, vga(30)).unwrap_err();
         assert!(error.public().contains("depth, infrared-1, infrared-2"), "{error}");
     }

@@ -12,8 +12,10 @@ use crate::error::{Error, Result};
 /// The formats that librealsense writes or plays, by extension.
 pub const EXTENSIONS: [&str; 2] = ["bag", "db3"];
 
-/// Longest file name in bytes, extension included: half of what file systems take (255), so that marks still fit.
+/// Longest name of a new file in bytes, extension included: half of what file systems take, so that marks still fit.
 pub const MAX_NAME: usize = 128;
+/// Longest name of a file in bytes (`NAME_MAX` of Linux).
+const MAX_FILE_NAME: usize = 255;
 
 /// What stands before the extension of a file that is not complete.
 const PARTIAL: &str = ".partial";
@@ -108,20 +110,39 @@ impl Limits {
     }
 }
 
-/// Checks the name of an existing file: one that lies in the folder itself and could have been written there.
+/// Checks the name of an existing file: one that lies in the folder itself and is not hidden. Whoever put it there chose
+/// its name: a browser's second download is called `walk (1).bag`.
 ///
 /// # Errors
 /// Invalid, saying what a name may be.
 pub fn check_name(name: &str) -> Result<()> {
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if name.is_empty() || name.len() > MAX_NAME || name.starts_with('.') || !name.bytes().all(good) {
-        let shown: String = name.chars().take(40).collect();
+    let bad = |c: char| c == '/' || c.is_control();
+    if name.is_empty() || name.len() > MAX_FILE_NAME || name.starts_with('.') || name.contains(bad) {
         return Err(Error::invalid(format!(
-            "'{shown}' is no name for a recording. Use up to {MAX_NAME} letters, digits, '.', '_' and '-', without a \
-             folder, and not beginning with a dot."
+            "'{}' is no name of a recording. It is a file's name without a folder and without control characters, does not \
+             begin with a dot, and has up to {MAX_FILE_NAME} bytes.",
+            shown(name)
         )));
     }
     Ok(())
+}
+
+/// Checks the name of a new file, which is stricter: it needs no quoting in a shell, an address or another system.
+fn check_new_name(name: &str) -> Result<()> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if name.is_empty() || name.len() > MAX_NAME || name.starts_with('.') || !name.bytes().all(good) {
+        return Err(Error::invalid(format!(
+            "'{}' is no name for a new recording. Use up to {MAX_NAME} letters, digits, '.', '_' and '-', without a \
+             folder, and not beginning with a dot.",
+            shown(name)
+        )));
+    }
+    Ok(())
+}
+
+/// The beginning of a name that is refused, fit for a sentence.
+fn shown(name: &str) -> String {
+    name.chars().take(40).flat_map(char::escape_debug).collect()
 }
 
 /// The name of a new file from what the client gave: the extension is added where it is missing.
@@ -129,7 +150,7 @@ pub fn check_name(name: &str) -> Result<()> {
 /// # Errors
 /// Invalid, saying what a name may be.
 pub fn new_name(given: &str, extension: &str) -> Result<String> {
-    check_name(given)?;
+    check_new_name(given)?;
     let (stem, ending) = split(given);
     if let Some(other) = ending.filter(|ending| !ending.eq_ignore_ascii_case(extension)) {
         return Err(Error::invalid(format!(
@@ -144,7 +165,7 @@ pub fn new_name(given: &str, extension: &str) -> Result<String> {
     }
     let name = format!("{stem}.{extension}");
     // With the extension and the mark it must still be a name.
-    check_name(&partial_name(&name)).map(|()| name)
+    check_new_name(&partial_name(&name)).map(|()| name)
 }
 
 /// The name for a recording of `device` that began at `unix_seconds`: `844212070924-20260131-235959.bag`, in UTC.
@@ -226,6 +247,22 @@ mod tests {
     }
 
     #[test]
+    fn a_file_may_have_any_name_that_is_no_path() {
+        let longest = format!("{}.bag", "ü".repeat(125));
+        for name in ["walk (1).bag", "läufer 2.bag", "a\\b.db3", "\"';$%.BAG", "散步.db3", "-rf.bag", " .bag", &longest]
+        {
+            assert!(is_recording(name), "{name:?}");
+        }
+        for name in ["", ".", "..", ".a.bag", "a/b.bag", "../a.bag", "/a.bag", "a\0.bag", "a\n.bag", "a\u{85}.bag"] {
+            assert!(check_name(name).is_err(), "{name:?}");
+        }
+        let longer = format!("{}x.bag", "ü".repeat(126));
+        assert!(check_name(&longer).is_err());
+        let error = check_name("a\x1b[2Jb/").unwrap_err();
+        assert!(error.public().contains(r"a\u{1b}[2Jb/"), "{error}");
+    }
+
+    #[test]
     fn a_default_name_holds_the_device_and_the_utc_time() {
         for (seconds, expected) in [
             (0, "1-19700101-000000.bag"),
@@ -239,7 +276,7 @@ mod tests {
         }
         let odd = default_name("../x y", 0, "db3");
         assert_eq!(odd, "___x_y-19700101-000000.db3");
-        assert!(check_name(&partial_name(&default_name(&"9".repeat(500), 0, "bag"))).is_ok());
+        assert!(check_new_name(&partial_name(&default_name(&"9".repeat(500), 0, "bag"))).is_ok());
         assert_eq!(numbered("a.bag", 2), "a-2.bag");
     }
 

@@ -117,6 +117,8 @@ struct Stream {
     holders: BTreeSet<Holder>,
     state: State,
     linger_until: Option<Instant>,
+    /// The first apply that asks for it: what an earlier one made run is an earlier stream of that type.
+    asked_in: u64,
 }
 
 impl Stream {
@@ -186,12 +188,16 @@ impl Streams {
 
     /// The device went: running streams are interrupted, starting ones fail.
     pub fn device_gone(&mut self, id: &DeviceId) {
+        self.device_failed(id, &Error::unplugged(id));
+    }
+
+    /// The device is of no use now, for this reason: as if it had gone.
+    pub fn device_failed(&mut self, id: &DeviceId, error: &Error) {
         let Some(device) = self.devices.get_mut(id) else { return };
         device.present = false;
         self.dirty.remove(id);
-        let error = Error::unplugged(id);
         for stream in device.streams.keys().copied().collect::<Vec<_>>() {
-            self.lost(&StreamKey::new(id.clone(), stream), &error, None);
+            self.lost(&StreamKey::new(id.clone(), stream), error, None);
         }
     }
 
@@ -235,7 +241,9 @@ impl Streams {
             None => {
                 let state = State::Starting { deadline: now + self.timing.start_timeout };
                 let holders = BTreeSet::from([holder]);
-                device.streams.insert(key.stream, Stream { sensor, config, holders, state, linger_until: None });
+                let asked_in = device.generation + 1;
+                let stream = Stream { sensor, config, holders, state, linger_until: None, asked_in };
+                device.streams.insert(key.stream, stream);
                 self.dirty.insert(key.device.clone());
             }
         }
@@ -279,15 +287,15 @@ impl Streams {
         }
     }
 
-    /// The camera manager's answer to an apply. What a stale answer says runs is believed; what it says failed is not,
-    /// because a newer apply is on its way.
+    /// The camera manager's answer to an apply. What a stale answer says runs is believed of streams that this apply asked
+    /// for, not of those that were let go and taken again since; what it says failed is not, because a newer apply is on its
+    /// way.
     pub fn applied(&mut self, now: Instant, id: &DeviceId, generation: u64, applied: Applied) {
         let Some(device) = self.devices.get_mut(id).filter(|device| device.present) else { return };
         let current = generation == device.generation;
         for config in applied.running {
-            let Some(stream) = device.streams.get_mut(&config.stream).filter(|stream| stream.config == config) else {
-                continue;
-            };
+            let meant = |stream: &&mut Stream| stream.config == config && stream.asked_in <= generation;
+            let Some(stream) = device.streams.get_mut(&config.stream).filter(meant) else { continue };
             if !matches!(stream.state, State::Running { .. }) {
                 let attempt = if let State::Interrupted { attempt, .. } = stream.state { attempt } else { 0 };
                 stream.state = State::Running { since: now, attempt };

@@ -208,6 +208,41 @@ fn a_stale_failure_is_not_believed() {
 }
 
 #[test]
+fn what_ran_before_a_stop_does_not_count_as_the_next_start() {
+    let mut bench = Bench::new();
+    bench.acquire(Holder::Explicit, StreamType::Color).unwrap();
+    let first = bench.generation;
+    bench.release(&Holder::Explicit);
+    bench.acquire(Holder::Explicit, StreamType::Color).unwrap();
+    let running = |generation| (generation, Applied { running: vec![config(StreamType::Color)], failed: vec![] });
+    for (generation, applied) in [running(first), (first + 1, Applied::default())] {
+        bench.streams.applied(bench.now, &bench.device.clone(), generation, applied);
+        bench.drain();
+        assert!(!bench.streams.is_running(&bench.key(StreamType::Color)), "the camera is about to stop it");
+    }
+    let (generation, applied) = running(first + 2);
+    bench.streams.applied(bench.now, &bench.device.clone(), generation, applied);
+    bench.drain();
+    assert_eq!(bench.said(), ["apply color", "stopped color", "apply ", "apply color", "running color"]);
+}
+
+#[test]
+fn a_device_that_fails_while_it_is_open_interrupts_as_if_it_had_gone() {
+    let mut bench = Bench::new();
+    bench.acquire(viewer(1), StreamType::Color).unwrap();
+    bench.obey();
+    bench.said();
+    let device = bench.device.clone();
+    bench.streams.device_failed(&device, &Error::unavailable("a driver's fault"));
+    bench.drain();
+    assert_eq!(bench.said(), ["interrupted color"]);
+    bench.streams.device_present(&device);
+    bench.drain();
+    bench.obey();
+    assert_eq!(bench.said(), ["apply color", "running color"]);
+}
+
+#[test]
 fn unplugging_interrupts_and_replugging_resumes() {
     let mut bench = Bench::new();
     bench.acquire(viewer(1), StreamType::Color).unwrap();

@@ -59,7 +59,8 @@ impl Values {
         Some(match name {
             "width" => self.width.to_string(),
             "height" => self.height.to_string(),
-            "framerate" => self.framerate.to_string(),
+            // 0/1 in caps says that the rate varies.
+            "framerate" => self.framerate.max(1).to_string(),
             "bitrate_kbps" => self.bitrate_kbps.to_string(),
             "bitrate_bps" => (u64::from(self.bitrate_kbps) * 1000).to_string(),
             "keyframe_interval" => (self.framerate.max(1) * KEY_FRAME_SECONDS).to_string(),
@@ -360,6 +361,13 @@ mod tests {
         assert_eq!(rendered.lines().nth(3).map(str::trim), Some("! x264enc name=encoder bitrate=2000"));
         assert_eq!(template.line_of("x264enc"), 4);
         assert_eq!(template.line_of("264enc"), 1, "only whole words are found");
+    }
+
+    #[test]
+    fn a_rate_that_is_not_known_is_never_written_as_zero() {
+        let template = Template::parse("x", &GOOD.replace("NV12}", "NV12},framerate={framerate}/1")).expect("good");
+        let rendered = template.render(&Values { framerate: 0, ..Values::example() });
+        assert!(rendered.contains("framerate=1/1"), "{rendered}");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::{
     cell::Cell,
-    ffi::CString,
+    ffi::{CString, NulError},
+    os::unix::ffi::OsStrExt,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -108,7 +109,7 @@ impl Context {
     /// What the SDK says: no such file, not a recording, cut short.
     pub fn add_recording(&self, file: &Path) -> Result<Device> {
         let api = self.api();
-        let file = c_string(&file.to_string_lossy())?;
+        let file = c_path(file)?;
         let _one = self.listing();
         OPENING.set(true);
         // SAFETY: the context is alive and the file's name lives during the call.
@@ -124,7 +125,7 @@ impl Context {
     /// What the SDK says.
     pub fn remove_recording(&self, file: &Path) -> Result<()> {
         let api = self.api();
-        let file = c_string(&file.to_string_lossy())?;
+        let file = c_path(file)?;
         let _one = self.listing();
         // SAFETY: as above.
         api.call(|error| unsafe { (api.rs2_context_remove_device)(self.raw.raw(), file.as_ptr(), error) })
@@ -191,8 +192,16 @@ impl DeviceList {
     }
 }
 
+/// A file's path for the SDK, whose bytes need not be text.
+fn c_path(path: &Path) -> Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(zero_byte)
+}
+
 /// A string for the SDK.
 pub(super) fn c_string(text: &str) -> Result<CString> {
-    CString::new(text)
-        .map_err(|_| SdkError { message: "a name must not contain a zero byte".into(), function: "string".into() })
+    CString::new(text).map_err(zero_byte)
+}
+
+fn zero_byte(_: NulError) -> SdkError {
+    SdkError { message: "a name must not contain a zero byte".into(), function: "string".into() }
 }

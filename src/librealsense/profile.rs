@@ -68,6 +68,8 @@ impl StreamProfile {
         let mut raw = no_intrinsics();
         // SAFETY: the profile is alive and is a video profile; `raw` is for the call to fill.
         api.call(|error| unsafe { (api.rs2_get_video_stream_intrinsics)(self.raw, &raw mut raw, error) }).ok()?;
+        // Without a focal length nothing can be reckoned: a recording may hold none.
+        (raw.fx > 0.0 && raw.fy > 0.0).then_some(())?;
         Some(Intrinsics {
             width: u32::try_from(raw.width).ok()?,
             height: u32::try_from(raw.height).ok()?,
@@ -133,9 +135,24 @@ pub(super) fn describe(api: &'static Api, raw: *const sys::rs2_stream_profile) -
             (api.rs2_get_video_stream_resolution)(raw, &raw mut width, &raw mut height, error);
         })?;
     }
+    Ok(usable(stream, (width, height), rate).map(|profile| SensorProfile { stream, format, profile }))
+}
+
+/// Frames a second of pictures and samples a second of motion where the SDK does not say: it tells 0 for recordings made by
+/// ROS 2 (2.59). Whoever asks for a stream must name a rate, and encoders reckon with one; nothing is paced by it.
+const USUAL_FPS: u32 = 30;
+const USUAL_MOTION_HZ: u32 = 200;
+
+/// Size and rate as the SDK tells them; `None` for pictures without a size, of which none can be shown.
+fn usable(stream: StreamType, (width, height): (i32, i32), rate: i32) -> Option<Profile> {
     let number = |value: i32| u32::try_from(value).unwrap_or(0);
-    let profile = Profile { width: number(width), height: number(height), framerate: number(rate) };
-    Ok(Some(SensorProfile { stream, format, profile }))
+    let (width, height) = (number(width), number(height));
+    if stream.is_video() && (width == 0 || height == 0) {
+        return None;
+    }
+    let usual = if stream.is_video() { USUAL_FPS } else { USUAL_MOTION_HZ };
+    let framerate = if rate > 0 { number(rate) } else { usual };
+    Some(Profile { width, height, framerate })
 }
 
 /// The stream of the SDK's type and index. D400's left imager is infrared 1; a single imager has index 0.
@@ -209,5 +226,26 @@ pub(super) fn raw_intrinsics(intrinsics: &Intrinsics) -> sys::rs2_intrinsics {
         fy: intrinsics.fy,
         model: sys::rs2_distortion::try_from(model).unwrap_or(0),
         coeffs: intrinsics.coefficients,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_sdk_does_not_tell_is_not_taken_for_zero() {
+        let profile = |width, height, framerate| Some(Profile { width, height, framerate });
+        for (stream, size, rate, expected) in [
+            (StreamType::Color, (640, 480), 15, profile(640, 480, 15)),
+            (StreamType::Color, (640, 480), 0, profile(640, 480, 30)),
+            (StreamType::Depth, (640, 480), -1, profile(640, 480, 30)),
+            (StreamType::Infrared(1), (0, 480), 30, None),
+            (StreamType::Color, (640, -480), 30, None),
+            (StreamType::Gyro, (0, 0), 400, profile(0, 0, 400)),
+            (StreamType::Accel, (0, 0), 0, profile(0, 0, 200)),
+        ] {
+            assert_eq!(usable(stream, size, rate), expected, "{stream} {size:?} {rate}");
+        }
     }
 }

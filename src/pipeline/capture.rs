@@ -13,14 +13,15 @@ use super::{Stop, say, subject::parse_size};
 use crate::{
     app::sources,
     camera::{
+        events::{CameraEvent, DeviceNews},
         hub::FrameHub,
-        manager::{self, CameraEvent, CameraHandle},
+        manager::{self, CameraHandle},
         recording::Recordings,
     },
     config::Config,
     core::profile,
     media::gst::capture::Capture,
-    model::{DeviceId, DeviceInfo, Profile, SensorInfo, StreamConfig, StreamKey, StreamType},
+    model::{Attachment, DeviceId, DeviceInfo, Profile, SensorInfo, StreamConfig, StreamKey, StreamType},
 };
 
 /// How long the camera may take to close.
@@ -80,6 +81,7 @@ pub(super) fn run(config: &Config, args: &CaptureArgs, stop: &Stop) -> Result<bo
 
 /// An open device.
 struct Opened {
+    attachment: Attachment,
     info: Box<DeviceInfo>,
     sensors: Vec<SensorInfo>,
 }
@@ -96,15 +98,17 @@ impl Opened {
         let wanted = |device: &DeviceId| args.device.as_deref().is_none_or(|wanted| wanted == device.as_str());
         let (mut seen, mut trouble) = (Vec::new(), None);
         while Instant::now() < deadline && !stop.is_asked() {
-            match events.recv_timeout(LOOK) {
-                Ok(CameraEvent::Present { device, info, sensors }) if wanted(&device) => {
-                    return Ok(Self { info, sensors });
+            if let Ok(CameraEvent::Device { device, attachment, news }) = events.recv_timeout(LOOK) {
+                match news {
+                    DeviceNews::Present { info, sensors } if wanted(&device) => {
+                        return Ok(Self { attachment, info, sensors });
+                    }
+                    DeviceNews::Opening => seen.push(device.to_string()),
+                    DeviceNews::OpenFailed(error) if wanted(&device) => {
+                        trouble = Some(format!("Device {device} cannot be opened: {}", error.public()));
+                    }
+                    _ => {}
                 }
-                Ok(CameraEvent::Opening { device }) => seen.push(device.to_string()),
-                Ok(CameraEvent::OpenFailed { device, error }) if wanted(&device) => {
-                    trouble = Some(format!("Device {device} cannot be opened: {}", error.public()));
-                }
-                _ => {}
             }
             // All that are there report at once; who asks for another one need not wait.
             if !seen.is_empty() && !seen.iter().any(|device| wanted(&DeviceId::new(device))) {
@@ -144,7 +148,9 @@ impl Opened {
         let key = StreamKey::new(self.info.device_id.clone(), args.stream);
         let patience = Duration::from_secs(config.camera.start_timeout_s);
         let capture = Capture::start(config.clone(), hub, &key, stream.profile.framerate, &args.file)?;
-        cameras.apply(&key.device, 1, vec![(sensor, stream)]).map_err(|error| error.public().to_owned())?;
+        cameras
+            .apply(&key.device, self.attachment, 1, vec![(sensor, stream)])
+            .map_err(|error| error.public().to_owned())?;
         let (asked, mut first) = (Instant::now(), None);
         while !stop.is_asked() && first.is_none_or(|first: Instant| first.elapsed().as_secs_f64() < args.secs) {
             if let Some(why) = capture.failed() {
@@ -156,14 +162,16 @@ impl Opened {
             if first.is_none() && asked.elapsed() > patience {
                 return Err(format!("No frame of {} came within {} s.", args.stream, patience.as_secs()));
             }
-            match events.recv_timeout(LOOK) {
-                Ok(CameraEvent::Applied { applied, .. }) => {
+            let Ok(CameraEvent::Device { device, news, .. }) = events.recv_timeout(LOOK) else { continue };
+            match news {
+                DeviceNews::Applied { applied, .. } => {
                     if let Some((_, error)) = applied.failed.first() {
                         return Err(error.public().to_owned());
                     }
                 }
-                Ok(CameraEvent::Broke { error, .. }) => return Err(error.public().to_owned()),
-                Ok(CameraEvent::Gone { device }) if device == key.device => return Err("The camera is gone.".into()),
+                DeviceNews::Broke { error, .. } => return Err(error.public().to_owned()),
+                DeviceNews::OpenFailed(error) if device == key.device => return Err(error.public().to_owned()),
+                DeviceNews::Gone if device == key.device => return Err("The camera is gone.".into()),
                 _ => {}
             }
         }

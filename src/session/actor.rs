@@ -428,14 +428,7 @@ impl Actor {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Apply { device, generation, wanted } => {
-                let names: Vec<_> = wanted.iter().map(|(_, config)| config.stream.to_string()).collect();
-                debug!(%device, generation, wanted = names.join("+"), "apply");
-                if let Err(error) = self.cameras.apply(&device, generation, wanted) {
-                    // It went; its going, and its coming back, are on their way as events.
-                    warn!(%device, error = error.for_log(), "the camera does not take requests");
-                }
-            }
+            Effect::Apply { device, generation, wanted } => self.apply(&device, generation, wanted),
             Effect::Running { key, config } => {
                 info!(stream = %key, profile = %config.profile, format = %config.format, "stream runs");
                 if key.stream.is_video() {

@@ -5,17 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     actor::Actor,
     handle::{References, Reply, RunningStream, StartRequest, StreamStatus},
 };
 use crate::{
-    camera::{StreamConfig, manager::CameraEvent},
-    core::{profile, streams::Holder},
+    camera::events::{CameraEvent, DeviceNews},
+    core::{presence::Presence, profile, streams::Holder},
     error::{Error, Result},
-    model::{DeviceId, DeviceInfo, Profile, SensorInfo, StreamKey, StreamType},
+    model::{Attachment, DeviceId, DeviceInfo, Profile, SensorInfo, StreamConfig, StreamKey, StreamType},
 };
 
 /// The farthest a Z16 frame in millimetres can tell.
@@ -30,6 +30,8 @@ const MOTION_RETRY: Duration = Duration::from_secs(60);
 /// A device as the actor knows it.
 #[derive(Default)]
 pub(super) struct Device {
+    /// Which of its attachments counts.
+    pub(super) presence: Presence,
     pub(super) info: Option<Box<DeviceInfo>>,
     pub(super) sensors: Vec<SensorInfo>,
     /// Why it cannot be used now; `None` when it can.
@@ -72,35 +74,61 @@ impl Actor {
 
     pub(super) fn camera_event(&mut self, now: Instant, event: CameraEvent) {
         match event {
-            CameraEvent::Opening { device } => {
+            CameraEvent::Device { device, attachment, news } => self.device_news(now, device, attachment, news),
+            CameraEvent::RecordingEnded { device, generation } => self.recording_ended(now, &device, generation),
+        }
+    }
+
+    fn device_news(&mut self, now: Instant, device: DeviceId, attachment: Attachment, news: DeviceNews) {
+        let entry = self.devices.entry(device.clone()).or_default();
+        let counts = match news {
+            DeviceNews::Gone => entry.presence.end(attachment),
+            _ => entry.presence.admits(attachment),
+        };
+        if !counts {
+            return debug!(%device, %attachment, ?news, "news of an attachment that is over");
+        }
+        match news {
+            DeviceNews::Opening => {
                 let text = format!("Device {device} is being opened. Try again in a moment.");
-                self.devices.entry(device).or_default().trouble = Some(Error::unavailable(text));
+                entry.trouble = Some(Error::unavailable(text));
+                // It begins with nothing, whatever became of the attachment before.
+                self.streams.device_gone(&device);
             }
-            CameraEvent::Present { device, info, sensors } => {
-                let entry = self.devices.entry(device.clone()).or_default();
+            DeviceNews::Present { info, sensors } => {
                 entry.info = Some(info);
                 entry.sensors = sensors;
                 entry.trouble = None;
                 entry.no_motion_until = None;
                 self.streams.device_present(&device);
             }
-            CameraEvent::OpenFailed { device, error } => {
-                self.devices.entry(device).or_default().trouble = Some(error);
+            DeviceNews::OpenFailed(error) => {
+                self.streams.device_failed(&device, &error);
+                entry.trouble = Some(error);
             }
-            CameraEvent::Gone { device } => {
-                if let Some(entry) = self.devices.get_mut(&device) {
-                    entry.trouble = Some(Error::unplugged(&device));
-                    self.streams.device_gone(&device);
-                }
+            DeviceNews::Gone => {
+                entry.trouble = Some(Error::unplugged(&device));
+                self.streams.device_gone(&device);
             }
-            CameraEvent::Applied { device, generation, applied } => {
+            DeviceNews::Applied { generation, applied } => {
                 for (stream, error) in &applied.failed {
                     warn!(%device, %stream, error = error.for_log(), "the camera did not start a stream");
                 }
                 self.streams.applied(now, &device, generation, applied);
             }
-            CameraEvent::Broke { key, error } => self.streams.broke(now, &key, &error),
-            CameraEvent::RecordingEnded { device, generation } => self.recording_ended(now, &device, generation),
+            DeviceNews::Broke { stream, error } => self.streams.broke(now, &Self::key(&device, stream), &error),
+        }
+    }
+
+    /// Has exactly these streams run on a device.
+    pub(super) fn apply(&self, device: &DeviceId, generation: u64, wanted: Vec<(usize, StreamConfig)>) {
+        let names: Vec<_> = wanted.iter().map(|(_, config)| config.stream.to_string()).collect();
+        debug!(%device, generation, wanted = names.join("+"), "apply");
+        // Without an attachment nothing can run; its streams are wanted again with the next one.
+        let Some(attachment) = self.devices.get(device).and_then(|known| known.presence.current()) else { return };
+        if let Err(error) = self.cameras.apply(device, attachment, generation, wanted) {
+            // It went; its going, and its coming back, are on their way as events.
+            warn!(%device, error = error.for_log(), "the camera does not take requests");
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::{
 
 use tokio::sync::mpsc;
 
-use crate::{camera::manager::CameraEvent, media::MediaEvent, metrics::EventMetrics};
+use crate::{camera::events::CameraEvent, media::MediaEvent, metrics::EventMetrics};
 
 /// What reaches the actor from below.
 #[derive(Debug)]

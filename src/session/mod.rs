@@ -7,6 +7,8 @@ mod events;
 pub mod handle;
 mod machine;
 mod offers;
+#[cfg(test)]
+mod presence_tests;
 mod recordings;
 mod statuses;
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::{Event, Handle, Machine, Parts, actor::Observe, handle::*, spawn};
 use crate::{
     camera::{
-        Backend, BackendEvents, Camera, Fault, FrameSink, StreamConfig, hub::FrameHub, manager, recording::Recordings,
-        sim::SimBackend,
+        Attached, Backend, BackendEvents, Camera, Fault, FrameSink, StreamConfig, hub::FrameHub, manager,
+        recording::Recordings, sim::SimBackend,
     },
     config::Config,
     error::{Error, Kind},
@@ -15,8 +15,8 @@ use crate::{
         fake::{Call, FakeMedia},
     },
     model::{
-        Codec, DeviceId, DeviceInfo, Extrinsics, IceCandidate, Intrinsics, OptionInfo, PixelFormat, Profile,
-        SensorInfo, SessionId, StreamType,
+        Codec, DeviceId, Extrinsics, IceCandidate, Intrinsics, OptionInfo, PixelFormat, Profile, SensorInfo, SessionId,
+        StreamType,
     },
 };
 
@@ -124,8 +124,8 @@ impl Backend for NoMotion {
         self.0.set_events(events);
     }
 
-    fn devices(&self) -> Vec<DeviceInfo> {
-        self.0.devices()
+    fn attached(&self) -> Vec<Attached> {
+        self.0.attached()
     }
 
     fn open(&self, device: &DeviceId, frames: FrameSink) -> Result<Box<dyn Camera>, Error> {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod foreign;
 mod recordings;
 mod sdk;
 mod suite;

@@ -11,12 +11,12 @@ use std::{
 
 use realsense_webrtc::{
     camera::{
-        Backend, BackendEvents, Camera, Fault, Frame, FrameSink, PlaybackCommand, StreamConfig,
+        Attached, Backend, BackendEvents, Camera, Fault, Frame, FrameSink, PlaybackCommand, StreamConfig,
         recorder::{RecordedDevice, Recorder, RecorderFactory},
         sim::SimBackend,
     },
     error::{Error, Result},
-    model::{DeviceId, DeviceInfo, Extrinsics, Intrinsics, OptionInfo, PlaybackStatus, SensorInfo, StreamType},
+    model::{DeviceId, Extrinsics, Intrinsics, OptionInfo, PlaybackStatus, SensorInfo, StreamType},
 };
 
 /// Makes files of a line for each frame, between a first and a last line.
@@ -175,10 +175,10 @@ impl Backend for OddBackend {
         self.inner.set_events(events);
     }
 
-    fn devices(&self) -> Vec<DeviceInfo> {
+    fn attached(&self) -> Vec<Attached> {
         let traits = self.traits.lock().unwrap();
-        let mut devices = self.inner.devices();
-        for info in &mut devices {
+        let mut devices = self.inner.attached();
+        for Attached { info, .. } in &mut devices {
             info.playback = traits.playback.is_some();
             info.presets = traits.presets;
             info.usb_type = traits.usb_type.clone().or(info.usb_type.take());

@@ -452,6 +452,36 @@ async fn only_recordings_are_served_from_the_folder() {
 }
 
 #[tokio::test]
+async fn a_file_of_any_name_is_listed_fetched_and_deleted() {
+    let bench = Bench::new(|_| {}).await;
+    std::fs::create_dir_all(bench.file("x").parent().unwrap()).unwrap();
+    for (name, address, saved) in [
+        ("walk (1).bag", "walk%20(1).bag", "walk%20%281%29.bag"),
+        ("läufer 2.bag", "l%C3%A4ufer%202.bag", "l%C3%A4ufer%202.bag"),
+        ("100%41 \"a\\b\"?#.db3", "100%2541%20%22a%5Cb%22%3F%23.db3", "100%2541%20%22a%5Cb%22%3F%23.db3"),
+    ] {
+        std::fs::write(bench.file(name), name).unwrap();
+        let listed = bench.server.get("/api/recordings").await.json();
+        assert_eq!((&listed[0]["name"], listed.as_array().unwrap().len()), (&json!(name), 1), "{listed}");
+        for prefix in ["/api", "/api/v1"] {
+            let fetched = bench.server.get(&format!("{prefix}/recordings/{address}")).await;
+            assert_eq!((fetched.status, fetched.text().as_str()), (200, name));
+            let disposition = fetched.header("content-disposition").unwrap();
+            assert!(disposition.ends_with(&format!("filename*=UTF-8''{saved}")), "{disposition}");
+        }
+        // It gets as far as to what plays recordings, which is not there.
+        let detail = bench.server.post_nothing(&format!("/api/recordings/{address}/open")).await.expect_error(503);
+        assert!(detail.contains("get_librealsense.sh"), "{detail}");
+        assert_eq!(bench.server.delete(&format!("/api/recordings/{address}")).await.json(), json!({"success": true}));
+        assert!(!bench.file(name).exists());
+    }
+    // What is written here keeps to plain names.
+    let detail = bench.server.post(&url("start"), &json!({"file_name": "walk (1)"})).await.expect_error(400);
+    assert!(detail.contains("new recording"), "{detail}");
+    bench.server.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_recording_that_is_played_is_neither_recorded_nor_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config();

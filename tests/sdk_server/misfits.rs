@@ -33,9 +33,16 @@ async fn what_is_no_recording_is_left_out() {
     let other = folder.path().join("picture.png");
     std::fs::write(&other, b"\x89PNG\r\n\x1a\n").unwrap();
 
+    // What librealsense itself would not survive.
+    let crashes = folder.path().join("crashes.bag");
+    let mut bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/depth.bag")).unwrap();
+    let told = bytes.windows(15).position(|window| window == b"compression=lz4").unwrap();
+    bytes[told + 12..told + 15].copy_from_slice(b"bz2");
+    std::fs::write(&crashes, bytes).unwrap();
+
     let bad = [&text, &empty, &cut, &other];
     let mut args = Vec::new();
-    for file in bad.into_iter().chain([&good]) {
+    for file in bad.into_iter().chain([&crashes, &good]) {
         args.extend(["--recording", file.to_str().unwrap()]);
     }
     let server = Server::start(&config(folder.path()), &args);
@@ -46,6 +53,7 @@ async fn what_is_no_recording_is_left_out() {
             log.lines().any(|line| line.contains("ERROR") && line.contains(name) && line.contains("cannot be played"));
         assert!(told, "{name} is told of:\n{log}");
     }
+    assert!(log.contains("crashes.bag is compressed with bz2"), "{log}");
     let played = format!("{DEVICE}-rec");
     assert_eq!(server.client.devices().await.unwrap(), [played.as_str()]);
     let viewer = join(&server, &played, &["color", "depth"]).await;

@@ -1,8 +1,6 @@
 //! The device thread's commands that are not about streams: playback, presets, calibration, and the description of the
 //! device with which a recording begins. Nothing here stops or starts a stream.
 
-use std::sync::atomic::Ordering;
-
 use tracing::info;
 
 use super::{Open, Reply};
@@ -67,7 +65,7 @@ impl Open<'_> {
                 Ok(device) => {
                     self.thread.recordings.begin(&self.thread.tap, *order, device);
                     // One that began while the device was going has not been told.
-                    if !self.thread.alive.load(Ordering::Relaxed) {
+                    if !self.thread.reporter.is_alive() {
                         self.thread.tap.end(EndReason::DeviceGone);
                     }
                 }

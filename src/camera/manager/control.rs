@@ -1,11 +1,7 @@
 //! The camera handle's part that is not about streams: playback, presets, calibration and recordings. What lies in the
 //! recordings' folder is looked at on blocking threads, never on the caller's.
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
@@ -20,9 +16,6 @@ use crate::{
     model::{Calibration, DeviceId, DeviceInfo, PlaybackStatus},
     work,
 };
-
-/// How long the end of a recording that is played waits until its device is off the list.
-const GONE: Duration = Duration::from_secs(1);
 
 impl CameraHandle {
     pub(crate) async fn playback(&self, device: &DeviceId, command: Option<PlaybackCommand>) -> Result<PlaybackStatus> {
@@ -54,7 +47,7 @@ impl CameraHandle {
         &self.shared.recordings
     }
 
-    /// The reference of a recording on its streams; its end is told by [`super::CameraEvent::RecordingEnded`].
+    /// The reference of a recording on its streams; its end is told by [`CameraEvent::RecordingEnded`](crate::camera::events::CameraEvent).
     pub(crate) fn ticket(&self, device: &DeviceId, generation: u64) -> Ticket {
         Ticket { device: device.clone(), generation, events: self.shared.events.clone() }
     }
@@ -135,7 +128,7 @@ impl CameraHandle {
                 )
             })?;
             let device = backend.open_recording(&path)?;
-            shared.added(backend, &device);
+            shared.look(backend);
             let served = lock(&shared.devices).contains_key(&device);
             if !served {
                 backend.close_recording(&device)?;
@@ -154,13 +147,8 @@ impl CameraHandle {
         let (device, shared) = (device.clone(), self.shared.clone());
         blocking(self.shared.timing.reply, move || {
             backend.close_recording(&device)?;
-            // The backend tells of it on another thread. Whoever asks next must neither find it nor lose one opened anew.
-            let deadline = Instant::now() + GONE;
-            while lock(&shared.devices).get(&device).is_some_and(|entry| entry.commands.is_some())
-                && Instant::now() < deadline
-            {
-                std::thread::sleep(Duration::from_millis(2));
-            }
+            // Not left to the watcher: whoever asks next must not find it any more.
+            shared.look(&backend);
             Ok(())
         })
         .await

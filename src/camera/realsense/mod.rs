@@ -30,7 +30,7 @@ use self::{
     presence::{Change, Kind, Known, Shared, lock},
     software::Feeder,
 };
-use super::{Backend, BackendEvents, Camera, Fault, FrameSink, device::join_until};
+use super::{Attached, Backend, BackendEvents, Camera, Fault, FrameSink, device::join_until};
 use crate::{
     error::{Error, Result},
     librealsense::{CameraInfo, Context, Device, Sdk, SdkError},
@@ -194,12 +194,21 @@ impl Backend for RealsenseBackend {
         lock(&self.shared.state).events = Some(events);
     }
 
-    fn devices(&self) -> Vec<DeviceInfo> {
-        lock(&self.shared.state).known.values().map(|known| known.info.clone()).collect()
+    fn attached(&self) -> Vec<Attached> {
+        let state = lock(&self.shared.state);
+        let attached = |known: &Known| Attached { attachment: known.attachment, info: known.info.clone() };
+        state.known.values().map(attached).collect()
     }
 
     fn refresh(&self) {
-        self.shared.look();
+        let (seen, looked) = mpsc::sync_channel(1);
+        // The watcher looks, so that a look and the SDK's word of a change never cross. Without a watcher the end has come.
+        if let Some((changes, _)) = &self.watcher
+            && changes.send(Change::Look(seen)).is_ok()
+        {
+            // A look that failed was logged.
+            let _ = looked.recv();
+        }
     }
 
     fn open(&self, device: &DeviceId, frames: FrameSink) -> Result<Box<dyn Camera>> {

@@ -1,13 +1,15 @@
 //! What is present: the backend's table of devices, and how it follows the SDK's word of changes. Tells the manager of what
-//! came and went. The table is not locked while the SDK is called; opening recordings is, so that one is opened at a time.
+//! came and went. The table is not locked while the SDK is called; recordings are opened and closed one at a time. Only the
+//! watcher's thread adds and removes what the SDK lists, so that what it says now is never undone by what it said before.
 
 use std::{
     collections::BTreeMap,
+    fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        mpsc::{Receiver, RecvTimeoutError},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender},
     },
     time::Duration,
 };
@@ -17,9 +19,10 @@ use tracing::{info, warn};
 use super::{Settings, describe, playback::Player, software::Feeder, unavailable};
 use crate::{
     camera::{BackendEvent, BackendEvents, Fault},
+    core::bag::{self, Misfit},
     error::{Error, Result},
     librealsense::{CameraInfo, Changes, Context, Device, DeviceList, Sdk, SdkError},
-    model::{DeviceId, DeviceInfo},
+    model::{Attachment, DeviceId, DeviceInfo},
 };
 
 /// The longest time between attempts.
@@ -38,7 +41,7 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) context: Context,
     pub(super) state: Mutex<State>,
-    /// Held while a recording is opened.
+    /// Held while a recording is opened or closed.
     pub(super) opening: Mutex<()>,
     pub(super) feeder: Option<Arc<Feeder>>,
 }
@@ -46,6 +49,8 @@ pub(super) struct Shared {
 /// What the watcher is told.
 pub(super) enum Change {
     Sdk(Changes),
+    /// To look at what is there now; the sender is told afterwards.
+    Look(SyncSender<()>),
     Quit,
 }
 
@@ -62,6 +67,7 @@ pub(super) struct State {
 /// A device that is present.
 #[derive(Clone)]
 pub(super) struct Known {
+    pub(super) attachment: Attachment,
     pub(super) device: Arc<Device>,
     pub(super) info: DeviceInfo,
     pub(super) kind: Kind,
@@ -135,6 +141,12 @@ impl Shared {
                 Err(RecvTimeoutError::Timeout) => {
                     pause = (pause * 2).min(REREAD_MOST);
                     Some(self.look())
+                }
+                Ok(Change::Look(seen)) => {
+                    let unread = self.look();
+                    // Whoever asked may have stopped waiting.
+                    let _ = seen.try_send(());
+                    Some(unread)
                 }
                 Ok(Change::Quit) | Err(RecvTimeoutError::Disconnected) => None,
             }));
@@ -215,13 +227,21 @@ impl Shared {
             _ => Kind::Live,
         };
         let info = describe(&device, id.clone());
-        let known = Known { device: Arc::new(device), info, kind, _list: Some(list.clone()) };
+        let device = Arc::new(device);
         // A refresh may have found it before the SDK told of it; then it is open already and must not be disturbed.
         let there = lock(&self.state).known.get(&id).map(|known| known.device.clone());
         if there.is_some_and(|there| !anew || list.contains(&there).unwrap_or(false)) {
             return;
         }
-        let replaced = lock(&self.state).known.insert(id.clone(), known);
+        let replaced = {
+            let mut state = lock(&self.state);
+            // Pulled out before its coming was taken up. Asked under the lock, which whoever pulls it out takes afterwards.
+            if matches!(&kind, Kind::Software(feeder) if !feeder.is_plugged()) {
+                return;
+            }
+            let known = Known { attachment: Attachment::next(), device, info, kind, _list: Some(list.clone()) };
+            state.known.insert(id.clone(), known)
+        };
         // Came back before its going was told.
         if replaced.is_some() {
             self.tell(BackendEvent::Removed(id.clone()));
@@ -259,6 +279,11 @@ impl Shared {
             let text = format!("{MAX_RECORDINGS} recordings are open already; close one first.");
             return Err(Error::limit(text, RECORDINGS_RETRY));
         }
+        // librealsense ends the whole process on what it does not know, so that is looked for first.
+        File::open(&file)
+            .map_err(Misfit::from)
+            .and_then(|mut bag| bag::check(&mut bag))
+            .map_err(|misfit| Error::invalid(format!("{shown} {misfit}.")))?;
         let refused = |error: SdkError| {
             Error::invalid(format!(
                 "{shown} cannot be played: {}. It must be a complete .bag or .db3 recording of librealsense.",
@@ -282,7 +307,8 @@ impl Shared {
         let id = ids.map(DeviceId::new).find(|id| !state.known.contains_key(id)).expect("numbers do not run out");
         info.device_id = id.clone();
         info!(device = %id, file = %shown, name = info.name, "recording opened");
-        let known = Known { device: Arc::new(device), info, kind: Kind::Recording(player), _list: None };
+        let (attachment, kind) = (Attachment::next(), Kind::Recording(player));
+        let known = Known { attachment, device: Arc::new(device), info, kind, _list: None };
         state.known.insert(id.clone(), known);
         drop(state);
         self.tell(BackendEvent::Added(id.clone()));
@@ -296,6 +322,8 @@ impl Shared {
     }
 
     pub(super) fn close_recording(&self, id: &DeviceId) -> Result<()> {
+        // Nobody opens the same file meanwhile: librealsense would take it from its list again, told by its name.
+        let _one = lock(&self.opening);
         let player = match lock(&self.state).known.get(id).map(|known| known.kind.clone()) {
             Some(Kind::Recording(player)) => player,
             Some(_) => return Err(Error::invalid(format!("Device {id} is no recording."))),

@@ -159,6 +159,11 @@ impl Feeder {
         call(self.camera().as_mut().ok_or_else(|| Error::unplugged(&self.id))?)
     }
 
+    /// Whether the simulated camera is plugged in.
+    pub(super) fn is_plugged(&self) -> bool {
+        !self.sim.attached().is_empty()
+    }
+
     pub(super) fn try_inject(&self, fault: Fault) -> Result<()> {
         self.sim.inject_fault(&self.id, fault)
     }

@@ -27,7 +27,7 @@ pub use files::RecordingFile;
 
 use super::{
     Frame,
-    manager::{CameraEvent, CameraEvents},
+    events::{CameraEvent, CameraEvents},
     recorder::{RecordedDevice, RecorderFactory},
 };
 use crate::{

@@ -14,9 +14,9 @@ use super::{
     sensor::{Running, chance, scene_epoch},
 };
 use crate::{
-    camera::{BackendEvent, BackendEvents, Camera, Fault, FrameSink, StreamConfig},
+    camera::{Attached, BackendEvent, BackendEvents, Camera, Fault, FrameSink, StreamConfig},
     error::{Error, Result},
-    model::{DeviceId, DeviceInfo, Extrinsics, Intrinsics, OptionInfo, SensorInfo, StreamType},
+    model::{Attachment, DeviceId, DeviceInfo, Extrinsics, Intrinsics, OptionInfo, SensorInfo, StreamType},
 };
 
 /// How long a reset takes until the device is back.
@@ -36,6 +36,8 @@ struct State {
     plugged: bool,
     /// Counts changes of `plugged`: what was opened before an unplug stays dead after the replug.
     generation: u64,
+    /// Its newest stay; what the manager compares.
+    attachment: Attachment,
     /// The generation in which a camera holds the device open.
     open: Option<u64>,
     since: Instant,
@@ -74,6 +76,7 @@ impl Slot {
         let state = State {
             plugged: true,
             generation: 0,
+            attachment: Attachment::next(),
             open: None,
             since: Instant::now(),
             options: fresh_options(),
@@ -86,9 +89,13 @@ impl Slot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the API shows, or `None` while it is unplugged.
-    pub(crate) fn info(&self) -> Option<DeviceInfo> {
-        self.state().plugged.then(|| DeviceInfo {
+    /// What the API shows, and since when; `None` while it is unplugged.
+    pub(crate) fn attached(&self) -> Option<Attached> {
+        let attachment = {
+            let state = self.state();
+            state.plugged.then_some(state.attachment)?
+        };
+        let info = DeviceInfo {
             device_id: self.id.clone(),
             name: "Intel RealSense D435I (simulated)".into(),
             serial_number: self.id.to_string(),
@@ -104,7 +111,8 @@ impl Slot {
             playback: false,
             presets: false,
             can_record: false,
-        })
+        };
+        Some(Attached { attachment, info })
     }
 
     pub(crate) fn is_plugged(&self, generation: u64) -> bool {
@@ -162,6 +170,7 @@ impl Slot {
             }
             state.plugged = true;
             state.generation += 1;
+            state.attachment = Attachment::next();
             state.since = Instant::now();
             state.options = fresh_options();
         }

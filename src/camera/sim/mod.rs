@@ -26,10 +26,10 @@ use self::{
     backdrop::Backdrops,
     device::{SimCamera, Slot},
 };
-use super::{Backend, BackendEvents, Camera, Fault, FrameSink};
+use super::{Attached, Backend, BackendEvents, Camera, Fault, FrameSink};
 use crate::{
     error::{Error, Result},
-    model::{DeviceId, DeviceInfo},
+    model::DeviceId,
 };
 
 /// Serial number of the first simulated camera; the next ones count up.
@@ -73,8 +73,8 @@ impl Backend for SimBackend {
         *self.events.lock().unwrap_or_else(PoisonError::into_inner) = Some(events);
     }
 
-    fn devices(&self) -> Vec<DeviceInfo> {
-        self.slots.iter().filter_map(|slot| slot.info()).collect()
+    fn attached(&self) -> Vec<Attached> {
+        self.slots.iter().filter_map(|slot| slot.attached()).collect()
     }
 
     fn open(&self, device: &DeviceId, frames: FrameSink) -> Result<Box<dyn Camera>> {

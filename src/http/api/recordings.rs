@@ -178,10 +178,30 @@ pub(in super::super) async fn get(
     if let Some(content_type) = headers.get_mut(header::CONTENT_TYPE) {
         *content_type = HeaderValue::from_static("application/octet-stream");
     }
-    // The name's characters need no quoting; that was checked with the name.
-    let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));
+    let disposition = HeaderValue::from_str(&disposition(&name));
     headers.insert(header::CONTENT_DISPOSITION, disposition.unwrap_or_else(|_| HeaderValue::from_static("attachment")));
     Ok(response)
+}
+
+/// The header that has a browser save a file under this name (RFC 6266). A name with more than plain characters is given in
+/// full by `filename*` (RFC 8187), and for programs that do not know that as well as `filename` can.
+fn disposition(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if name.bytes().all(plain) {
+        return format!("attachment; filename=\"{name}\"");
+    }
+    // A quote or backslash would end or change the quoted string; some programs decode a percent sign there.
+    let near = |c: char| if matches!(c, ' '..='~') && !matches!(c, '"' | '\\' | '%') { c } else { '_' };
+    let near: String = name.chars().map(near).collect();
+    let mut full = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if plain(byte) {
+            full.push(char::from(byte));
+        } else {
+            full.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    format!("attachment; filename=\"{near}\"; filename*=UTF-8''{full}")
 }
 
 /// Play a recording
@@ -227,6 +247,19 @@ mod tests {
         let request = parse(r#"{"stream_types":["depth","COLOR","depth","gyro"],"max_seconds":1.5}"#).expect("good");
         assert_eq!(request.streams, Some(vec![StreamType::Depth, StreamType::Color, StreamType::Gyro]));
         assert_eq!(request.max_time, Some(Duration::from_millis(1500)));
+    }
+
+    #[test]
+    fn a_browser_saves_a_file_under_its_own_name() {
+        for (name, header) in [
+            ("walk-1_2.bag", r#"attachment; filename="walk-1_2.bag""#),
+            ("walk (1).bag", r#"attachment; filename="walk (1).bag"; filename*=UTF-8''walk%20%281%29.bag"#),
+            ("läufer.db3", r#"attachment; filename="l_ufer.db3"; filename*=UTF-8''l%C3%A4ufer.db3"#),
+            ("a\"b\\%41;.bag", r#"attachment; filename="a_b__41;.bag"; filename*=UTF-8''a%22b%5C%2541%3B.bag"#),
+        ] {
+            assert_eq!(disposition(name), header);
+            assert!(HeaderValue::from_str(header).is_ok_and(|value| value.to_str().is_ok()), "plain ASCII");
+        }
     }
 
     #[test]

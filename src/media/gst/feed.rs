@@ -187,7 +187,8 @@ impl Pump {
             self.complain(frame);
             return;
         };
-        let framerate = self.shared.framerate.load(Relaxed);
+        // 0/1 in caps says that the rate varies, and encoders then reckon with it: every picture became a key frame.
+        let framerate = self.shared.framerate.load(Relaxed).max(1);
         let encoded = encoded_size(frame.width, frame.height);
         let layout = encoded.map(|encoded| Layout { format, frame: (frame.width, frame.height), encoded, framerate });
         let Some((layout, caps)) = layout.and_then(|layout| Some((layout, self.caps(layout)?))) else {
@@ -198,7 +199,7 @@ impl Pump {
         {
             let buffer = buffer.get_mut().expect("a buffer made just now has one owner");
             buffer.set_pts(pts);
-            buffer.set_duration(gst::ClockTime::SECOND / framerate.max(1));
+            buffer.set_duration(gst::ClockTime::SECOND / framerate);
             describe_layout(buffer, layout);
         }
         let now_ms = self.ctx.now_ms();

@@ -301,7 +301,7 @@ fn watch(pipeline: &gst::Pipeline, errors: &Arc<Mutex<Option<String>>>) {
 /// What the stream's raw pictures look like.
 fn picture_info(values: &Values) -> Result<VideoInfo, String> {
     let format = VideoFormat::from_string(&values.format);
-    let framerate = i32::try_from(values.framerate).unwrap_or(i32::MAX);
+    let framerate = i32::try_from(values.framerate.max(1)).unwrap_or(i32::MAX);
     VideoInfo::builder(format, values.width, values.height)
         .fps(gst::Fraction::new(framerate, 1))
         .build()

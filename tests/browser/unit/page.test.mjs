@@ -1,7 +1,7 @@
 // The page's pure parts.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { detailOf } from '../../../www/js/api.js';
+import { Api, detailOf } from '../../../www/js/api.js';
 import { waitMs } from '../../../www/js/backoff.js';
 import { isSwitch, optionName, quantity, unitText, valueText } from '../../../www/js/values.js';
 import { pixelAt } from '../../../www/js/geometry.js';
@@ -164,6 +164,8 @@ describe('words', () => {
     assert.deepEqual([0, 430_000, 35_000_000, 1_250_000_000].map(megabytes), ['0.0 MB', '0.4 MB', '35 MB', '1.25 GB']);
     assert.equal(streamName('infrared-2'), 'Infrared right');
     assert.equal(recordingOf({ playback: true, physical_port: 'recording a walk.bag' }), 'a walk.bag');
+    assert.equal(recordingOf({ playback: true, physical_port: 'recording läufer (2).bag' }), 'läufer (2).bag');
+    assert.equal(new Api('http://robot/x/').recordingUrl('läufer (2)#?%41.bag'), 'http://robot/x/api/recordings/l%C3%A4ufer%20(2)%23%3F%2541.bag');
     for (const camera of [{ playback: false, physical_port: 'recording a.bag' }, { playback: true, physical_port: null }, null]) {
       assert.equal(recordingOf(camera), '');
     }
