@@ -46,9 +46,11 @@ describe('a folder of own pages', () => {
     await until('its scripts run', () => debug.$eval('#device', (node) => node.value !== ''));
   }));
 
-  it('plays the camera under a policy of its own', BOUND, () => serve(POLICY, async (server) => {
+  it('connects to the camera under a policy of its own', BOUND, () => serve(POLICY, async (server) => {
     const page = await open(browser, `${server.url}/minimal.html`);
-    await until('a picture', () => page.$eval('#video', (video) => video.videoWidth > 0 && video.currentTime > 0));
+    await until('a connection', async () => (await server.get('webrtc/sessions')).some((session) => session.state === 'connected'));
+    await until('its stream is set', () => page.$eval('#video', (video) => video.srcObject !== null));
+    assert.deepEqual(page.complaints.filter((text) => text.includes('Content Security Policy')), []);
     const start = await open(browser, `${server.url}/`);
     assert.equal(await text(start, '#said'), 'nothing ran', 'the policy allows nothing inline');
   }));

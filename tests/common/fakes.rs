@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io::Write,
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Condvar, Mutex, mpsc::Receiver},
     time::Duration,
 };
 
@@ -148,8 +148,8 @@ pub struct Traits {
     pub preset: String,
     pub usb_type: Option<String>,
     pub start_error: Option<Error>,
-    /// Sensors begin only when this is no longer set.
-    pub hold_start: bool,
+    /// Sensors begin only once the sender of this is dropped.
+    pub start_gate: Option<Arc<Mutex<Receiver<()>>>>,
     pub open_error: Option<Error>,
     /// Frames that come while playback is paused are kept back.
     pub commands: Vec<PlaybackCommand>,
@@ -216,8 +216,10 @@ impl Camera for OddCamera {
     }
 
     fn start(&mut self, sensor: usize, streams: &[StreamConfig]) -> Result<()> {
-        while self.traits.lock().unwrap().hold_start {
-            std::thread::yield_now();
+        let gate = self.traits.lock().unwrap().start_gate.clone();
+        if let Some(gate) = gate {
+            // Ends, with an error, when the sender is dropped.
+            let _ = gate.lock().unwrap().recv();
         }
         let refusal = self.traits.lock().unwrap().start_error.clone();
         refusal.map_or_else(|| self.inner.start(sensor, streams), Err)

@@ -1,6 +1,9 @@
 //! Explicit start and stop, depth, the point cloud switch.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    mpsc::{self, Sender},
+};
 
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
@@ -90,9 +93,11 @@ async fn references(server: &TestServer) -> Value {
     server.get("/api/webrtc/stream-references").await.json()["stream_references"].clone()
 }
 
-/// A camera whose sensors begin only when the test lets them.
-fn held_back() -> (Arc<OddBackend>, Arc<Mutex<Traits>>) {
-    OddBackend::new(Traits { hold_start: true, ..Traits::default() })
+/// A camera whose sensors begin only once the sender is dropped.
+fn held_back() -> (Arc<OddBackend>, Sender<()>) {
+    let (release, gate) = mpsc::channel();
+    let (backend, _) = OddBackend::new(Traits { start_gate: Some(Arc::new(Mutex::new(gate))), ..Traits::default() });
+    (backend, release)
 }
 
 async fn options(server: &TestServer) -> Vec<f64> {
@@ -106,14 +111,14 @@ async fn options(server: &TestServer) -> Vec<f64> {
 
 #[tokio::test]
 async fn a_start_whose_requester_hangs_up_keeps_no_reference_and_puts_the_options_back() {
-    let (backend, traits) = held_back();
+    let (backend, release) = held_back();
     let server = TestServer::with_backend(config(), backend).await;
     let before = options(&server).await;
     let mut body = depth_start(640, 480, 30);
     body["align_to"] = json!("color");
     body["apply_filters"] = json!(true);
     hang_up_while_starting(&server, &body).await;
-    traits.lock().unwrap().hold_start = false;
+    drop(release);
     eventually("the reference is let go", async || (references(&server).await == json!({})).then_some(())).await;
     eventually("the options are put back", async || (options(&server).await == before).then_some(())).await;
     eventually("the camera stops", async || {
@@ -131,12 +136,12 @@ async fn a_start_whose_requester_hangs_up_keeps_no_reference_and_puts_the_option
 
 #[tokio::test]
 async fn who_hangs_up_takes_nothing_from_another_start() {
-    let (backend, traits) = held_back();
+    let (backend, release) = held_back();
     let server = TestServer::with_backend(config(), backend).await;
     let body = depth_start(640, 480, 30);
     hang_up_while_starting(&server, &body).await;
     let path = format!("/api/devices/{CAMERA}/stream/start");
-    let let_go = async { traits.lock().unwrap().hold_start = false };
+    let let_go = async { drop(release) };
     let (started, ()) = tokio::join!(server.post(&path, &body), let_go);
     assert_eq!(started.status, 200, "{}", started.text());
     assert_eq!(references(&server).await, json!({CAMERA: {"depth": 1}}));
