@@ -41,7 +41,8 @@ impl Bench {
     async fn with_machine(backend: Arc<dyn Backend>, machine: Machine, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
-        let (sender, events) = super::events(Arc::default());
+        let observe = Observe::default();
+        let (sender, events) = super::events(observe.metrics.events.clone());
         let to_actor = sender.clone();
         let media = FakeMedia::new(Arc::new(move |event| to_actor.send(Event::Media(event))));
         let hub = Arc::new(FrameHub::default());
@@ -52,15 +53,7 @@ impl Bench {
         let cameras =
             manager::start(vec![backend], hub.clone(), camera_events, timing, recordings, Arc::default()).unwrap();
         let config = Arc::new(config);
-        let parts = Parts {
-            config,
-            hub,
-            cameras: cameras.clone(),
-            media: media.clone(),
-            observe: Observe::default(),
-            machine,
-            events,
-        };
+        let parts = Parts { config, hub, cameras: cameras.clone(), media: media.clone(), observe, machine, events };
         let (handle, _task) = spawn(parts);
         let bench = Self { handle, media, cameras, device };
         bench.until(|snapshot| snapshot.devices.values().any(|usable| *usable)).await;
