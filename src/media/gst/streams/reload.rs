@@ -39,6 +39,15 @@ pub(super) struct Reload {
     reply: Option<ReloadAnswer>,
 }
 
+impl Reload {
+    /// Waits for another job in place of this one, where it waits for it.
+    pub(super) fn follow(&mut self, job: u64, instead: u64) {
+        if self.jobs.remove(&job) {
+            self.jobs.insert(instead);
+        }
+    }
+}
+
 /// What the control thread knows of a pipeline beyond its file.
 #[derive(Debug, Clone, Default)]
 pub(in super::super) struct Standing {

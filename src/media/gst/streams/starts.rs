@@ -77,9 +77,15 @@ impl Streams {
             not_begun(ctx, key, slot, &format!("no thread to start it: {error}"), now);
             return None;
         }
-        slot.job = Some(number);
+        let before = slot.job.replace(number);
         let deadline = now + longest;
         self.starts.insert(number, Start { key: key.clone(), codec, deadline, longest, cause });
+        // A reload whose start gives way to this one is done when this one is: only then is it known how the stream runs.
+        if let Some(before) = before {
+            for reload in &mut self.reloads {
+                reload.follow(before, number);
+            }
+        }
         Some(number)
     }
 
