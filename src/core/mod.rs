@@ -5,6 +5,7 @@ pub mod calendar;
 pub mod candidate;
 pub mod colormap;
 pub mod depth;
+pub mod ended;
 pub mod geometry;
 pub mod graph;
 pub mod plan;

@@ -25,6 +25,7 @@ use crate::{
     config::Config,
     core::{
         candidate,
+        ended::Ended,
         sessions::{CandidateFate, Limits, Session, Sessions, State},
         streams::{Effect, Holder, Streams, Timing},
     },
@@ -82,6 +83,7 @@ pub(super) struct Actor {
     pub(super) cameras: CameraHandle,
     pub(super) media: Arc<dyn Media>,
     pub(super) sessions: Sessions,
+    ended: Ended,
     pub(super) streams: Streams,
     pub(super) devices: BTreeMap<DeviceId, Device>,
     pub(super) offers: HashMap<SessionId, PendingOffer>,
@@ -122,6 +124,7 @@ pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
         cameras: cameras.clone(),
         media,
         sessions: Sessions::new(limits),
+        ended: Ended::default(),
         streams: Streams::new(timing),
         devices: BTreeMap::new(),
         offers: HashMap::new(),
@@ -216,7 +219,7 @@ impl Actor {
                     };
                     self.with_stats(vec![status], reply, only);
                 }
-                Err(error) => drop(reply.send(Err(error))),
+                Err(_) => drop(reply.send(self.ended.tell(&session))),
             },
             Command::LocalCandidates(session, reply) => {
                 let candidates = self.sessions.get(&session).map(|found| found.local_candidates.clone());
@@ -337,6 +340,7 @@ impl Actor {
     pub(super) fn close(&mut self, now: Instant, id: &SessionId, end: End, why: &str) -> bool {
         let Some(session) = self.sessions.remove(id) else { return false };
         self.metrics.sessions.ended(end);
+        self.ended.add(id.clone(), end.label());
         self.streams.release(now, &session.device, &Holder::Session(id.clone()));
         self.media.close_session(id.clone());
         let lasted = now.saturating_duration_since(session.created);
