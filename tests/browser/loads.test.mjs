@@ -31,26 +31,30 @@ async function settled(server) {
   return used(server.child.pid);
 }
 
-/** Loads the smallest viewer so often, waits for a picture each time, and leaves. @returns {Promise<string[]>} the candidates it sent */
-async function load(browser, server, times) {
+/**
+ * Loads the smallest viewer so often, waits for a picture each time, and leaves.
+ * @param {string[]} [candidates] takes up those that it sends; only Chromium's driver shows them
+ */
+async function load(browser, server, times, candidates) {
   const page = await open(browser, 'about:blank');
-  const candidates = [];
-  page.on('request', (request) => {
-    if (request.url().endsWith('/ice-candidates')) candidates.push(JSON.parse(request.postData() ?? '{}').candidate ?? '');
-  });
+  if (candidates) {
+    page.on('request', (request) => {
+      if (request.url().endsWith('/ice-candidates')) candidates.push(JSON.parse(request.postData() ?? '{}').candidate ?? '');
+    });
+  }
   for (let i = 0; i < times; i += 1) {
     await page.goto(`${server.url}/minimal.html`);
     await advancing(page, 'any', 2);
     await page.goto('about:blank');
   }
-  return candidates;
 }
 
-/** Both browsers load the page at the same time; each is started for it and ended after it. */
+/** Both browsers load the page at the same time; each is started for it and ended after it. @returns {Promise<string[]>} Chromium's candidates */
 async function loads(server, times) {
   const [chrome, fox] = await Promise.all([chromium(), firefox()]);
   try {
-    const [sent] = await Promise.all([load(chrome, server, Math.ceil(times / 2)), load(fox, server, Math.floor(times / 2))]);
+    const sent = [];
+    await Promise.all([load(chrome, server, Math.ceil(times / 2), sent), load(fox, server, Math.floor(times / 2))]);
     return sent;
   } finally {
     await Promise.all([chrome.close(), fox.close()]);
