@@ -120,7 +120,7 @@ mod tests {
             prop_assert!(all.windows(2).all(|two| two[1] - two[0] >= FIRST_WAIT_MS));
             // Any request that comes 4 s after the last one that was heeded is heeded.
             for at in times {
-                let last = all.iter().copied().filter(|heeded| *heeded <= at).next_back();
+                let last = all.iter().copied().rfind(|heeded| *heeded <= at);
                 prop_assert!(last.is_some_and(|last| at - last < LAST_WAIT_MS));
             }
         }

@@ -137,7 +137,7 @@ impl Files {
         listing.replies.push(reply);
         let is_first = listing.replies.len() == 1;
         drop(listing);
-        if is_first && let Err((_, why)) = self.ask(Ask::List) {
+        if is_first && let Err((_, why)) = self.ask(Ask::List).map_err(|refused| *refused) {
             let replies = std::mem::take(&mut lock(&self.listing).replies);
             replies.into_iter().for_each(|reply| drop(reply.send(Err(why.clone()))));
         }
@@ -145,14 +145,15 @@ impl Files {
 
     /// Reads a pipeline for a reload.
     pub(super) fn read(&self, name: String, reply: ReloadAnswer) {
-        if let Err((Ask::Read(_, reply), why)) = self.ask(Ask::Read(name, reply)) {
+        if let Err((Ask::Read(_, reply), why)) = self.ask(Ask::Read(name, reply)).map_err(|refused| *refused) {
             let _ = reply.send(Err(ReloadError::Refused(why)));
         }
     }
 
     /// Answers a reload with the pipeline as it is now.
     pub(super) fn describe(&self, name: &str, standing: Standing, reply: ReloadAnswer) {
-        if let Err((Ask::One(name, _, reply), why)) = self.ask(Ask::One(name.into(), Box::new(standing), reply)) {
+        let asked = self.ask(Ask::One(name.into(), Box::new(standing), reply)).map_err(|refused| *refused);
+        if let Err((Ask::One(name, _, reply), why)) = asked {
             let done =
                 format!("'{name}' is reloaded, and cannot be described now; GET /api/pipelines will: {}", why.public());
             let _ = reply.send(Err(ReloadError::Refused(Error::busy(done))));
@@ -160,16 +161,16 @@ impl Files {
     }
 
     /// Has the thread do something; gives it back with the reason where it cannot.
-    fn ask(&self, ask: Ask) -> Result<(), (Ask, Error)> {
+    fn ask(&self, ask: Ask) -> Result<(), Box<(Ask, Error)>> {
         if let Some(trouble) = &self.trouble {
-            return Err((ask, trouble.clone()));
+            return Err(Box::new((ask, trouble.clone())));
         }
         self.asks.try_send(ask).map_err(|refused| match refused {
             mpsc::TrySendError::Full(ask) => {
-                (ask, Error::busy("Too many pipelines are asked for at once; try again in a moment."))
+                Box::new((ask, Error::busy("Too many pipelines are asked for at once; try again in a moment.")))
             }
             // The thread lives as long as this handle, but for the server's end.
-            mpsc::TrySendError::Disconnected(ask) => (ask, Error::stopping()),
+            mpsc::TrySendError::Disconnected(ask) => Box::new((ask, Error::stopping())),
         })
     }
 }

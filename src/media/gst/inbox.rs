@@ -287,10 +287,7 @@ impl Receiver {
 
     /// Everything that waits.
     pub(super) fn drain(&self) -> impl Iterator<Item = Msg> {
-        std::iter::from_fn(|| {
-            let message = self.0.lock().mailbox.take();
-            message
-        })
+        std::iter::from_fn(|| self.0.lock().mailbox.take())
     }
 
     fn turn(&self, doing: Option<&'static str>) {

@@ -276,7 +276,8 @@ pub(super) fn count_packets(ctx: &Arc<Context>, pad: &gst::Pad, counters: &Arc<C
     });
 }
 
-/// Forwards the peer's picture loss indications to the encoder, unless there are too many: as upstream events they end at the session's appsrc.
+/// Forwards the peer's picture loss indications to the encoder, unless there are too many: as upstream events they end at the
+/// session's appsrc.
 pub(super) fn forward_key_frame_requests(
     ctx: &Arc<Context>,
     source: &gst_app::AppSrc,
@@ -288,10 +289,9 @@ pub(super) fn forward_key_frame_requests(
     pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
         if let Some(gst::PadProbeData::Event(event)) = &info.data
             && gst_video::UpstreamForceKeyUnitEvent::parse(event).is_ok()
+            && let Some(ctx) = ctx.upgrade()
         {
-            if let Some(ctx) = ctx.upgrade() {
-                key_frames.asked_by_peer(&counters, ctx.now_ms());
-            }
+            key_frames.asked_by_peer(&counters, ctx.now_ms());
         }
         // Let it pass: it ends at the appsrc, and dropping it here makes 1.22 unref it twice.
         gst::PadProbeReturn::Ok
