@@ -114,6 +114,9 @@ async fn judge(
     answer.status
 }
 
+/// Method and route, the address, a body, and the status that is expected.
+type Asked<'a> = ((&'a str, &'a str), String, Option<&'a Value>, u16);
+
 #[tokio::test]
 async fn real_answers_are_as_the_document_says() {
     let server = TestServer::start().await;
@@ -127,7 +130,7 @@ async fn real_answers_are_as_the_document_says() {
     let (start, color) = (depth_start(640, 480, 30), offer(&["color"]));
     let answer = json!({"session_id": session, "sdp": "v=0", "type": "answer"});
     let route = |method: &'static str, route: &'static str| (method, route);
-    let asked: Vec<((&str, &str), String, Option<&Value>, u16)> = vec![
+    let asked: Vec<Asked<'_>> = vec![
         (route("GET", "/api"), "/api".into(), None, 200),
         (route("GET", "/api/health"), "/api/health".into(), None, 200),
         (route("GET", "/api/devices"), "/api/devices".into(), None, 200),
