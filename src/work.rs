@@ -104,7 +104,7 @@ mod tests {
     #[tokio::test]
     async fn work_that_panics_is_a_bug_and_gives_its_place_back() {
         let work = one_at_a_time(Duration::from_secs(60));
-        let error = work.run(|| panic!("an assertion")).await.expect_err("it panicked");
+        let error = work.run::<()>(|| panic!("an assertion")).await.expect_err("it panicked");
         assert_eq!(error.kind(), Kind::Internal);
         work.run(|| ()).await.expect("a place");
     }

@@ -4,7 +4,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::{Arc, Mutex, Weak},
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -265,7 +268,14 @@ impl Bench {
         let observe = Observe::default();
         let (sender, inbox) = super::events(observe.metrics.events.clone());
         let events = sender.clone();
-        let camera_events = Arc::new(move |event| sender.send(Event::Camera(event)));
+        let told = AtomicU32::new(0);
+        let camera_events = Arc::new(move |event| {
+            // As if the teller's thread lost the processor just then: what is told must keep its order all the same.
+            if told.fetch_add(1, Ordering::Relaxed).is_multiple_of(3) {
+                std::thread::sleep(Duration::from_micros(300));
+            }
+            sender.send(Event::Camera(event));
+        });
         let (hub, backend) = (Arc::new(FrameHub::default()), Fake::new());
         let timing = manager::Timing { reply: Duration::from_secs(15), stall: Duration::from_secs(600) };
         let recordings = Recordings::new(&config.recording, None);
