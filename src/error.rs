@@ -33,6 +33,7 @@ pub struct Error {
     kind: Kind,
     public: String,
     log: Option<String>,
+    reason: Option<&'static str>,
 }
 
 /// The crate's result.
@@ -114,11 +115,24 @@ impl Error {
             kind: Kind::Internal,
             public: "Internal error; the server's log has the details.".into(),
             log: Some(log.into()),
+            reason: None,
         }
     }
 
     fn new(kind: Kind, public: impl Into<String>) -> Self {
-        Self { kind, public: public.into(), log: None }
+        Self { kind, public: public.into(), log: None, reason: None }
+    }
+
+    /// Adds one word that tells programs why, where the sentence alone would have to be read for it.
+    #[must_use]
+    pub fn with_reason(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// The word for programs, where there is one.
+    pub fn reason(&self) -> Option<&'static str> {
+        self.reason
     }
 
     /// Adds detail for the log only.

@@ -6,6 +6,7 @@ pub mod calendar;
 pub mod candidate;
 pub mod colormap;
 pub mod depth;
+pub mod ended;
 pub mod fingerprint;
 pub mod geometry;
 pub mod graph;

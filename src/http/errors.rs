@@ -26,6 +26,11 @@ use crate::{
 pub struct ErrorBody {
     /// What went wrong and what to do about it.
     pub detail: String,
+    /// Why, in one word for programs, where the sentence alone does not do: how a session ended. Its values are those of
+    /// the label `reason` of `realsense_webrtc_sessions_ended_total`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    pub reason: Option<&'static str>,
 }
 
 /// The body of a 422: which field of the JSON is wrong, in FastAPI's shape.
@@ -128,7 +133,7 @@ pub(super) fn retry_after(wait: Duration) -> HeaderValue {
 
 /// An error response with one sentence.
 pub(super) fn detail(status: StatusCode, sentence: impl Into<String>) -> Response {
-    (status, Json(ErrorBody { detail: sentence.into() })).into_response()
+    (status, Json(ErrorBody { detail: sentence.into(), reason: None })).into_response()
 }
 
 /// The answer to a bug: the log gets `log`, the client a request id.
@@ -153,7 +158,8 @@ impl IntoResponse for ApiError {
                     }
                     Kind::Invalid | Kind::NotFound | Kind::Conflict => {
                         tracing::debug!(%status, reason = error.for_log(), "request refused");
-                        detail(status, error.public())
+                        let body = ErrorBody { detail: error.public().to_owned(), reason: error.reason() };
+                        (status, Json(body)).into_response()
                     }
                 }
             }

@@ -24,6 +24,7 @@ use crate::{
     config::Config,
     core::{
         candidate,
+        ended::Ended,
         sessions::{CandidateFate, Limits, Session, Sessions, State},
         streams::{Effect, Holder, Streams, Timing},
         trouble::Troubles,
@@ -79,6 +80,7 @@ pub(super) struct Actor {
     pub(super) machine: Machine,
     pub(super) media: Arc<dyn Media>,
     pub(super) sessions: Sessions,
+    ended: Ended,
     pub(super) streams: Streams,
     pub(super) devices: BTreeMap<DeviceId, Device>,
     pub(super) offers: HashMap<SessionId, PendingOffer>,
@@ -123,6 +125,7 @@ pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
         machine,
         media,
         sessions: Sessions::new(limits),
+        ended: Ended::default(),
         streams: Streams::new(timing),
         devices: BTreeMap::new(),
         offers: HashMap::new(),
@@ -249,7 +252,7 @@ impl Actor {
                     };
                     self.with_stats(now, vec![status], reply, only);
                 }
-                Err(error) => drop(reply.send(Err(error))),
+                Err(_) => drop(reply.send(self.ended.tell(&session))),
             },
             Command::LocalCandidates(session, reply) => {
                 let candidates = self.sessions.get(&session).map(|found| found.local_candidates.clone());
@@ -389,6 +392,7 @@ impl Actor {
     pub(super) fn close(&mut self, now: Instant, id: &SessionId, end: End, why: &str) -> bool {
         let Some(session) = self.sessions.remove(id) else { return false };
         self.metrics.sessions.ended(end);
+        self.ended.add(id.clone(), end.label());
         self.streams.release(now, &session.device, &Holder::Session(id.clone()));
         self.media.close_session(id.clone());
         let lasted = now.saturating_duration_since(session.created);

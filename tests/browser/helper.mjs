@@ -103,14 +103,17 @@ export class Server {
   }
 }
 
-/** A Chromium of its own. */
-export function chromium() {
+/** What keeps a Chromium from treating windows that nobody sees as a person's would be. */
+const ALWAYS_SEEN = ['--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding', '--disable-background-timer-throttling'];
+
+/** A Chromium of its own. @param {{hides?: boolean}} [options] hides: its windows can be out of sight, with all that browsers then do */
+export function chromium({ hides = false } = {}) {
   return puppeteer.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     headless: true,
+    ignoreDefaultArgs: hides ? ALWAYS_SEEN : [],
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync', '--mute-audio', '--disable-backgrounding-occluded-windows',
-      '--disable-renderer-backgrounding', '--disable-background-timer-throttling'],
+      '--disable-component-update', '--disable-sync', '--mute-audio', ...(hides ? [] : ALWAYS_SEEN)],
   });
 }
 
@@ -132,8 +135,9 @@ export function firefox() {
  * Opens an address in a window of its own and keeps what the browser complains about in `page.complaints`.
  * @param {import('puppeteer-core').Browser} browser @param {string} url
  * @param {import('puppeteer-core').Viewport} [viewport]
+ * @param {() => void} [first] runs in the page before its own scripts
  */
-export async function open(browser, url, viewport = { width: 1280, height: 900 }) {
+export async function open(browser, url, viewport = { width: 1280, height: 900 }, first = undefined) {
   const context = await browser.createBrowserContext();
   const page = await context.newPage();
   page.complaints = [];
@@ -146,6 +150,7 @@ export async function open(browser, url, viewport = { width: 1280, height: 900 }
     // Firefox 140 of Debian 13 sets the size, but does not yet know the screen orientation sent with it.
     if (!error.message.includes('emulation.setScreenOrientationOverride')) throw error;
   });
+  if (first) await page.evaluateOnNewDocument(first);
   await page.goto(url);
   return page;
 }

@@ -185,6 +185,24 @@ async fn the_session_limit_is_429_and_a_place_comes_back() {
 }
 
 #[tokio::test]
+async fn what_became_of_a_session_is_told_in_a_word() {
+    let mut config = config();
+    config.sessions.max_lifetime_s = 1;
+    let server = TestServer::with(config).await;
+    let told = async |session: &str| {
+        let answer = server.get(&format!("/api/webrtc/sessions/{session}")).await;
+        (answer.status, answer.json()["reason"].clone())
+    };
+    let closed = server.offer(&["color"]).await;
+    server.delete(&format!("/api/webrtc/sessions/{closed}")).await;
+    let old = server.offer(&["color"]).await;
+    eventually("it has lived its time", async || (told(&old).await == (404, json!("lifetime"))).then_some(())).await;
+    assert_eq!(told(&closed).await, (404, json!("closed_by_request")));
+    assert_eq!(told("never-there").await, (404, json!(null)));
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn ice_servers_come_from_the_configuration() {
     let mut config = config();
     config.webrtc.stun_server = "stun:stun.example.org:3478".into();

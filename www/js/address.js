@@ -1,5 +1,11 @@
 // The page's own address: what it asks for, and what is kept in it for a reload or a copy. Owns the query's names.
 
+/** @param {URLSearchParams} params @returns {string} "?a=b", or "" for none */
+export function queryText(params) {
+  const text = params.toString(); // not every browser's URLSearchParams has a size
+  return text === '' ? '' : `?${text}`;
+}
+
 /** The query of the address. */
 export class Address {
   #query = new URLSearchParams(location.search);

@@ -1,6 +1,8 @@
 // The wire contract as functions. Owns addresses, the token, time limits and the wording of failures; keeps no state of
 // the camera and touches no DOM.
 
+import { after } from './patience.js';
+
 /** A request that did not succeed, in words for a person. */
 export class ApiError extends Error {
   /**
@@ -60,6 +62,12 @@ export class Api {
     if (token) headers.Authorization = `Bearer ${token}`;
     let response;
     let parsed = null;
+    let slow = false;
+    const limit = new AbortController(); // AbortSignal.timeout is too new for some browsers, and counts the machine's sleep
+    const cancel = after(timeoutMs, () => {
+      slow = true;
+      limit.abort();
+    });
     try {
       response = await fetch(new URL(path, this.base), {
         method,
@@ -67,7 +75,7 @@ export class Api {
         body: body === undefined ? undefined : JSON.stringify(body),
         cache: 'no-store',
         keepalive,
-        signal: keepalive ? undefined : AbortSignal.timeout(timeoutMs),
+        signal: keepalive ? undefined : limit.signal,
       });
       if (response.ok && as === 'blob') return await response.blob();
       const text = await response.text();
@@ -77,9 +85,10 @@ export class Api {
       } catch {
         parsed = null; // a proxy's error page, say: the status still tells
       }
-    } catch (error) {
-      const slow = error instanceof DOMException && error.name === 'TimeoutError';
+    } catch {
       throw new ApiError(0, slow ? `The server did not answer within ${timeoutMs / 1000} s.` : 'The server cannot be reached.');
+    } finally {
+      cancel();
     }
     if (!response.ok) {
       const retry = Number.parseFloat(response.headers.get('Retry-After') ?? '');

@@ -9,6 +9,7 @@ import { byId, setText } from './dom.js';
  */
 export function confirmInPage(question, yes) {
   const dialog = /** @type {HTMLDialogElement} */ (byId('confirm'));
+  if (!dialog.showModal) return Promise.resolve(confirm(question)); // older browsers have no dialogs of the page
   setText(byId('confirm-text'), question);
   setText(byId('confirm-yes'), yes);
   dialog.returnValue = '';

@@ -1,7 +1,8 @@
 // Puts the page together: builds its parts, wires their events, and polls. Owns no part's contents.
 
-import { Address } from './address.js';
+import { Address, queryText } from './address.js';
 import { Api } from './api.js';
+import { Awake } from './awake.js';
 import { byId, setText } from './dom.js';
 import { Deck } from './deck.js';
 import { Devices } from './devices.js';
@@ -30,11 +31,11 @@ const HEALTH_EVERY_MS = 2500;
 const PANELS_EVERY_MS = 1500;
 const DEVICES_EVERY_MS = 4000;
 const FIGURES_EVERY_MS = 1000;
+/** In a hidden tab the statistics alone tell whether frames come, so they are read often enough for that. */
+const FIGURES_HIDDEN_FACTOR = 2;
 const OPTIONS_EVERY_MS = 3000;
 const RECORDINGS_EVERY_MS = 5000;
 const DECK_EVERY_MS = 1000;
-/** A session that ended less than this long before the server went was ended by the server's going. */
-const RESTART_MS = 15000;
 
 const address = new Address();
 const log = new Log();
@@ -43,7 +44,8 @@ const api = new Api(location.href, knownToken(address.query));
 const server = new Server(api);
 const clock = new ClockOffset();
 const sameMachine = ['localhost', '127.0.0.1', '[::1]'].includes(location.hostname);
-const tiles = new Tiles(api, () => (sameMachine ? 0 : clock.ms()), say);
+const awake = new Awake();
+const tiles = new Tiles(api, () => (sameMachine ? 0 : clock.ms()), say, awake);
 const devices = new Devices(api, address.device, say);
 const streams = new Streams(address.streams);
 const options = new Options(api, say);
@@ -56,23 +58,19 @@ const imu = new Imu();
 const events = new Events(api);
 const happenings = new Happenings(say);
 const viewer = new Viewer(api);
-const flow = new Flow({ tiles, viewer, devices, deck, server, happenings, panels });
+const flow = new Flow({ tiles, viewer, devices, deck, server, happenings, panels, awake });
 viewer.unattended = address.autostart;
-
-let endedAt = 0;
 
 const render = () => showFace({ server, viewer, devices, streams, deck, flow });
 
 function onServerDown() {
   say('warn', 'The server cannot be reached; trying again until it is back.');
-  viewer.serverWasDown = true;
   events.disconnect();
   devices.unknown();
   showDeck();
   panels.unknown('Not known: the server cannot be reached.');
   streams.away = true;
   options.away = true;
-  if (viewer.state === 'ended' && performance.now() - endedAt < RESTART_MS) viewer.sessionGone();
 }
 
 function onServerRefuses() {
@@ -123,8 +121,7 @@ async function loadPanels() {
     return;
   }
   if (asked && viewer.state === 'live' && viewer.peer?.sessionId === asked) {
-    if (panels.sessions.some((s) => s.session_id === asked)) viewer.serverWasDown = false; // it only could not be heard
-    else viewer.sessionGone();
+    if (!panels.sessions.some((s) => s.session_id === asked)) viewer.sessionGone();
   }
   streams.running(panels.running[devices.picked]?.configs ?? []);
   render();
@@ -178,7 +175,7 @@ function linkOthers() {
   if (devices.picked) more.set('device', devices.picked);
   if (api.token) more.set('token', api.token);
   for (const [id, page] of [['smallest', 'minimal.html'], ['inside', 'debug']]) {
-    /** @type {HTMLAnchorElement} */ (byId(id)).href = `${page}${more.size > 0 ? `?${more}` : ''}`;
+    /** @type {HTMLAnchorElement} */ (byId(id)).href = `${page}${queryText(more)}`;
   }
 }
 
@@ -206,7 +203,6 @@ on(viewer, 'state', () => {
     flow.sessionIsNew();
     tiles.notes(viewer.peer?.offered ?? []);
   }
-  if (viewer.state === 'ended') endedAt = performance.now();
   if (viewer.state === 'ended' || viewer.state === 'failed') tiles.say(viewer.message);
   if (viewer.state === 'waiting') refreshHealth();
   if (viewer.state === 'idle') tiles.clear();
@@ -258,7 +254,6 @@ on(events, 'sessions', () => {
   refreshDevices();
 });
 on(events, 'goodbye', () => {
-  viewer.serverWasDown = true; // sessions that end now are no one's wish
   say('warn', 'The server is shutting down.');
 });
 on(events, 'online', ({ online }) => {
@@ -296,9 +291,10 @@ addEventListener('pageshow', (event) => {
 const refreshHealth = poll(checkHealth, HEALTH_EVERY_MS);
 const refreshDevices = poll(loadDevices, DEVICES_EVERY_MS);
 const refreshPanels = poll(loadPanels, PANELS_EVERY_MS);
-poll(showFigures, FIGURES_EVERY_MS);
+poll(showFigures, FIGURES_EVERY_MS, FIGURES_HIDDEN_FACTOR);
 flow.start();
 poll(() => options.refresh(), OPTIONS_EVERY_MS);
 const refreshRecordings = poll(() => recordings.refresh(), RECORDINGS_EVERY_MS);
 const refreshDeck = poll(() => deck.refresh(), DECK_EVERY_MS);
 linkOthers();
+document.documentElement.dataset.started = 'true'; // from here on what goes wrong has its own words

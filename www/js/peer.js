@@ -2,20 +2,49 @@
 // touches the page. The server offers, the browser answers.
 
 import { ApiError } from './api.js';
+import { after } from './patience.js';
 
 /** Milliseconds from the answer to a connection, after which the attempt counts as failed. */
 const CONNECT_TIMEOUT_MS = 15000;
 
 /**
  * The codecs this browser can receive, H.264 first because the server has it encoded already for most viewers.
- * @returns {string[]} mime types such as "video/H264", without duplicates
+ * @returns {string[]|undefined} mime types such as "video/H264", without duplicates; undefined where the browser does not tell
  */
 export function receivableCodecs() {
-  const all = RTCRtpReceiver.getCapabilities?.('video')?.codecs ?? [];
+  const all = RTCRtpReceiver.getCapabilities?.('video')?.codecs;
+  if (!all) return undefined;
   const kinds = [...new Set(all.map((codec) => codec.mimeType))];
   const repair = /\/(rtx|red|ulpfec|flexfec-03)$/i;
   const media = kinds.filter((kind) => !repair.test(kind));
   return media.sort((a, b) => Number(/h264/i.test(b)) - Number(/h264/i.test(a)));
+}
+
+/**
+ * How a connection is, for browsers without `connectionState` (Firefox before 113) as well.
+ * @param {RTCPeerConnection} pc @returns {string} as RTCPeerConnectionState
+ */
+export function stateOf(pc) {
+  if (pc.connectionState) return pc.connectionState;
+  // Encryption comes up right after the path; that it failed is told by its own state.
+  return pc.iceConnectionState === 'completed' ? 'connected' : pc.iceConnectionState === 'checking' ? 'connecting' : pc.iceConnectionState;
+}
+
+/**
+ * Whether a connection is over. The server's good-bye closes the encryption at once; the state of the whole connection tells of it
+ * up to 20 s later only. All streams share one transport.
+ * @param {RTCPeerConnection} pc @returns {string} "closed" or "failed"; "" while it is not over
+ */
+export function endOf(pc) {
+  const states = [stateOf(pc), pc.getReceivers()[0]?.transport?.state ?? ''];
+  return states.find((state) => state === 'closed' || state === 'failed') ?? '';
+}
+
+/** Calls back whenever a connection's state may be another; call when its receivers exist. @param {RTCPeerConnection} pc @param {() => void} look */
+function onChange(pc, look) {
+  pc.addEventListener('connectionstatechange', look);
+  pc.addEventListener('iceconnectionstatechange', look);
+  pc.getReceivers()[0]?.transport?.addEventListener('statechange', look);
 }
 
 /** A session: `open()` once, `close()` once. Events: `track` {stream, track, receiver}, `down` {reason}. */
@@ -30,6 +59,7 @@ export class Peer extends EventTarget {
   offered = [];
   #api;
   #closed = false;
+  #isDown = false;
 
   /** @param {import('./api.js').Api} api */
   constructor(api) {
@@ -38,11 +68,20 @@ export class Peer extends EventTarget {
   }
 
   /**
-   * Asks for an offer, answers it and waits for the connection.
+   * Asks for an offer, answers it and waits for the connection. What fails leaves nothing open, here or at the server.
    * @param {{device: string, streams: string[], profiles: Record<string, object>}} choice
    * @throws {ApiError} when the server refuses, or when no connection comes about
    */
   async open(choice) {
+    try {
+      await this.#open(choice);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  async #open(choice) {
     const iceServers = await this.#api.iceServers().catch((error) => {
       if (error.status === 404) return []; // older servers have no such route
       throw error;
@@ -64,18 +103,19 @@ export class Peer extends EventTarget {
     this.pc = pc;
     pc.addEventListener('icecandidate', ({ candidate }) => this.#sendCandidate(candidate));
     pc.addEventListener('track', (event) => this.#onTrack(event));
-    const connected = this.#waitConnected(pc);
-    connected.catch(() => {}); // awaited below; a failure before that must not count as unhandled
     await pc.setRemoteDescription({ type: 'offer', sdp: offer.sdp });
     const answer = await pc.createAnswer();
     await pc.setLocalDescription(answer);
     if (this.#closed) return;
+    const connected = this.#waitConnected(pc);
+    connected.catch(() => {}); // awaited below; a failure before that must not count as unhandled
     await this.#api.answer(this.sessionId, answer.sdp ?? '');
     await connected;
-    pc.addEventListener('connectionstatechange', () => {
-      if (!this.#closed && ['failed', 'closed'].includes(pc.connectionState)) this.#down(`connection ${pc.connectionState}`);
+    if (endOf(pc) !== '') throw new ApiError(0, 'The video connection was lost at once.');
+    onChange(pc, () => {
+      const end = endOf(pc);
+      if (!this.#closed && !this.#isDown && end !== '') this.#down(`connection ${end}`);
     });
-    if (!this.#closed && ['failed', 'closed'].includes(pc.connectionState)) this.#down('connection lost at once');
   }
 
   /** Ends the session. With `keepalive` the good-bye outlives the page. */
@@ -91,6 +131,7 @@ export class Peer extends EventTarget {
   }
 
   #down(reason) {
+    this.#isDown = true;
     this.dispatchEvent(new CustomEvent('down', { detail: { reason } }));
   }
 
@@ -118,19 +159,18 @@ export class Peer extends EventTarget {
   /** @param {RTCPeerConnection} pc */
   #waitConnected(pc) {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const cancel = after(CONNECT_TIMEOUT_MS, () => {
         reject(new ApiError(0, 'The video connection could not be made: no network path to the server was found. '
           + 'A firewall may block UDP; a TURN server in the server\'s configuration helps then.'));
-      }, CONNECT_TIMEOUT_MS);
+      });
       const look = () => {
-        if (pc.connectionState === 'connected') resolve(undefined);
-        else if (['failed', 'closed'].includes(pc.connectionState)) {
-          reject(new ApiError(0, 'The video connection failed while it was being made.'));
-        } else return;
-        clearTimeout(timer);
-        pc.removeEventListener('connectionstatechange', look);
+        if (endOf(pc) !== '') reject(new ApiError(0, 'The video connection failed while it was being made.'));
+        else if (stateOf(pc) === 'connected') resolve(undefined);
+        else return;
+        cancel();
       };
-      pc.addEventListener('connectionstatechange', look);
+      onChange(pc, look);
+      look();
     });
   }
 }

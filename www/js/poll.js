@@ -1,13 +1,14 @@
 // Doing something again and again. Owns the timers.
 
-/** A tab nobody sees asks this much more seldom. */
+/** A tab nobody sees asks this much more seldom, and at once when it is shown again. */
 const HIDDEN_FACTOR = 4;
 
 /**
  * Runs `work` now and again `everyMs` after it ended; a call of the result runs it at once (or once more, if it runs).
- * @param {() => Promise<void>} work @param {number} everyMs @returns {() => Promise<void>}
+ * @param {() => Promise<void>} work @param {number} everyMs @param {number} [hiddenFactor] how much more seldom in a hidden tab
+ * @returns {() => Promise<void>}
  */
-export function poll(work, everyMs) {
+export function poll(work, everyMs, hiddenFactor = HIDDEN_FACTOR) {
   let timer = 0;
   let running = false;
   let again = false;
@@ -20,9 +21,12 @@ export function poll(work, everyMs) {
       await work();
     } finally {
       running = false;
-      timer = window.setTimeout(run, again ? 0 : everyMs * (document.hidden ? HIDDEN_FACTOR : 1));
+      timer = window.setTimeout(run, again ? 0 : everyMs * (document.hidden ? hiddenFactor : 1));
     }
   };
+  document.addEventListener('visibilitychange', () => {
+    if (!document.hidden) run();
+  });
   run();
   return run;
 }

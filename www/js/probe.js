@@ -99,7 +99,7 @@ export class DepthProbe {
 
   async #measure() {
     const pixel = this.#pixel;
-    if (!pixel || this.#busy) return;
+    if (!pixel || this.#busy || document.hidden) return;
     this.#busy = true;
     try {
       const { depth } = await this.#ask(pixel.x, pixel.y);

@@ -91,7 +91,7 @@ export class Streams extends EventTarget {
 
   /** @param {string} type @returns {HTMLElement} */
   #row(type) {
-    return /** @type {HTMLElement} */ (this.#node.querySelector(`.stream:has(input[value="${CSS.escape(type)}"])`));
+    return /** @type {HTMLElement} */ (this.#node.querySelector(`input[value="${CSS.escape(type)}"]`)?.closest('.stream'));
   }
 
   /** @returns {HTMLSelectElement} */

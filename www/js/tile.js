@@ -2,6 +2,7 @@
 // talks to the server.
 
 import { el, icon, setText } from './dom.js';
+import { Frames, STALE_READ_MS, STALE_TOLD_MS, STALE_UNSEEN_MS } from './frames.js';
 import { ageMs, decodeStrip, stripSize } from './strip.js';
 import { median, ratesOf, sampleOf } from './stats.js';
 import { bitrate, streamName } from './words.js';
@@ -10,10 +11,6 @@ import { bitrate, streamName } from './words.js';
 const STRIP_EVERY_MS = 180;
 /** A latency outside this range says that the clocks differ, not how late the picture is. */
 const PLAUSIBLE_MS = [-5, 20000];
-/** Milliseconds without a new frame after which the figures are no longer true. */
-export const STALE_MS = 1000;
-/** Milliseconds from a new track to its first frame before the tile wonders. */
-const FIRST_FRAME_MS = 3000;
 
 const canvas = document.createElement('canvas');
 const context = canvas.getContext('2d', { willReadFrequently: true });
@@ -32,9 +29,8 @@ function readStrip(video) {
 
 /** A stream's tile. */
 export class Tile {
-  /** performance.now() of the newest decoded frame; 0 before the first. */
-  lastFrameAt = 0;
-  #shown = false;
+  #frames = new Frames();
+  #awake;
   #receiver = /** @type {RTCRtpReceiver|null} */ (null);
   #sample = /** @type {import('./stats.js').Sample|null} */ (null);
   #latencies = /** @type {number[]} */ ([]);
@@ -44,9 +40,13 @@ export class Tile {
   #offsetMs = () => 0;
   #countsFrames = 'requestVideoFrameCallback' in HTMLVideoElement.prototype;
 
-  /** @param {string} stream @param {() => number} offsetMs what to add to a server time to get ours */
-  constructor(stream, offsetMs) {
+  /**
+   * @param {string} stream @param {() => number} offsetMs what to add to a server time to get ours
+   * @param {import('./awake.js').Awake} awake
+   */
+  constructor(stream, offsetMs, awake) {
     this.stream = stream;
+    this.#awake = awake;
     this.#offsetMs = offsetMs;
     this.video = /** @type {HTMLVideoElement} */ (el('video', { autoplay: true, playsInline: true, 'aria-label': `${streamName(stream)}, live video` }));
     this.video.muted = true; // what lets browsers play without a click
@@ -78,8 +78,7 @@ export class Tile {
   attach(track, receiver) {
     this.#receiver = receiver;
     this.#sample = null;
-    this.#shown = false;
-    this.lastFrameAt = performance.now();
+    this.#frames.begin(performance.now());
     this.video.srcObject = new MediaStream([track]);
     // Refused only where a browser forbids even silent video; the overlay then keeps asking for patience.
     this.video.play().catch(() => {});
@@ -91,14 +90,24 @@ export class Tile {
     this.overlay.hidden = text === '';
   }
 
+  /** performance.now() of the newest frame that is known of; 0 before the first track. */
+  get lastFrameAt() {
+    return this.#frames.lastAt;
+  }
+
   /** Whether frames come now. */
   get flowing() {
-    return this.#shown && performance.now() - this.lastFrameAt < STALE_MS;
+    return this.#frames.flowing(performance.now(), this.#staleMs);
   }
 
   /** Whether frames ought to have come by now. */
   get late() {
-    return !this.flowing && (this.#shown || performance.now() - this.lastFrameAt > FIRST_FRAME_MS);
+    return this.#frames.late(performance.now(), this.#staleMs);
+  }
+
+  get #staleMs() {
+    if (!this.#awake.seen) return STALE_UNSEEN_MS;
+    return this.#countsFrames ? STALE_TOLD_MS : STALE_READ_MS;
   }
 
   /** Takes back figures that hold no longer. */
@@ -108,8 +117,7 @@ export class Tile {
   }
 
   #onNewFrame() {
-    this.#shown = true;
-    this.lastFrameAt = performance.now();
+    this.#frames.shown(performance.now());
     this.node.dataset.live = 'true';
     if (!this.overlay.hidden) this.say('');
   }
@@ -130,7 +138,8 @@ export class Tile {
     if (!sample) return;
     const before = this.#sample;
     this.#sample = sample;
-    if (before && sample.frames > before.frames && !this.#countsFrames) this.#onNewFrame();
+    const told = this.#countsFrames && !document.hidden;
+    if (this.#frames.decoded(performance.now(), sample.frames, told)) this.#onNewFrame();
     if (!this.flowing) {
       this.blank();
       return;

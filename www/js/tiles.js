@@ -14,14 +14,16 @@ export class Tiles {
   #api;
   #offsetMs;
   #log;
+  #awake;
   /** @type {Map<string, DepthLegend>} */
   #legends = new Map();
 
   /**
    * @param {import('./api.js').Api} api @param {() => number} offsetMs server time to ours
-   * @param {(level: string, text: string) => void} log
+   * @param {(level: string, text: string) => void} log @param {import('./awake.js').Awake} awake
    */
-  constructor(api, offsetMs, log) {
+  constructor(api, offsetMs, log, awake) {
+    this.#awake = awake;
     this.#api = api;
     this.#offsetMs = offsetMs;
     this.#log = log;
@@ -39,7 +41,7 @@ export class Tiles {
     for (const stream of streams) {
       let tile = this.#tiles.get(stream);
       if (!tile) {
-        tile = new Tile(stream, this.#offsetMs);
+        tile = new Tile(stream, this.#offsetMs, this.#awake);
         tile.node.dataset.device = device;
         this.#tiles.set(stream, tile);
         if (stream === 'depth') {

@@ -1,10 +1,5 @@
 // What to do when something failed. Pure.
 
-/** A session younger than this that ends by itself while its video flowed was ended by somebody; older ones ran out. */
-const LIFETIME_MS = 50 * 60 * 1000;
-/** Video that came less than this long ago counts as flowing. */
-const FLOWING_MS = 3000;
-
 /**
  * Whether trying again can help.
  * @param {number} status HTTP status, 0 when no answer came
@@ -17,10 +12,10 @@ export function worthRetrying(status, persistent) {
 
 /**
  * What to do about a session that the server no longer has.
- * @param {{unattended: boolean, serverWasDown: boolean, ageMs: number, sinceFrameMs: number}} facts
+ * @param {{unattended: boolean, reason: string|undefined}} facts reason: why it ended, in the server's word; undefined where it
+ *   does not know, as after a restart
  * @returns {'reopen'|'ended'} ended = somebody closed it on purpose
  */
-export function afterLoss({ unattended, serverWasDown, ageMs, sinceFrameMs }) {
-  if (unattended || serverWasDown || ageMs >= LIFETIME_MS) return 'reopen';
-  return sinceFrameMs < FLOWING_MS ? 'ended' : 'reopen';
+export function afterLoss({ unattended, reason }) {
+  return reason === 'closed_by_request' && !unattended ? 'ended' : 'reopen';
 }

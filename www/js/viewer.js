@@ -7,6 +7,8 @@ import { explain } from './explain.js';
 import { Peer } from './peer.js';
 import { afterLoss, worthRetrying } from './verdict.js';
 
+const CLOSED = 'This session was closed by the server or by another viewer.';
+
 /**
  * Events: `state` {state, message}, where state is idle | connecting | live | waiting | failed | ended;
  * `track` as of Peer; `log` {level, text}.
@@ -20,18 +22,15 @@ export class Viewer extends EventTarget {
   choice = null;
   /** @type {Peer|null} */
   peer = null;
-  /** Set by the page: performance.now() of the newest frame of any stream. */
-  lastFrameAt = 0;
   /** Whether nobody sits before the page to press a button. */
   unattended = false;
-  /** Set by the page when the health poll fails; cleared when a session is up. */
-  serverWasDown = false;
   #api;
   #generation = 0;
   #failures = 0;
   #timer = 0;
   #wasLive = false;
-  #liveSince = 0;
+  /** Whether the server is being asked how the present session ended. */
+  #asking = false;
 
   /** @param {import('./api.js').Api} api */
   constructor(api) {
@@ -72,27 +71,42 @@ export class Viewer extends EventTarget {
     this.#attempt();
   }
 
-  /** The server says that the present session does not exist (any more). */
+  /** The server's list lacks the present session. */
   sessionGone() {
-    if (this.state !== 'live' && this.state !== 'ended') return;
-    const now = performance.now();
-    const next = afterLoss({
-      unattended: this.unattended,
-      serverWasDown: this.serverWasDown,
-      ageMs: now - this.#liveSince,
-      sinceFrameMs: now - this.lastFrameAt,
-    });
-    if (next === 'reopen') {
-      this.reopen('the session ended on the server');
-    } else if (this.state === 'live') {
+    this.#askForEnd();
+  }
+
+  /**
+   * Asks the server how the present session ended, for that decides what to do.
+   * @param {string} [down] what became of the connection, where that is what made one ask
+   */
+  async #askForEnd(down) {
+    const session = this.peer?.sessionId;
+    if (this.state !== 'live' || !session || this.#asking) return;
+    this.#asking = true;
+    const generation = this.#generation;
+    let next = { why: down };
+    try {
+      await this.#api.session(session);
+      // The server still has it: then it is only this side that lost the connection, if that.
+    } catch (error) {
+      if (error.status === 404) next = { why: 'the session ended on the server', verdict: afterLoss({ unattended: this.unattended, reason: error.body?.reason }) };
+      // Otherwise nobody knows: a connection that is lost is worth another in any case, and a list is read again.
+    }
+    if (generation !== this.#generation) return;
+    this.#asking = false;
+    if (next.verdict === 'ended') {
       this.#drop();
-      this.#log('warn', 'This session was closed by the server or by another viewer.');
-      this.#set('ended', 'This session was closed by the server or by another viewer.');
+      this.#log('warn', CLOSED);
+      this.#set('ended', CLOSED);
+    } else if (next.why) {
+      this.reopen(next.why);
     }
   }
 
   #drop(options) {
     this.#generation += 1;
+    this.#asking = false;
     clearTimeout(this.#timer);
     this.peer?.close(options);
     this.peer = null;
@@ -114,7 +128,7 @@ export class Viewer extends EventTarget {
       if (mine()) this.#log('info', `A network candidate was not taken: ${/** @type {CustomEvent} */ (event).detail.error.message}`);
     });
     peer.addEventListener('down', (event) => {
-      if (mine()) this.#onDown(/** @type {CustomEvent} */ (event).detail.reason);
+      if (mine()) this.#askForEnd(/** @type {CustomEvent} */ (event).detail.reason);
     });
     this.#set('connecting', 'Connecting…');
     try {
@@ -122,13 +136,10 @@ export class Viewer extends EventTarget {
       if (!mine()) return;
       this.#failures = 0;
       this.#wasLive = true;
-      this.serverWasDown = false;
-      this.#liveSince = this.lastFrameAt = performance.now();
       for (const offered of peer.offered) if (offered.note) this.#log('info', offered.note);
       this.#set('live', '');
     } catch (error) {
       if (!mine()) return;
-      peer.close();
       this.#onFailure(error instanceof ApiError ? error : new ApiError(400, `The browser could not use the server's offer: ${error.message}`));
     }
   }
@@ -148,21 +159,6 @@ export class Viewer extends EventTarget {
     this.retryAt = performance.now() + wait;
     this.#timer = setTimeout(() => this.#attempt(), wait);
     this.#set('waiting', message);
-  }
-
-  /** The peer connection died: ask the server whether the session is gone too, for that decides what to do. */
-  async #onDown(reason) {
-    const generation = this.#generation;
-    const session = this.peer?.sessionId;
-    let known = false;
-    try {
-      if (session) known = Boolean(await this.#api.session(session));
-    } catch (error) {
-      if (error.status !== 404) this.serverWasDown = true;
-    }
-    if (generation !== this.#generation) return;
-    if (known || this.serverWasDown) this.reopen(reason);
-    else this.sessionGone();
   }
 
   #log(level, text) {

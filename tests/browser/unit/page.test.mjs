@@ -111,13 +111,13 @@ describe('waiting and retrying', () => {
     for (const status of [400, 401, 403, 404, 422]) assert.ok(!worthRetrying(status, false));
     assert.ok(worthRetrying(404, true) && !worthRetrying(400, true));
   });
-  it('tells a session that somebody closed from one that was lost', () => {
-    const facts = { unattended: false, serverWasDown: false, ageMs: 60000, sinceFrameMs: 100 };
-    assert.equal(afterLoss(facts), 'ended');
-    assert.equal(afterLoss({ ...facts, unattended: true }), 'reopen');
-    assert.equal(afterLoss({ ...facts, serverWasDown: true }), 'reopen');
-    assert.equal(afterLoss({ ...facts, sinceFrameMs: 6000 }), 'reopen');
-    assert.equal(afterLoss({ ...facts, ageMs: 3600000 }), 'reopen');
+  it('tells a session that somebody closed from one that ended otherwise', () => {
+    assert.equal(afterLoss({ unattended: false, reason: 'closed_by_request' }), 'ended');
+    assert.equal(afterLoss({ unattended: true, reason: 'closed_by_request' }), 'reopen');
+    // Ran out, was lost, or is of a server before this one: no one's wish.
+    for (const reason of ['lifetime', 'peer_silent', 'peer_lost', 'pipeline_error', 'idle', 'shutdown', undefined]) {
+      assert.equal(afterLoss({ unattended: false, reason }), 'reopen');
+    }
   });
 });
 

@@ -34,6 +34,7 @@ export class Admin {
 
   /** @param {string} why @returns {Promise<string>} "" when nobody gives one */
   #ask(why) {
+    if (!this.#dialog.showModal) return Promise.resolve(prompt(`${why} Admin token:`)?.trim() ?? ''); // older browsers have no dialogs of the page
     setText(byId('admin-why'), why);
     this.#input.value = '';
     this.#dialog.returnValue = '';

@@ -1,5 +1,6 @@
 // The routes for looking inside, as functions. Owns addresses only.
 
+import { queryText } from '../address.js';
 import { Api } from '../api.js';
 
 /** Writing an archive of everything takes longer than an answer. */
@@ -11,7 +12,7 @@ const RELOAD_TIMEOUT_MS = 30000;
 function query(wanted) {
   const params = new URLSearchParams();
   for (const [name, value] of Object.entries(wanted)) if (value !== '' && value !== 0) params.set(name, String(value));
-  return params.size > 0 ? `?${params}` : '';
+  return queryText(params);
 }
 
 /** One server's API, with the part for debugging. */

@@ -1,5 +1,6 @@
 // Puts the page for looking inside together: polls, wires panels, and says how things stand. Owns no panel's contents.
 
+import { queryText } from '../address.js';
 import { byId, isOff, setOff, setText, showText } from '../dom.js';
 import { poll } from '../poll.js';
 import { Server } from '../server.js';
@@ -184,7 +185,7 @@ function writeAddress() {
     if (value === '') query.delete(name);
     else query.set(name, value);
   }
-  history.replaceState(null, '', query.size > 0 ? `?${query}` : location.pathname);
+  history.replaceState(null, '', queryText(query) || location.pathname);
 }
 
 function linkDownloads() {
@@ -199,7 +200,7 @@ function linkDownloads() {
   const more = new URLSearchParams();
   if (device !== '') more.set('device', device);
   if (api.token !== '') more.set('token', api.token);
-  /** @type {HTMLAnchorElement} */ (byId('demo')).href = `webrtc_demo.html${more.size > 0 ? `?${more}` : ''}`;
+  /** @type {HTMLAnchorElement} */ (byId('demo')).href = `webrtc_demo.html${queryText(more)}`;
 }
 
 /** Gives a list of choices, and chooses one. @param {HTMLSelectElement} select @param {string[][]} choices @param {string} chosen */
@@ -272,9 +273,6 @@ onToken((token) => {
   linkDownloads();
   refreshHealth();
 });
-document.addEventListener('visibilitychange', () => {
-  if (!document.hidden) refreshAll();
-});
 
 const refreshHealth = poll(checkHealth, HEALTH_EVERY_MS);
 const refreshDevices = poll(loadDevices, DEVICES_EVERY_MS);
@@ -292,3 +290,4 @@ async function refreshAll() {
   for (const refresh of others) refresh();
 }
 linkDownloads();
+document.documentElement.dataset.started = 'true'; // from here on what goes wrong has its own words

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# What takes too long for every change: run it before a release, after scripts/test.sh. Installs what it needs first.
+#   scripts/test_full.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/install_deps.sh --test
+[ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
+. scripts/env.sh
+say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
+
+say "The program"
+# As scripts/test.sh builds it, so that nothing is built twice.
+cargo test --locked --no-run --quiet
+export REALSENSE_WEBRTC_BIN="${CARGO_TARGET_DIR:-$PWD/target}/debug/realsense-webrtc"
+say "200 page loads in Chromium and Firefox leave no thread and no descriptor behind"
+(cd tests/browser && LOADS=200 node --test loads.test.mjs)
+say "The media side under Debian 13's GStreamer"
+scripts/trixie_root.sh --tests
+say "All long tests passed"
