@@ -80,19 +80,19 @@ fi
 
 [ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
 . scripts/env.sh
-# executable KIND NAME: what cargo built of a test.
-built=$(cargo test --locked --no-run --quiet --lib --bins --test media --test media_cycles --test variants --test pipeline_cli \
-  --message-format=json | python3 -c '
+tests=(variants pipeline_cli media media_cycles end_to_end)
+built=$(cargo test --locked --no-run --quiet --lib --bins "${tests[@]/#/--test=}" --message-format=json | python3 -c '
 import json, sys
 for line in sys.stdin:
     made = json.loads(line)
     if made.get("executable") and made.get("profile", {}).get("test"):
         print(made["target"]["kind"][0], made["target"]["name"], made["executable"])')
+# executable KIND NAME: what cargo built of a test.
 executable() { awk -v kind="$1" -v name="$2" '$1 == kind && $2 == name {print $3}' <<<"$built"; }
 say "GStreamer there: $(inside gst-inspect-1.0 --version | sed -n 2p)"
 say "Unit tests of the media side"
 inside "$(executable lib realsense_webrtc)" --quiet media::gst pipeline::
-for test in variants pipeline_cli media media_cycles; do
+for test in "${tests[@]}"; do
   say "$test"
   inside "$(executable test "$test")" --quiet
 done

@@ -83,7 +83,7 @@ impl Encoder {
             };
             return Err(Fault::of_file(&text.file, message));
         }
-        if let Some(why) = limits::refusal(&graph.encoder, values) {
+        if let Some(why) = limits::refusal(graph.source.upcast_ref(), &graph.encoder, values) {
             let _ = pipeline.set_state(gst::State::Null);
             metrics.failures.inc();
             return Err(Fault::of_file(&text.file, why));

@@ -5,25 +5,27 @@ use gst::prelude::*;
 
 use crate::core::template::Values;
 
-/// Why an encoder that is started will refuse the stream's pictures; `None` when nothing speaks against them. Asks the driver, so
-/// it may take its time: never called on the control thread.
-pub(super) fn refusal(encoder: &gst::Element, values: &Values) -> Option<String> {
-    let caps = encoder.sink_pads().first()?.query_caps(None);
+/// Why the started pipeline between these two will refuse the stream's pictures; `None` when nothing speaks against them. Asks the
+/// driver, so it may take its time: never called on the control thread.
+pub(super) fn refusal(source: &gst::Element, encoder: &gst::Element, values: &Values) -> Option<String> {
+    // From where the pictures come in, as something in between may scale them.
+    let taken = source.static_pad("src")?.peer_query_caps(None);
     let side = |side: u32| i32::try_from(side).unwrap_or(i32::MAX);
     let (width, height) = (side(values.width), side(values.height));
     let sized = gst::Caps::builder("video/x-raw").any_features().field("width", width).field("height", height).build();
-    if caps.is_any() || caps.is_empty() || caps.can_intersect(&sized) {
+    if taken.is_any() || taken.is_empty() || taken.can_intersect(&sized) {
         return None;
     }
     let factory = encoder.factory().map_or_else(|| "bin".to_owned(), |factory| factory.name().to_string());
-    let sizes = match (sides(&caps, "width"), sides(&caps, "height")) {
-        (Some((least_w, most_w)), Some((least_h, most_h))) => {
+    let sizes = match (sides(&taken, "width"), sides(&taken, "height")) {
+        (Some((least_w, most_w)), Some((least_h, most_h))) if most_w < i32::MAX && most_h < i32::MAX => {
             format!("from {least_w}x{least_h} to {most_w}x{most_h} pixels")
         }
+        (Some((least_w, _)), Some((least_h, _))) => format!("of at least {least_w}x{least_h} pixels"),
         _ => "of other sizes".to_owned(),
     };
     Some(format!(
-        "{factory} takes pictures {sizes} on this machine, and the stream's are {width}x{height}: choose another size or encoder"
+        "{factory} takes pictures {sizes} on this machine; the stream's are {width}x{height}: choose another size or encoder"
     ))
 }
 
@@ -47,29 +49,35 @@ mod tests {
         model::{DeviceId, Profile, StreamKey, StreamType},
     };
 
-    fn refused(encoder: &str, width: u32, height: u32) -> Option<String> {
+    fn refused(between: &str, width: u32, height: u32) -> Option<String> {
         gst::init().expect("GStreamer");
-        let pipeline = gst::parse::launch(encoder).expect("elements");
-        let encoder = pipeline.downcast_ref::<gst::Bin>().and_then(|bin| bin.by_name("encoder")).expect("an encoder");
+        let text = format!("appsrc name=source ! videoconvert ! {between} ! fakesink");
+        let pipeline = gst::parse::launch(&text).expect("elements");
+        let named =
+            |name: &str| pipeline.downcast_ref::<gst::Bin>().and_then(|bin| bin.by_name(name)).expect("it is there");
+        let (source, encoder) = (named("source"), named("encoder"));
         let key = StreamKey::new(DeviceId::new("1"), StreamType::Color);
         let values = graph::values(&Config::default(), &key, Profile { width, height, framerate: 30 });
-        refusal(&encoder, &values)
+        refusal(&source, &encoder, &values)
     }
 
     #[test]
     fn what_an_encoder_cannot_take_is_told_with_what_it_can() {
-        let limited = "identity ! bin.( name=encoder capsfilter caps=\"video/x-raw,width=[32,1920],height=[16,1088]\" \
-                       ! x264enc ) ! fakesink";
+        let limited = "bin.( name=encoder capsfilter caps=\"video/x-raw,width=[32,1920],height=[16,1088]\" ! x264enc )";
         assert_eq!(refused(limited, 1280, 720), None);
         for (width, height) in [(4096, 2160), (16, 16), (1920, 1200)] {
             let why = refused(limited, width, height).expect("refused");
             assert!(why.contains("from 32x16 to 1920x1088 pixels"), "{why}");
             assert!(why.contains(&format!("are {width}x{height}")), "{why}");
         }
+        let least = "bin.( name=encoder capsfilter caps=\"video/x-raw,width=[32,MAX],height=[16,MAX]\" ! x264enc )"
+            .replace("MAX", &i32::MAX.to_string());
+        assert!(refused(&least, 16, 16).is_some_and(|why| why.contains("of at least 32x16 pixels")));
+        let scaled = format!("videoscale ! video/x-raw,width=320,height=240 ! {limited}");
+        assert_eq!(refused(&scaled, 4096, 2160), None, "what is scaled before it fits");
         // Those that say nothing of sizes are believed.
         for encoder in ["x264enc", "vp8enc", "openh264enc"] {
-            let made = format!("identity ! {encoder} name=encoder ! fakesink");
-            assert_eq!(refused(&made, 1280, 720), None, "{encoder}");
+            assert_eq!(refused(&format!("{encoder} name=encoder"), 1280, 720), None, "{encoder}");
         }
     }
 }

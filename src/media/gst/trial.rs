@@ -148,7 +148,7 @@ fn run(text: &Text, values: &Values, codec: Codec, deadline: Duration) -> Result
     if running.0.set_state(gst::State::Playing).is_err() {
         return Err(fault(words().unwrap_or_else(|| "it does not start".into())));
     }
-    if let Some(why) = limits::refusal(&graph.encoder, values) {
+    if let Some(why) = limits::refusal(graph.source.upcast_ref(), &graph.encoder, values) {
         return Err(fault(why));
     }
     let pushed_at = Instant::now();
