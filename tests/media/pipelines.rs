@@ -302,7 +302,6 @@ async fn a_saved_file_is_swapped_in_and_a_broken_one_changes_nothing() {
         assert_eq!(viewer.stats().streams[0].broken, 0);
     }
     assert!(bench.stats(&session).await.is_some(), "the sessions stayed");
-    assert_eq!(first.stats().streams[0].lost, 0, "the loopback loses nothing, so what is wrong is the server's");
     let mut units = Vec::new();
     while let Ok(unit) = kept.try_recv() {
         units.push(unit);
