@@ -2,6 +2,7 @@
 # Installs what building and running needs on Debian 12 or newer, as root or through sudo. Quick when all is there.
 #   scripts/install_deps.sh            what start_demo.sh needs
 #   scripts/install_deps.sh --test     also what test.sh needs: browsers, Node.js, linters
+#   scripts/install_deps.sh --full     also what test_full.sh needs: debootstrap
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,7 +22,12 @@ packages=(
 )
 # Any Python 3 with pip serves; Debian's comes in only where there is none.
 python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
-if [ "${1:-}" = --test ]; then
+level=${1:-}
+if [ "$level" = --full ]; then
+  packages+=(debootstrap)
+  level=--test
+fi
+if [ "$level" = --test ]; then
   # gstreamer1.0-x: the text elements of pipelines/overlay.h264.gst
   packages+=(chromium firefox-esr shellcheck gstreamer1.0-tools gstreamer1.0-x procps)
   # Any Node.js from 18 on serves; Debian's comes in only where there is none.
@@ -70,7 +76,7 @@ if ! at_least "$(rust_version || true)" "$rust_needed"; then
   at_least "$(rust_version)" "$rust_needed" || { echo "Rust $(rust_version) is older than $rust_needed." >&2; exit 1; }
 fi
 
-if [ "${1:-}" = --test ]; then
+if [ "$level" = --test ]; then
   if command -v rustup >/dev/null; then
     for component in rustfmt clippy; do
       cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || { say "Adding $component"; rustup component add "$component"; }

@@ -3,7 +3,7 @@
 #   scripts/test_full.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/install_deps.sh --test
+scripts/install_deps.sh --full
 [ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
 . scripts/env.sh
 say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
