@@ -60,7 +60,7 @@ describe('pipeline files under running viewers', () => {
     const gaps = await Promise.all(viewers.map((page) => measureGaps(page)));
     await change();
     await until(what, settled);
-    await Promise.all(viewers.map((page) => advancing(page, 'color', 20)));
+    await Promise.all(viewers.map((page) => advancing(page, 'color', 60)));
     for (const [index, gap] of gaps.entries()) {
       const [{ longest, frames }] = await gap();
       // A browser that is busy shows fewer than come; that many came, the strip has said.
