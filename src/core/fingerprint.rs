@@ -60,6 +60,11 @@ pub enum Unusable {
 }
 
 impl Fingerprint {
+    /// Of a digest; `None` where it has not as many bytes as the hash function makes.
+    pub fn of(hash: HashName, digest: &[u8]) -> Option<Self> {
+        (digest.len() == hash.digest_len()).then(|| Self { hash, digest: digest.to_vec() })
+    }
+
     /// Reads the value of `a=fingerprint`.
     ///
     /// # Errors

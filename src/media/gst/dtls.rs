@@ -2,7 +2,6 @@
 //! pair; knows no session.
 
 use std::{
-    fmt::Write as _,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -99,7 +98,10 @@ impl Identity {
         let certificate = certificate.build();
         let mut pem = String::from_utf8_lossy(&certificate.to_pem()?).into_owned();
         pem.push_str(&String::from_utf8_lossy(&key.private_key_to_pem_pkcs8()?));
-        let fingerprint = format!("sha-256 {}", colons(&certificate.digest(MessageDigest::sha256())?));
+        let digest = certificate.digest(MessageDigest::sha256())?;
+        // A SHA-256 has as many bytes as its name says.
+        let fingerprint =
+            Fingerprint::of(HashName::Sha256, &digest).map_or_else(String::new, |named| named.to_string());
         Ok(Self { pem, fingerprint })
     }
 }
@@ -137,16 +139,6 @@ pub(super) fn connection_state(element: &gst::Element) -> Option<String> {
     gst::glib::EnumValue::from_value(&state).map(|(_, value)| value.nick().to_owned())
 }
 
-/// Bytes as SDP writes them: `AB:CD`.
-fn colons(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len() * 3);
-    for byte in bytes {
-        let separator = if out.is_empty() { "" } else { ":" };
-        let _ = write!(out, "{separator}{byte:02X}");
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,13 +163,14 @@ mod tests {
         let ours = Identity::make().expect("made");
         let certificate = X509::from_pem(ours.pem.as_bytes()).expect("reads");
         for (name, hash) in [
-            ("sha-1", MessageDigest::sha1()),
-            ("SHA-224", MessageDigest::sha224()),
-            ("sha-384", MessageDigest::sha384()),
-            ("sha-512", MessageDigest::sha512()),
+            (HashName::Sha1, MessageDigest::sha1()),
+            (HashName::Sha224, MessageDigest::sha224()),
+            (HashName::Sha384, MessageDigest::sha384()),
+            (HashName::Sha512, MessageDigest::sha512()),
         ] {
-            let digest = colons(&certificate.digest(hash).expect("hashes"));
-            assert!(is_named(&ours.pem, &[read(&format!("{name} {digest}"))]), "{name}");
+            let named =
+                Fingerprint::of(name, &certificate.digest(hash).expect("hashes")).expect("as long as its name says");
+            assert!(is_named(&ours.pem, &[named]), "{name:?}");
         }
     }
 
