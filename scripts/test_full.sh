@@ -14,6 +14,16 @@ cargo test --locked --no-run --quiet
 export REALSENSE_WEBRTC_BIN="${CARGO_TARGET_DIR:-$PWD/target}/debug/realsense-webrtc"
 say "200 page loads in Chromium and Firefox leave no thread and no descriptor behind"
 (cd tests/browser && LOADS=200 node --test loads.test.mjs)
+say "Clients that are no browser: a GStreamer receiver for 75 s, and aiortc"
+aiortc_version=1.16.0
+AIORTC=${XDG_CACHE_HOME:-$HOME/.cache}/realsense-webrtc/aiortc-$aiortc_version
+if [ ! -e "$AIORTC/.made" ]; then
+  python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --upgrade --target "$AIORTC" \
+    "aiortc==$aiortc_version"
+  touch "$AIORTC/.made"
+fi
+export AIORTC
+RECEIVER_SECS=75 cargo test --locked --quiet --test foreign_receivers -- --include-ignored
 say "The media side under Debian 13's GStreamer"
 scripts/trixie_root.sh --tests
 say "All long tests passed"

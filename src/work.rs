@@ -25,6 +25,13 @@ pub(crate) static DISK: Work = Work::new(
     "The disk with the recordings does not answer in time; it may be slow, or its network may be down.",
 );
 
+/// What waits for the disk under the pipeline files.
+pub(crate) static FOLDER: Work = Work::new(
+    2,
+    Duration::from_secs(5),
+    "The folder of pipeline files does not answer in time; its disk may be slow, or its network may be down.",
+);
+
 /// What waits for librealsense outside of a device's thread.
 pub(crate) static SDK: Work =
     Work::new(4, Duration::from_secs(5), "librealsense is busy with other recordings; try again in a moment.");

@@ -150,7 +150,7 @@ async fn whoever_leaves_or_vanishes_is_gone() {
         // Until the server knows how often they speak; before that it waits for them longer.
         let known = |stats: &Stats| {
             stats.streams.iter().all(|stream| stream.frames > 0)
-                && stats.connected_at.is_some_and(|at| at.elapsed() > Duration::from_secs(5))
+                && stats.connected_at.is_some_and(|at| at.elapsed() > Duration::from_secs(8))
         };
         viewer.receiver.wait(LIMIT, known).await.unwrap();
     }

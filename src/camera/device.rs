@@ -94,6 +94,8 @@ struct Open<'a> {
     processing: Processing,
     clock: Arc<FrameClock>,
     running: BySensor,
+    /// The apply that made it so.
+    generation: u64,
 }
 
 /// When each stream last delivered, in milliseconds since the device was opened.
@@ -162,7 +164,10 @@ impl DeviceThread {
                 Err(_) => {
                     let error =
                         Error::unavailable(format!("Device {} failed inside its driver and is reopened.", self.device));
-                    self.tap.end(EndReason::DeviceGone);
+                    // The tap is the device's: after a replug it may be another thread's recording.
+                    if self.reporter.is_alive() {
+                        self.tap.end(EndReason::DeviceGone);
+                    }
                     self.reporter.tell(DeviceNews::OpenFailed(error.clone()));
                     if !self.refuse_for(inbox, REOPEN, &error) {
                         break;
@@ -200,7 +205,7 @@ impl DeviceThread {
         };
         self.reporter.while_alive(|| self.metrics.up.set(1));
         self.reporter.tell(DeviceNews::Present { info: Box::new(self.info.clone()), sensors });
-        let mut open = Open { thread: self, camera, processing, clock, running: BySensor::new() };
+        let mut open = Open { thread: self, camera, processing, clock, running: BySensor::new(), generation: 0 };
         open.serve(inbox);
         open.apply(&[]);
         Ended::Closed
@@ -297,6 +302,7 @@ impl Open<'_> {
                         self.carry_out(command);
                     }
                     if let Some((generation, wanted)) = self.thread.take_wanted() {
+                        self.generation = generation;
                         let applied = self.apply(&wanted);
                         self.thread.reporter.tell(DeviceNews::Applied { generation, applied });
                     }
@@ -430,7 +436,8 @@ impl Open<'_> {
                 let error = Error::unavailable(format!("{key} stopped delivering frames and is being restarted."));
                 self.thread.metrics.stream(config.stream).stalls.inc();
                 warn!(stream = %key, "no frames for {:?}; restarting the sensor", self.thread.stall);
-                self.thread.reporter.tell(DeviceNews::Broke { stream: config.stream, error });
+                let generation = self.generation;
+                self.thread.reporter.tell(DeviceNews::Broke { stream: config.stream, generation, error });
             }
         }
         self.thread.streaming.store(!self.running.is_empty(), Ordering::Relaxed);

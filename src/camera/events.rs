@@ -24,6 +24,11 @@ pub enum CameraEvent {
         /// What there is to tell.
         news: DeviceNews,
     },
+    /// A device that went long ago is known no more, so that devices without end leave nothing behind.
+    Forgotten {
+        /// Device.
+        device: DeviceId,
+    },
     /// A recording needs its streams no more: it ended, or never began.
     RecordingEnded {
         /// Device.
@@ -60,6 +65,8 @@ pub enum DeviceNews {
     Broke {
         /// Stream.
         stream: StreamType,
+        /// The newest apply that was carried out by then: a stream that was asked for later did not run yet.
+        generation: u64,
         /// Why.
         error: Error,
     },

@@ -95,6 +95,11 @@ impl FrameHub {
         }
     }
 
+    /// Forgets a device's streams; whoever still waits for frames of them gets none.
+    pub fn forget(&self, device: &DeviceId) {
+        self.streams.write().unwrap_or_else(PoisonError::into_inner).retain(|key, _| key.device != *device);
+    }
+
     /// A slot that receives every later frame of a stream; a frame that is not read in time is replaced by the next.
     pub fn subscribe(&self, key: &StreamKey) -> Subscription {
         let slot = Arc::new(Slot::default());

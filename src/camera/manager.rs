@@ -6,6 +6,7 @@ mod control;
 
 use std::{
     collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -21,7 +22,7 @@ use tracing::{info, warn};
 use super::{
     Attached, Backend, Fault, StreamConfig,
     device::{self, DeviceCommand, DeviceThread, Wanted},
-    events::{CameraEvents, DeviceNews, Reporter},
+    events::{CameraEvent, CameraEvents, DeviceNews, Reporter},
     hub::FrameHub,
     processing::SharedSettings,
     recording::{Recordings, Tap},
@@ -138,7 +139,11 @@ pub fn start(
             while let Ok(Hint::Look(index, waiting)) = inbox.recv() {
                 // Before looking: what is told from now on asks for another look.
                 waiting.store(false, Ordering::SeqCst);
-                for_thread.look(&for_thread.backends[index]);
+                // Without this thread no camera would come or go any more.
+                let look = AssertUnwindSafe(|| for_thread.look(&for_thread.backends[index]));
+                if catch_unwind(look).is_err() {
+                    tracing::error!("looking for cameras panicked; the next change is looked at again");
+                }
             }
         })
         .map_err(|error| Error::internal(format!("cannot start the camera watcher thread: {error}")))?;
@@ -183,9 +188,14 @@ impl Shared {
         }
         // Recordings that were closed are forgotten when there is need of room.
         if devices.len() >= MAX_DEVICES {
-            devices.retain(|_, entry| {
+            devices.retain(|device, entry| {
                 let ended = entry.threads.iter().all(JoinHandle::is_finished);
-                !(entry.info.playback && entry.commands.is_none() && ended)
+                let kept = !(entry.info.playback && entry.commands.is_none() && ended);
+                if !kept {
+                    self.hub.forget(device);
+                    (self.events)(CameraEvent::Forgotten { device: device.clone() });
+                }
+                kept
             });
         }
         if devices.len() >= MAX_DEVICES && !devices.contains_key(&device) {

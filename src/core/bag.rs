@@ -2,14 +2,22 @@
 //! does when it opens one, and says what librealsense would not survive. Reads headers only, never what is in a chunk; holds
 //! one header at a time.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::{
+    collections::BTreeSet,
+    io::{self, Read, Seek, SeekFrom},
+};
 
-/// How every bag begins.
-const MAGIC: &[u8] = b"#ROSBAG V";
+/// How a file begins in whose first line librealsense looks for a version. It reads `#ROS%s V%d.%d` with room for 100
+/// characters of the word, so any other word is taken for a bag, and a long one overflows its stack.
+const MAGIC: &[u8] = b"#ROS";
+/// How the bags of every version begin.
+const BAG: &[u8] = b"#ROSBAG V";
 /// The whole first line of the only format that librealsense writes.
 const VERSION_LINE: &[u8] = b"#ROSBAG V2.0\n";
 /// Longest header of a record in bytes. Its longest field is a topic's name, of a hundred or so.
 const MAX_HEADER: u32 = 64 << 10;
+/// Longest description of a topic in bytes: it has the definitions of the topic's messages in it, some kilobytes each.
+const MAX_DESCRIPTION: u64 = 1 << 20;
 /// Most records looked at: for each chunk its own, one in the index, and one for each topic that is in it. At rosbag's usual
 /// 768 KiB a chunk and ten topics these are 270 GB.
 const MAX_RECORDS: u64 = 1 << 22;
@@ -67,7 +75,8 @@ pub fn check(bag: &mut (impl Read + Seek)) -> Result<()> {
         return Ok(());
     }
     if line != VERSION_LINE {
-        return Err(Misfit::Version);
+        let of_a_bag = line.starts_with(BAG);
+        return Err(if of_a_bag { Misfit::Version } else { Misfit::Damaged("its first line is not a bag's") });
     }
     let mut reader = Reader { bag, end, left: MAX_RECORDS };
     let head = reader.record(VERSION_LINE.len() as u64)?;
@@ -86,7 +95,7 @@ pub fn check(bag: &mut (impl Read + Seek)) -> Result<()> {
         let record = reader.record(at)?;
         at = record.end();
         match record.op() {
-            Some(OP_CONNECTION) => {}
+            Some(OP_CONNECTION) => reader.check_description(&record)?,
             Some(OP_CHUNK_INFO) => {
                 let chunk_at = record
                     .number::<8>("chunk_pos")
@@ -135,6 +144,7 @@ impl<B: Read + Seek> Reader<'_, B> {
         }
         let mut fields = vec![0; header_len as usize];
         self.bag.read_exact(&mut fields).map_err(cut_short)?;
+        check_fields(&fields)?;
         let data_len = u64::from(self.length()?);
         // Not above the file's length plus a few bytes, so nothing overflows.
         let data_at = at + 8 + u64::from(header_len);
@@ -142,6 +152,17 @@ impl<B: Read + Seek> Reader<'_, B> {
             return Err(Misfit::Damaged("a record goes beyond its end"));
         }
         Ok(Record { fields, data_at, data_len })
+    }
+
+    /// A topic's description, which is made like a header.
+    fn check_description(&mut self, topic: &Record) -> Result<()> {
+        if topic.data_len > MAX_DESCRIPTION {
+            return Err(Misfit::Damaged("a topic's description is too long"));
+        }
+        self.bag.seek(SeekFrom::Start(topic.data_at))?;
+        let mut fields = Vec::new();
+        self.bag.by_ref().take(topic.data_len).read_to_end(&mut fields)?;
+        check_fields(&fields)
     }
 
     /// Gives the place behind the chunk.
@@ -164,12 +185,28 @@ impl<B: Read + Seek> Reader<'_, B> {
     }
 }
 
+/// Whether a header is nothing but fields, `name=value`, each after its length and no name twice: librealsense reads beyond the
+/// end of others, and of two fields of a name it takes the last.
+fn check_fields(mut rest: &[u8]) -> Result<()> {
+    let mut names = BTreeSet::new();
+    while !rest.is_empty() {
+        let field = rest.split_first_chunk::<4>().and_then(|(len, behind)| {
+            let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
+            let (field, next) = behind.split_at_checked(len)?;
+            let name = field.get(..field.iter().position(|byte| *byte == b'=')?)?;
+            names.insert(name).then_some(next)
+        });
+        rest = field.ok_or(Misfit::Damaged("a record's header is not made of fields"))?;
+    }
+    Ok(())
+}
+
 impl Record {
     fn end(&self) -> u64 {
         self.data_at + self.data_len
     }
 
-    /// A field of the header: `name=value`, each after its length. The first of that name counts.
+    /// A field of the header: `name=value`, each after its length.
     fn field(&self, name: &str) -> Option<&[u8]> {
         let mut rest = self.fields.as_slice();
         while let Some((len, behind)) = rest.split_first_chunk::<4>() {
@@ -218,13 +255,18 @@ mod tests {
 
     use super::*;
 
-    fn record(fields: &[(&str, &[u8])], data: &[u8]) -> Vec<u8> {
+    fn fields(fields: &[(&str, &[u8])]) -> Vec<u8> {
         let mut header = Vec::new();
         for (name, value) in fields {
             let len = u32::try_from(name.len() + 1 + value.len()).unwrap();
             header.extend(len.to_le_bytes());
             header.extend([name.as_bytes(), b"=", value].concat());
         }
+        header
+    }
+
+    fn record(fields: &[(&str, &[u8])], data: &[u8]) -> Vec<u8> {
+        let header = self::fields(fields);
         let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap().to_le_bytes();
         [&length(&header), header.as_slice(), &length(data), data].concat()
     }
@@ -252,7 +294,8 @@ mod tests {
             bytes.extend(record(&[("op", &[OP_INDEX_DATA]), ("conn", &[0; 4])], &[0; 12]));
         }
         let index_at = bytes.len() as u64;
-        bytes.extend(record(&[("op", &[OP_CONNECTION]), ("topic", b"/device_0/info")], b"definition"));
+        let description = fields(&[("type", b"diagnostic_msgs/KeyValue"), ("message_definition", b"string key")]);
+        bytes.extend(record(&[("op", &[OP_CONNECTION]), ("topic", b"/device_0/info")], &description));
         for place in places {
             let fields: [(&str, &[u8]); 3] =
                 [("op", &[OP_CHUNK_INFO]), ("chunk_pos", &place.to_le_bytes()), ("count", &1u32.to_le_bytes())];
@@ -272,9 +315,40 @@ mod tests {
         for chunks in [&[("none", 100)][..], &[("lz4", 2000), ("none", 100)], &[]] {
             assert_eq!(checked(&bag(chunks)), Ok(()), "{chunks:?}");
         }
-        for other in [&b""[..], b"SQLite format 3\0", b"#ROS", b"this is no bag"] {
+        for other in [&b""[..], b"SQLite format 3\0", b"#RO", b"this is no bag"] {
             assert_eq!(checked(other), Ok(()), "librealsense tells it by itself");
         }
+    }
+
+    #[test]
+    fn what_librealsense_would_take_for_a_bag_is_checked_as_one() {
+        let bz2 = bag(&[("bz2", 100)]);
+        let mut other_word = bz2.clone();
+        other_word[6] = b'X';
+        let long_word = [b"#ROS".as_slice(), &[b'A'; 800], b" V2.0\n", &bz2[VERSION_LINE.len()..]].concat();
+        for bytes in [other_word, long_word, b"#ROS".to_vec()] {
+            assert!(checked(&bytes).unwrap_err().contains("first line"), "{}", bytes.len());
+        }
+    }
+
+    #[test]
+    fn headers_are_made_of_fields_and_nothing_else() {
+        let none: (&str, &[u8]) = ("compression", b"none");
+        for (header, is_right) in [
+            (fields(&[none, ("size", &[0; 4])]), true),
+            (fields(&[none, ("compression", b"bz2")]), false),
+            ([fields(&[none]).as_slice(), &[1, 2]].concat(), false),
+            ([fields(&[none]).as_slice(), &[0, 0, 16, 0], b"a=b"].concat(), false),
+            (b"\x03\0\0\0abc".to_vec(), false),
+            (Vec::new(), true),
+        ] {
+            assert_eq!(check_fields(&header).is_ok(), is_right, "{header:?}");
+        }
+        // A topic's description is one, too.
+        let mut bytes = bag(&[("none", 100)]);
+        let at = bytes.windows(4).position(|window| window == b"type").unwrap();
+        bytes[at - 2] = 0x0f;
+        assert!(checked(&bytes).unwrap_err().contains("not made of fields"));
     }
 
     #[test]

@@ -106,10 +106,16 @@ impl Profile {
         self.shows(other) && other.shows(self)
     }
 
-    /// Whether every browser shows it. RFC 7742, section 6.2, asks for constrained baseline only; main is what all of them take
-    /// beside it, high is not.
+    /// Whether every browser shows it. RFC 7742, section 6.2, asks for constrained baseline only, and that is all that Firefox
+    /// offers; Chromium and Safari take main as well, high only some of them.
     pub fn is_for_all_browsers(self) -> bool {
-        Self::MAIN.shows(self)
+        Self::CONSTRAINED_BASELINE.shows(self)
+    }
+
+    /// What an offer says of a stream of this profile. Baseline is announced as constrained baseline: no encoder makes what sets
+    /// them apart, and not every browser knows the one for the other.
+    pub fn announced(self) -> Self {
+        if self.kind() == Kind::Baseline { Self::CONSTRAINED_BASELINE } else { self }
     }
 }
 
@@ -294,7 +300,7 @@ mod tests {
         for (caps, id, name, all) in [
             ("constrained-baseline", "42e01f", "constrained baseline", true),
             ("baseline", "42001f", "baseline", true),
-            ("main", "4d001f", "main", true),
+            ("main", "4d001f", "main", false),
             ("high", "64001f", "high", false),
             ("progressive-high", "64081f", "high", false),
             ("constrained-high", "640c1f", "constrained high", false),

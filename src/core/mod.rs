@@ -1,6 +1,7 @@
 //! The pure logic: no GStreamer, no tokio, no hyper, no clock. Functions take `now` and return effects.
 //! `scripts/test.sh` checks that it stays so.
 
+pub mod arrivals;
 pub mod bag;
 pub mod calendar;
 pub mod candidate;

@@ -7,6 +7,9 @@ const SPARE_FDS: u64 = 64;
 const SPARE_THREADS: u64 = 32;
 /// Threads of a session: 5 while it waits for its answer, 8 once it is connected (measured, GStreamer 1.22).
 const SESSION_THREADS: u64 = 8;
+/// Threads and file descriptors of a stream that is started for a session: its encoder, its feed, and a sensor of the camera.
+const STREAM_THREADS: u64 = 8;
+const STREAM_FDS: u64 = 8;
 /// Threads that a session still starts on its way from its offer to its connection.
 const CONNECT_THREADS: u64 = 3;
 /// Most HTTP connections, whatever the limit.
@@ -54,6 +57,8 @@ pub struct Young {
     pub new: u64,
     /// Offered, and not connected yet.
     pub unconnected: u64,
+    /// Streams of the session in question that do not run yet.
+    pub streams: u64,
 }
 
 /// What there is too little of.
@@ -94,14 +99,15 @@ impl Room {
     pub fn check(&self, free: Free, young: Young) -> Result<(), Shortage> {
         // Connections that are not open yet may come at any time, and all may hold a file.
         let connections = 2 * self.limits.connections().saturating_sub(free.connections) + free.connections;
-        let fds = SPARE_FDS + connections + self.session_fds * (young.new + 1);
+        let fds = SPARE_FDS + connections + self.session_fds * (young.new + 1) + STREAM_FDS * young.streams;
         if free.fds.is_some_and(|free| free < fds) {
             return Err(Shortage::Fds);
         }
         let threads = SPARE_THREADS
             + self.limits.blocking_threads()
             + SESSION_THREADS * (young.new + 1)
-            + CONNECT_THREADS * young.unconnected;
+            + CONNECT_THREADS * young.unconnected
+            + STREAM_THREADS * young.streams;
         if free.threads.is_some_and(|free| free < threads) {
             return Err(Shortage::Threads);
         }
@@ -155,10 +161,14 @@ mod tests {
         assert_eq!(small.check(free(256, 58, 0), none), Ok(()));
         assert_eq!(small.check(free(256, 57, 0), none), Err(Shortage::Threads));
         // Those on their way have yet to take theirs.
-        let young = Young { new: 2, unconnected: 4 };
+        let young = Young { new: 2, unconnected: 4, streams: 0 };
         assert_eq!(small.check(free(137 + 18, 58 + 16 + 12, 0), young), Ok(()));
         assert_eq!(small.check(free(137 + 17, 300, 0), young), Err(Shortage::Fds));
         assert_eq!(small.check(free(256, 58 + 16 + 11, 0), young), Err(Shortage::Threads));
+        let starting = Young { streams: 3, ..young };
+        assert_eq!(small.check(free(137 + 18 + 24, 58 + 16 + 12 + 24, 0), starting), Ok(()));
+        assert_eq!(small.check(free(137 + 18 + 23, 300, 0), starting), Err(Shortage::Fds));
+        assert_eq!(small.check(free(256, 58 + 16 + 12 + 23, 0), starting), Err(Shortage::Threads));
         let unlimited = Room { limits: Limits::default(), session_fds: COST };
         assert_eq!(unlimited.check(Free::default(), young), Ok(()));
     }
@@ -184,7 +194,7 @@ mod tests {
                     // An offer is asked for.
                     0 => {
                         let free = free(fds.saturating_sub(open_fds), threads.saturating_sub(open_threads), connections);
-                        new += u64::from(room.check(free, Young { new, unconnected: offered }).is_ok());
+                        new += u64::from(room.check(free, Young { new, unconnected: offered, streams: 0 }).is_ok());
                     }
                     // One is made.
                     1 if new > 0 => {

@@ -12,8 +12,9 @@ const NO_RHYTHM: Duration = Duration::from_secs(30);
 pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 /// From "silent" to "gone" at least.
 const GRACE: Duration = Duration::from_secs(5);
-/// Packets closer together than this count as one moment.
-const ONE_MOMENT_MS: u64 = 200;
+/// Packets closer together than this count as one moment: reports come once a second at the most, requests for key frames and
+/// lost packets in bursts that say nothing of a rhythm.
+const ONE_MOMENT_MS: u64 = 1000;
 
 /// How long a peer may be silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,22 +30,24 @@ pub struct Patience {
 pub struct Rhythm {
     heard_ms: u64,
     longest_ms: u64,
+    /// When the last moment began.
+    moment_ms: u64,
     moments: u32,
 }
 
 impl Rhythm {
     /// The connection is up at this time: the clock of silence starts, whether or not the peer has said anything yet.
     pub fn connected(now_ms: u64) -> Self {
-        Self { heard_ms: now_ms, longest_ms: 0, moments: 0 }
+        Self { heard_ms: now_ms, longest_ms: 0, moment_ms: now_ms, moments: 0 }
     }
 
     /// A packet came.
     pub fn heard(&mut self, now_ms: u64) {
-        let interval = now_ms.saturating_sub(self.heard_ms);
-        if interval >= ONE_MOMENT_MS {
+        if now_ms.saturating_sub(self.moment_ms) >= ONE_MOMENT_MS {
+            self.moment_ms = now_ms;
             self.moments = self.moments.saturating_add(1);
-            self.longest_ms = self.longest_ms.max(interval);
         }
+        self.longest_ms = self.longest_ms.max(now_ms.saturating_sub(self.heard_ms));
         self.heard_ms = self.heard_ms.max(now_ms);
     }
 
@@ -89,6 +92,7 @@ mod tests {
     fn browsers_have_five_and_ten_seconds() {
         assert_eq!(seconds(spoke(1000, 20), USUAL), (5, 10));
         assert_eq!(seconds(spoke(2500, 20), USUAL), (5, 10));
+        assert_eq!(seconds(spoke(40, 100), USUAL), (5, 10), "one that speaks all the time has a rhythm, too");
     }
 
     #[test]
@@ -102,8 +106,12 @@ mod tests {
     fn who_has_no_rhythm_yet_has_half_a_minute() {
         assert_eq!(seconds(Rhythm::connected(9), USUAL), (5, 30));
         assert_eq!(seconds(spoke(1000, 2), USUAL), (5, 30));
-        assert_eq!(seconds(spoke(20, 100), USUAL), (5, 30), "a burst is one moment");
+        assert_eq!(seconds(spoke(20, 100), USUAL), (5, 30), "a burst is one moment or two");
         assert_eq!(seconds(spoke(25_000, 2), USUAL), (50, 60), "what is known already counts");
+        // Requests for a key frame at the beginning, of a receiver that reports every 25 s.
+        let mut burst = Rhythm::connected(0);
+        [300, 600, 900].into_iter().for_each(|at| burst.heard(at));
+        assert_eq!(seconds(burst, USUAL), (5, 30));
     }
 
     #[test]

@@ -201,6 +201,13 @@ impl Streams {
         }
     }
 
+    /// The device is known no more. What is wanted of it, nothing as a rule, keeps it.
+    pub fn forget(&mut self, id: &DeviceId) {
+        if self.devices.get(id).is_some_and(|device| !device.present && device.streams.is_empty()) {
+            self.devices.remove(id);
+        }
+    }
+
     /// Whether a reference could be taken now.
     ///
     /// # Errors
@@ -309,9 +316,12 @@ impl Streams {
         }
     }
 
-    /// A running stream broke by itself while its device stayed; it is retried.
-    pub fn broke(&mut self, now: Instant, key: &StreamKey, error: &Error) {
-        self.lost(key, error, Some(now));
+    /// A running stream broke by itself while its device stayed; it is retried. Until `generation` the applies had been carried
+    /// out by then: one that was let go and taken again since is another stream, whose own apply is on its way.
+    pub fn broke(&mut self, now: Instant, key: &StreamKey, generation: u64, error: &Error) {
+        if self.stream_mut(key).is_some_and(|stream| stream.asked_in <= generation) {
+            self.lost(key, error, Some(now));
+        }
     }
 
     /// When [`Self::handle_timeout`] is to be called next.

@@ -227,6 +227,24 @@ fn what_ran_before_a_stop_does_not_count_as_the_next_start() {
 }
 
 #[test]
+fn what_breaks_before_a_stop_does_not_fail_the_next_start() {
+    let mut bench = Bench::new();
+    bench.acquire(Holder::Explicit, StreamType::Color).unwrap();
+    bench.obey();
+    let first = bench.generation;
+    bench.said();
+    // It stalls; while the camera is busy stopping it, somebody stops and starts it, and only then the stall is told.
+    bench.release(&Holder::Explicit);
+    bench.acquire(Holder::Explicit, StreamType::Color).unwrap();
+    let key = bench.key(StreamType::Color);
+    bench.streams.broke(bench.now, &key, first, &Error::unavailable("stalled"));
+    bench.drain();
+    bench.obey();
+    assert!(bench.streams.is_running(&key));
+    assert!(!bench.said().iter().any(|said| said.starts_with("failed") || said.starts_with("interrupted")));
+}
+
+#[test]
 fn a_device_that_fails_while_it_is_open_interrupts_as_if_it_had_gone() {
     let mut bench = Bench::new();
     bench.acquire(viewer(1), StreamType::Color).unwrap();
@@ -269,7 +287,7 @@ fn a_broken_stream_is_retried_with_growing_pauses() {
     bench.obey();
     bench.said();
     let key = bench.key(StreamType::Color);
-    bench.streams.broke(bench.now, &key, &Error::unavailable("stalled"));
+    bench.streams.broke(bench.now, &key, bench.generation, &Error::unavailable("stalled"));
     bench.drain();
     assert_eq!(bench.said(), ["interrupted color"]);
     let mut pauses = Vec::new();
@@ -343,7 +361,7 @@ proptest! {
                 Step::Fail(stream) => bench.fail(stream),
                 Step::Break(stream) => {
                     let key = bench.key(stream);
-                    bench.streams.broke(bench.now, &key, &Error::unavailable("x"));
+                    bench.streams.broke(bench.now, &key, bench.generation, &Error::unavailable("x"));
                     bench.drain();
                 }
                 Step::Unplug => {

@@ -37,6 +37,8 @@ pub enum Call {
     Stopped(StreamKey),
     /// A depth range was set.
     DepthRange(DeviceId, f32, f32),
+    /// A device is known no more.
+    Forget(DeviceId),
     /// Shutdown.
     Shutdown,
 }
@@ -193,6 +195,10 @@ impl Media for FakeMedia {
 
     fn set_depth_range(&self, device: DeviceId, min_m: f32, max_m: f32) {
         self.record(Call::DepthRange(device, min_m, max_m));
+    }
+
+    fn forget_device(&self, device: DeviceId) {
+        self.record(Call::Forget(device));
     }
 
     fn stats(&self, sessions: Vec<SessionId>, reply: oneshot::Sender<Vec<(SessionId, SessionStats)>>) {

@@ -45,6 +45,9 @@ pub trait Media: Send + Sync + 'static {
     /// Changes the metres that the depth colour map runs over, live, for a device.
     fn set_depth_range(&self, device: DeviceId, min_m: f32, max_m: f32);
 
+    /// A device is known no more, nor what was set for it.
+    fn forget_device(&self, device: DeviceId);
+
     /// Statistics of these sessions, from counters and from the peers' reports. The reports are looked at when somebody asks,
     /// once a second at most however many ask; that takes up to 300 ms.
     fn stats(&self, sessions: Vec<SessionId>, reply: oneshot::Sender<Vec<(SessionId, SessionStats)>>);

@@ -87,8 +87,8 @@ fn profile_notes(made: Profile, declared: Option<Profile>) -> Vec<String> {
     let mut notes = Vec::new();
     if !made.is_for_all_browsers() {
         notes.push(format!(
-            "it makes {made} profile, which not every browser takes (Chromium on Linux answers with another codec or none, Safari \
-             is reported to stay black); profile=constrained-baseline in the caps behind the encoder is for all"
+            "it makes {made} profile, which not every browser takes (some answer with another codec or none, Safari is reported \
+             to stay black with high); profile=constrained-baseline in the caps behind the encoder is for all"
         ));
     }
     let announced = declared.unwrap_or(Profile::CONSTRAINED_BASELINE);
@@ -114,9 +114,12 @@ mod tests {
             assert!(notes.len() == 2 && notes[1].contains("announce constrained baseline"), "{notes:?}");
         }
         let unnamed = profile_notes(Profile::MAIN, None);
-        assert!(unnamed.len() == 1 && unnamed[0].contains("main profile, but"), "{unnamed:?}");
-        for (made, declared) in [(Profile::MAIN, Some(Profile::MAIN)), (Profile::CONSTRAINED_BASELINE, None)] {
-            assert_eq!(profile_notes(made, declared), [""; 0]);
+        assert!(unnamed.len() == 2 && unnamed[1].contains("main profile, but"), "{unnamed:?}");
+        assert_eq!(profile_notes(Profile::MAIN, Some(Profile::MAIN)).len(), 1);
+        let baseline = Profile::from_caps("baseline").expect("a profile");
+        assert_eq!(baseline.announced(), Profile::CONSTRAINED_BASELINE);
+        for made in [Profile::CONSTRAINED_BASELINE, baseline] {
+            assert_eq!(profile_notes(made, None), [""; 0]);
         }
     }
 }

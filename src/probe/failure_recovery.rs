@@ -23,7 +23,7 @@ const OVERSIZE: usize = 80 * 1024;
 const VANISH_LIMIT: Duration = Duration::from_secs(15);
 
 /// After this long a receiver that reports every second has been heard often enough for that.
-const RHYTHM_KNOWN: Duration = Duration::from_secs(5);
+const RHYTHM_KNOWN: Duration = Duration::from_secs(8);
 
 /// Runs the check; true when every step passed.
 pub async fn run(mut check: Check) -> bool {

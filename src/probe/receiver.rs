@@ -386,8 +386,12 @@ impl Receiver {
             self.protector = Protector::of(certificate)?;
         }
         if let (Some(protector), Some((media, newest)), Some(peer)) = (&mut self.protector, self.newest, self.peer)
-            && let Some(datagram) = protector.protect(&rtcp.packet(media, newest))?
+            && let Some(mut datagram) = protector.protect(&rtcp.packet(media, newest))?
         {
+            // The authentication tag ends the packet.
+            if let (Rtcp::Forged(_), Some(last)) = (rtcp, datagram.last_mut()) {
+                *last ^= 1;
+            }
             // A full socket loses it, as any datagram.
             let _ = socket.try_send_to(&datagram, peer);
         }

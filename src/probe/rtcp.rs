@@ -9,6 +9,8 @@ pub enum Rtcp {
     PictureLoss,
     /// A sender report of a source with this SSRC, which has never sent anything.
     SenderReport(u32),
+    /// The same, as somebody sends it who does not have the session's keys.
+    Forged(u32),
 }
 
 /// The source that the probe's own feedback comes from.
@@ -23,7 +25,7 @@ impl Rtcp {
                 packet(205, 1, [SELF, media].into_iter().chain((0..entries).map(entry)))
             }
             Self::PictureLoss => packet(206, 1, [SELF, media]),
-            Self::SenderReport(source) => packet(200, 0, [source, 1, 2, 3, 4, 5]),
+            Self::SenderReport(source) | Self::Forged(source) => packet(200, 0, [source, 1, 2, 3, 4, 5]),
         }
     }
 }

@@ -18,6 +18,7 @@ use super::{
     machine::Machine,
     offers::PendingOffer,
     recordings::ActiveRecording,
+    turns::Turns,
 };
 use crate::{
     camera::{hub::FrameHub, manager::CameraHandle},
@@ -143,7 +144,8 @@ pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
         epoch: (now(), SystemTime::now()),
     };
     let task = tokio::spawn(actor.run(inbox, events));
-    (Handle { commands, cameras, hub, snapshot: snapshot_reader, config, diagnostics, observe }, task)
+    let turns = Turns::default();
+    (Handle { commands, cameras, hub, snapshot: snapshot_reader, config, diagnostics, observe, turns }, task)
 }
 
 /// What the loop does next.

@@ -75,6 +75,13 @@ impl Actor {
     pub(super) fn camera_event(&mut self, now: Instant, event: CameraEvent) {
         match event {
             CameraEvent::Device { device, attachment, news } => self.device_news(now, device, attachment, news),
+            CameraEvent::Forgotten { device } => {
+                self.devices.remove(&device);
+                self.depth_ranges.remove(&device);
+                self.point_clouds.remove(&device);
+                self.streams.forget(&device);
+                self.media.forget_device(device);
+            }
             CameraEvent::RecordingEnded { device, generation } => self.recording_ended(now, &device, generation),
         }
     }
@@ -116,7 +123,9 @@ impl Actor {
                 }
                 self.streams.applied(now, &device, generation, applied);
             }
-            DeviceNews::Broke { stream, error } => self.streams.broke(now, &Self::key(&device, stream), &error),
+            DeviceNews::Broke { stream, generation, error } => {
+                self.streams.broke(now, &Self::key(&device, stream), generation, &error);
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use utoipa::ToSchema;
 
-use super::{actor::Observe, recordings::RecordRequest};
+use super::{actor::Observe, recordings::RecordRequest, turns::Turns};
 
 use crate::{
     camera::{Fault, StreamConfig, hub::FrameHub, manager::CameraHandle, recording::RecordingStatus},
@@ -203,6 +203,8 @@ pub struct Handle {
     pub(crate) config: Arc<Config>,
     pub(crate) diagnostics: Arc<dyn Diagnostics>,
     pub(crate) observe: Observe,
+    /// Who sets options for a start.
+    pub(crate) turns: Turns,
 }
 
 impl Handle {

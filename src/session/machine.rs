@@ -11,6 +11,7 @@ use crate::{
     },
     error::{Error, Result},
     metrics::Metrics,
+    model::{DeviceId, StreamType},
     process,
 };
 
@@ -64,9 +65,10 @@ impl Machine {
 }
 
 impl Actor {
-    /// Refuses a session that the machine has no room for.
-    pub(super) fn check_room(&self) -> Result<()> {
-        let mut young = Young::default();
+    /// Refuses a session that the machine has no room for, with the streams that are to be started for it.
+    pub(super) fn check_room(&self, device: &DeviceId, streams: &[StreamType]) -> Result<()> {
+        let idle = streams.iter().filter(|stream| !self.streams.is_running(&Self::key(device, **stream)));
+        let mut young = Young { streams: idle.count() as u64, ..Young::default() };
         for (_, session) in self.sessions.iter() {
             match session.state {
                 State::New => young.new += 1,

@@ -13,6 +13,7 @@ mod recordings;
 mod statuses;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use actor::{Observe, Parts, spawn};
 pub use events::{Event, EventReceiver, EventSender, events};

@@ -144,7 +144,7 @@ impl Actor {
         let sensors = self.usable(&request.device)?;
         self.sessions.check_limit(now)?;
         self.check_media()?;
-        self.check_room()?;
+        self.check_room(&request.device, &request.streams)?;
         let mut choices: Vec<Choice> = Vec::with_capacity(request.streams.len());
         for stream in &request.streams {
             let key = Self::key(&request.device, *stream);

@@ -389,7 +389,7 @@ async fn news_of_an_earlier_attachment_change_nothing() {
             generation: u64::MAX,
             applied: Applied { running: vec![], failed: vec![(StreamType::Color, Error::unavailable("late"))] },
         },
-        DeviceNews::Broke { stream: StreamType::Color, error: Error::unavailable("late") },
+        DeviceNews::Broke { stream: StreamType::Color, generation: u64::MAX, error: Error::unavailable("late") },
     ] {
         let told = format!("{news:?}");
         tell(first, news);

@@ -488,8 +488,8 @@ async fn a_machine_without_room_refuses_offers_until_there_is_some() {
     assert!(matches!(error.kind(), Kind::Unavailable { .. }), "{error:?}");
     assert!(error.public().contains("file descriptors") && error.public().contains("LimitNOFILE"), "{error}");
     assert!(bench.handle.sessions().await.unwrap().is_empty());
-    // Room for two: offers that are being made have yet to take theirs.
-    left.store(64 + 64 + 2 * 9, Relaxed);
+    // Room for two and their stream: offers that are being made have yet to take theirs.
+    left.store(64 + 64 + 8 + 2 * 9, Relaxed);
     bench.media.hold_offers(true);
     let one = tokio::spawn({
         let (handle, request) = (bench.handle.clone(), bench.request(&[StreamType::Color]));

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { Server, advancing, chromium, measureGaps, open, until } from './helper.mjs';
+import { Server, advancing, chromium, measureGaps, open, text, until } from './helper.mjs';
 
 const BOUND = { timeout: 90000 };
 const shipped = fileURLToPath(new URL('../../pipelines', import.meta.url));
@@ -105,6 +105,15 @@ describe('pipeline files under running viewers', () => {
       const { state, encoder, used_by: uses } = await pipeline();
       return state === 'works' && encoder === 'openh264enc' && uses[0] && !uses[0].outdated;
     });
+  });
+
+  it('says why there is no picture while the encoder fails, and shows them again afterwards', BOUND, async () => {
+    // Ten test pictures pass, so the file is taken; it fails later, and again after each start.
+    replace('! openh264enc', '! identity error-after=30 ! openh264enc');
+    const [page] = viewers;
+    await until('the words', async () => (await text(page, '[data-stream="color"]')).includes('The server cannot encode it: '), 40000);
+    replace('! identity error-after=30 ! openh264enc', '! openh264enc');
+    await Promise.all(viewers.map((one) => advancing(one, 'color', 30, 40000)));
   });
 
   it('says nothing on the browser\'s console meanwhile', () => {

@@ -38,7 +38,7 @@ async fn vanished_and_silent_peers_are_noticed_and_hurt_nobody() {
     for viewer in [&witness, &first, &second] {
         // Until the server knows how often they speak; before that it waits for them longer.
         let known = |stats: &realsense_webrtc::probe::receiver::Stats| {
-            stats.streams[0].frames >= 5 && stats.connected_at.is_some_and(|at| at.elapsed() > Duration::from_secs(5))
+            stats.streams[0].frames >= 5 && stats.connected_at.is_some_and(|at| at.elapsed() > Duration::from_secs(8))
         };
         viewer.wait(SOON, known).await.expect("pictures");
     }

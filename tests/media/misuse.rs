@@ -117,6 +117,21 @@ async fn made_up_sources_end_their_session_only() {
     bench.shutdown().await;
 }
 
+/// Whoever forges packets has not the session's keys: that they are many must end nobody's session.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forged_sources_cost_nobody_anything() {
+    let mut bench = Bench::with_color();
+    let (session, viewer) = misuser(&mut bench).await;
+    keep_sending(&viewer, Duration::from_millis(2), Duration::from_secs(2), |turn| Rtcp::Forged(1000 + turn)).await;
+    // What the viewer itself says still counts.
+    let keys = viewer.stats().streams[0].keyframes;
+    keep_sending(&viewer, Duration::from_millis(100), Duration::from_secs(1), |_| Rtcp::PictureLoss).await;
+    let stats = viewer.wait(SOON, |stats| stats.streams[0].keyframes > keys).await.expect("the key frame it asked for");
+    assert!(stats.streams[0].frames > 0);
+    assert!(bench.stats(&session).await.is_some(), "the session goes on");
+    bench.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_with_another_certificate_gets_no_picture() {
     let mut bench = Bench::start(config());
@@ -145,8 +160,7 @@ async fn our_certificate_is_one_that_everybody_takes() {
     let spec = bench.spec(&[(StreamType::Color, SMALL)], &[Codec::H264]);
     let second = bench.open(&spec).await.unwrap();
     let named = |sdp: &str| sdp.lines().find(|line| line.starts_with("a=fingerprint:sha-256 ")).map(str::to_owned);
-    // One for the process; that it is on P-256 and shown is what the handshake of every other test says, since the receiver
-    // compares it.
+    // One for the process; `dtls.rs` tests that it is on P-256.
     assert_eq!(named(&first.sdp), named(&second.sdp));
     assert!(named(&first.sdp).is_some(), "{}", first.sdp);
     bench.shutdown().await;

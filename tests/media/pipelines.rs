@@ -256,6 +256,9 @@ async fn a_saved_file_is_swapped_in_and_a_broken_one_changes_nothing() {
     for viewer in [&first, &second] {
         viewer.wait(SOON, |stats| stats.streams[0].frames >= 10).await.expect("pictures");
     }
+    for viewer in [&first, &second] {
+        viewer.take_longest_gap();
+    }
     // Saved: it is noticed by itself, and both get a picture that stands alone from the new encoder.
     let keys = first.stats().streams[0].keyframes;
     edit(folder.path(), "color.h264.gst", "bitrate={bitrate_kbps}", "bitrate=300");
@@ -300,6 +303,8 @@ async fn a_saved_file_is_swapped_in_and_a_broken_one_changes_nothing() {
         let frames = viewer.stats().streams[0].frames;
         viewer.wait(SOON, |stats| stats.streams[0].frames >= frames + 30).await.expect("pictures of the other encoder");
         assert_eq!(viewer.stats().streams[0].broken, 0);
+        let gap = viewer.take_longest_gap();
+        assert!(gap < Duration::from_secs(1), "no picture for {gap:?} over two swaps");
     }
     assert!(bench.stats(&session).await.is_some(), "the sessions stayed");
     let mut units = Vec::new();
@@ -308,6 +313,12 @@ async fn a_saved_file_is_swapped_in_and_a_broken_one_changes_nothing() {
     }
     decodes_over_both_swaps(&units);
     assert!(matches!(reload(&bench, "nosuch.h264").await, Err(ReloadError::Refused(_))));
+    // A name that does not say what it makes is a fault of the file's, told as one.
+    std::fs::write(folder.path().join("mine.gst"), "appsrc name=source").unwrap();
+    match reload(&bench, "mine").await {
+        Err(ReloadError::Fault(fault)) => assert!(fault.message.contains("rename the file"), "{fault:?}"),
+        other => panic!("a fault, not {other:?}"),
+    }
     // A file that nobody runs is checked, too.
     edit(folder.path(), "depth.vp8.gst", "vp8enc name", "vp88enc name");
     assert!(matches!(reload(&bench, "depth.vp8").await, Err(ReloadError::Fault(_))));

@@ -149,6 +149,27 @@ async fn who_hangs_up_takes_nothing_from_another_start() {
     server.shutdown().await;
 }
 
+/// What one start set and another was answered for stays, whatever becomes of the first.
+#[tokio::test]
+async fn who_hangs_up_or_is_refused_takes_back_no_option_that_somebody_else_set() {
+    let (backend, release) = held_back();
+    let server = TestServer::with_backend(config(), backend).await;
+    let mut body = depth_start(640, 480, 30);
+    body["apply_filters"] = json!(true);
+    hang_up_while_starting(&server, &body).await;
+    let path = format!("/api/devices/{CAMERA}/stream/start");
+    let let_go = async { drop(release) };
+    let (started, ()) = tokio::join!(server.post(&path, &body), let_go);
+    assert_eq!(started.status, 200, "{}", started.text());
+    assert_eq!(options(&server).await, [0.0, 1.0, 1.0]);
+    // A start that is refused puts back what it set, and nothing else.
+    let mut other = depth_start(848, 480, 30);
+    other["align_to"] = json!("color");
+    assert_eq!(server.post(&path, &other).await.status, 409);
+    assert_eq!(options(&server).await, [0.0, 1.0, 1.0]);
+    server.shutdown().await;
+}
+
 /// A stream that nobody holds is in nobody's way, however long it would linger.
 #[tokio::test]
 async fn what_lingers_yields_to_a_start_an_offer_and_a_stop() {

@@ -40,7 +40,10 @@ async fn what_is_no_recording_is_left_out() {
     bytes[told + 12..told + 15].copy_from_slice(b"bz2");
     std::fs::write(&crashes, bytes).unwrap();
 
-    let bad = [&text, &empty, &cut, &other];
+    let no_bag = folder.path().join("first-line.bag");
+    std::fs::write(&no_bag, [b"#ROS".as_slice(), &[b'A'; 800], b" V2.0\n", &[0; 2000]].concat()).unwrap();
+
+    let bad = [&text, &empty, &cut, &other, &no_bag];
     let mut args = Vec::new();
     for file in bad.into_iter().chain([&crashes, &good]) {
         args.extend(["--recording", file.to_str().unwrap()]);

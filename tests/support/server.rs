@@ -56,9 +56,22 @@ impl Program {
 
     /// The same with so many file descriptors at most.
     fn start_with_fds(config: &str, args: &[&str], fds: u32) -> Self {
-        let mut limited = Command::new("sh");
-        let limit = format!("ulimit -n {fds} && exec \"$@\"");
-        limited.args(["-c", &limit, "sh", env!("CARGO_BIN_EXE_realsense-webrtc")]);
+        let mut limited = Command::new("prlimit");
+        limited.args([&format!("--nofile={fds}"), env!("CARGO_BIN_EXE_realsense-webrtc")]);
+        Self::launch(limited, config, args)
+    }
+
+    /// The same with so many threads at most, as a user of its own: root has no such limit, and the threads of everything
+    /// else that this user runs would count. It keeps root's way into every folder, as the program may lie anywhere.
+    fn start_with_threads(config: &str, args: &[&str], threads: u32) -> Self {
+        let user = Command::new("id").arg("-u").output().expect("id runs");
+        let mut limited = Command::new(if user.stdout == b"0\n" { "setpriv" } else { "sudo" });
+        if user.stdout != b"0\n" {
+            limited.args(["-n", "setpriv"]);
+        }
+        limited.args(["--reuid=54321", "--regid=54321", "--clear-groups"]);
+        limited.args(["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "prlimit"]);
+        limited.args([&format!("--nproc={threads}"), env!("CARGO_BIN_EXE_realsense-webrtc")]);
         Self::launch(limited, config, args)
     }
 
@@ -162,6 +175,11 @@ impl Server {
     /// The same with so many file descriptors at most.
     pub(crate) fn start_with_fds(config: &str, args: &[&str], fds: u32) -> Self {
         Self::listening(Program::start_with_fds(config, args, fds))
+    }
+
+    /// The same with so many threads at most.
+    pub(crate) fn start_with_threads(config: &str, args: &[&str], threads: u32) -> Self {
+        Self::listening(Program::start_with_threads(config, args, threads))
     }
 
     fn listening(program: Program) -> Self {

@@ -8,8 +8,8 @@ const GIVE_UP_FROZEN_MS = 10000;
 const GIVE_UP_MOST_MS = 60000;
 /** Milliseconds that a camera or a session that is new is given before the log speaks of missing pictures. */
 const RESTING_MS = 4000;
-/** Milliseconds of frames without a gap that show that a session helped: one picture is sent to whoever joins. */
-const HELPED_MS = 3000;
+/** Milliseconds of frames without a gap, beyond those after which one is missed, that show that a session helped: one picture is sent to whoever joins. */
+const HELPED_MS = 2000;
 const LOOK_EVERY_MS = 250;
 
 /** Events: `change`, frames begin or cease to come; `look`, one look is done. */
@@ -88,7 +88,7 @@ export class Flow extends EventTarget {
     if (well && this.#settled) happenings.stalls(tiles.late);
     else happenings.forget();
     if (flows) this.wasLive = true;
-    if (flows && this.flows && this.#now() - this.#flowsSince > HELPED_MS) this.#giveUpMs = GIVE_UP_FROZEN_MS;
+    if (flows && this.flows && this.#now() - this.#flowsSince > tiles.staleMs + HELPED_MS) this.#giveUpMs = GIVE_UP_FROZEN_MS;
     if (flows !== this.flows) {
       this.flows = flows;
       this.#flowsSince = this.#now();

@@ -1,7 +1,8 @@
 // Whether one track's frames come. Pure: is told of frames and of the time.
 //
-// Two witnesses tell of frames: the browser's call for each one shown, which stops while nobody sees the page, and the count of
-// decoded ones in the statistics, which goes on but is read seldom.
+// Three witnesses tell of frames: the browser's call for each one shown, which stops while nobody sees the page; the count of
+// decoded ones in the statistics, which goes on but is read seldom; and, while nobody sees the page, the bytes that came, as some
+// browsers do not even decode then.
 
 /** Milliseconds without a new frame after which none come, where the browser tells of each. */
 export const STALE_TOLD_MS = 1000;
@@ -20,12 +21,13 @@ export class Frames {
   #shownAt = 0;
   #came = false;
   #decoded = 0;
+  #bytes = 0;
 
   /** A new track. @param {number} now */
   begin(now) {
     this.lastAt = this.#shownAt = now;
     this.#came = false;
-    this.#decoded = 0;
+    this.#decoded = this.#bytes = 0;
   }
 
   /** The browser showed a frame. @param {number} now */
@@ -36,12 +38,14 @@ export class Frames {
 
   /**
    * The statistics were read.
-   * @param {number} now @param {number} count frames decoded so far @param {boolean} told whether the browser tells of shown frames
+   * @param {number} now @param {{frames: number, bytes: number}} sample frames decoded and bytes received so far
+   * @param {boolean} told whether the browser tells of shown frames @param {boolean} seen whether somebody sees the page
    * @returns {boolean} whether this was news of a frame that is to be taken as shown
    */
-  decoded(now, count, told) {
-    const more = count > this.#decoded;
-    this.#decoded = count;
+  read(now, { frames, bytes }, told, seen) {
+    const more = frames > this.#decoded || (!seen && bytes > this.#bytes);
+    this.#decoded = frames;
+    this.#bytes = bytes;
     if (!more) return false;
     this.lastAt = now;
     if (!told) this.shown(now);

@@ -97,15 +97,16 @@ export class Tile {
 
   /** Whether frames come now. */
   get flowing() {
-    return this.#frames.flowing(performance.now(), this.#staleMs);
+    return this.#frames.flowing(performance.now(), this.staleMs);
   }
 
   /** Whether frames ought to have come by now. */
   get late() {
-    return this.#frames.late(performance.now(), this.#staleMs);
+    return this.#frames.late(performance.now(), this.staleMs);
   }
 
-  get #staleMs() {
+  /** Milliseconds without a new frame after which none come. */
+  get staleMs() {
     if (!this.#awake.seen) return STALE_UNSEEN_MS;
     return this.#countsFrames ? STALE_TOLD_MS : STALE_READ_MS;
   }
@@ -138,8 +139,8 @@ export class Tile {
     if (!sample) return;
     const before = this.#sample;
     this.#sample = sample;
-    const told = this.#countsFrames && !document.hidden;
-    if (this.#frames.decoded(performance.now(), sample.frames, told)) this.#onNewFrame();
+    const seen = !document.hidden;
+    if (this.#frames.read(performance.now(), sample, this.#countsFrames && seen, seen)) this.#onNewFrame();
     if (!this.flowing) {
       this.blank();
       return;

@@ -102,6 +102,11 @@ export class Tiles {
     return [...this.#tiles.values()].filter((tile) => tile.late).map((tile) => tile.stream);
   }
 
+  /** Milliseconds without a new frame after which none come. */
+  get staleMs() {
+    return Math.max(0, ...[...this.#tiles.values()].map((tile) => tile.staleMs));
+  }
+
   /** performance.now() of the newest frame of any tile. */
   get lastFrameAt() {
     return Math.max(0, ...[...this.#tiles.values()].map((tile) => tile.lastFrameAt));

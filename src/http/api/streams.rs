@@ -7,6 +7,7 @@ use axum::{
     extract::{Path, Query, State},
 };
 use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::IntoParams;
 
 use super::{
@@ -50,11 +51,15 @@ pub(in super::super) async fn start(
     let request = body.parse(&device, &sensors)?;
     // Options first: setting them takes no reference that a failure would leave behind. A start that is refused, or that
     // nobody waits for any more, changes nothing, so they are put back then.
-    let mut before = Before { handle: handle.clone(), device: device.clone(), options: Vec::new() };
+    let mut before = Before { handle: handle.clone(), device: device.clone(), options: Vec::new(), turn: None };
+    if !options.is_empty() {
+        // Two starts at a time would take each other's settings for what was there before.
+        before.turn = Some(handle.turns.take(&device).await?);
+    }
     for (sensor, option) in options {
         let value = handle.option(&device, sensor, option).await?.current_value;
         before.options.push((sensor, option, value));
-        if let Err(error) = handle.set_option(&device, sensor, option, 1.0).await {
+        if let Err(error) = handle.set_option(&device, sensor, option, ON).await {
             before.put_back().await;
             return Err(error.into());
         }
@@ -71,6 +76,9 @@ pub(in super::super) async fn start(
     }
 }
 
+/// What a start sets options to.
+const ON: f64 = 1.0;
+
 /// What options were before a start set them. When it is dropped, because whoever asked hung up and this request with it,
 /// a task of its own puts them back.
 struct Before {
@@ -78,6 +86,8 @@ struct Before {
     device: DeviceId,
     /// In the order in which they were set.
     options: Vec<Value>,
+    /// Until they are put back, or stay.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 /// Sensor, option and what it was.
@@ -93,6 +103,10 @@ impl Before {
 }
 
 async fn put_back(handle: &Handle, device: &DeviceId, (sensor, option, value): Value) {
+    // What somebody has set since is not the start's any more.
+    if handle.option(device, sensor, option).await.is_ok_and(|now| now.current_value != ON) {
+        return;
+    }
     // A device that is gone forgets nothing: its settings are kept, and there is nobody to tell.
     let _ = handle.set_option(device, sensor, option, value).await;
 }
@@ -102,7 +116,9 @@ impl Drop for Before {
         // Without a runtime the process ends, and every option with it.
         let (false, Ok(runtime)) = (self.options.is_empty(), tokio::runtime::Handle::try_current()) else { return };
         let (handle, device, options) = (self.handle.clone(), self.device.clone(), std::mem::take(&mut self.options));
+        let turn = self.turn.take();
         runtime.spawn(async move {
+            let _turn = turn;
             for value in options.into_iter().rev() {
                 put_back(&handle, &device, value).await;
             }

@@ -37,7 +37,8 @@ impl Announced {
         announced
     }
 
-    /// A file was taken into use, or would be.
+    /// A file was taken into use, or would be. Told before the encoder that was made of it gets its first picture, so that what
+    /// comes out is the last word.
     pub(super) fn note_text(&self, config: &Config, text: &Text) {
         let declared = declared(config, text);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,8 +64,8 @@ impl Announced {
                 if !made.is_for_all_browsers() {
                     tracing::warn!(
                         pipeline = %name,
-                        "It makes {made} profile, which not every browser takes (Chromium on Linux answers with another codec or none, Safari is \
-                         reported to stay black); profile=constrained-baseline in the caps behind the encoder is for all"
+                        "It makes {made} profile, which not every browser takes (some answer with another codec or none, Safari is \
+                         reported to stay black with high); profile=constrained-baseline in the caps behind the encoder is for all"
                     );
                 }
             }
@@ -72,13 +73,14 @@ impl Announced {
         });
     }
 
-    /// What an offer announces for a stream that may become as large as `largest` while the session lasts. A pipeline that
-    /// nothing is known of is taken to make constrained baseline, as all built-in ones do.
+    /// What an offer announces for a stream that may become as large as `sizes` while the session lasts. A pipeline that
+    /// nothing is known of is taken to make constrained baseline, as all built-in ones do; so is the best encoder while it is
+    /// still to be found. Tries nothing and never waits.
     pub(super) fn of(&self, config: &Config, key: &StreamKey, sizes: [model::Profile; 2]) -> ProfileLevelId {
-        let name = library::choose(config, key, Codec::H264);
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&name).copied();
+        let name = library::known(config, key, Codec::H264);
+        let known = name.and_then(|name| self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&name).copied());
         let level = sizes.map(Level::of).into_iter().fold(Level::LEAST_OFFERED, Level::max);
-        ProfileLevelId { profile: known.unwrap_or(Profile::CONSTRAINED_BASELINE), level }
+        ProfileLevelId { profile: known.map_or(Profile::CONSTRAINED_BASELINE, Profile::announced), level }
     }
 }
 

@@ -100,6 +100,7 @@ pub(super) enum Msg {
     StreamRunning(StreamKey, Profile),
     StreamStopped(StreamKey),
     DepthRange(DeviceId, f32, f32),
+    DeviceForgotten(DeviceId),
     Stats(Vec<SessionId>, oneshot::Sender<Vec<(SessionId, SessionStats)>>),
     Shutdown(oneshot::Sender<()>),
     /// From a callback of the session with this serial number; late ones find no such session and are dropped.

@@ -1,6 +1,7 @@
-//! The control thread: the only caller of `set_state`, link and unlink. Owns the table of sessions and the streams; acts
-//! on one message at a time and waits for nothing but the next message. What it calls in GStreamer may hang all the same:
-//! `inbox` notices that.
+//! The control thread: decides what is built, started, linked and taken down. Owns the table of sessions and the streams; acts
+//! on one message at a time and waits for nothing but the next message. What may take long is done for it elsewhere: encoders
+//! start on threads of their own (`starter`), pipelines go down on workers (`teardown`), and tee pads are unlinked in idle
+//! probes. What it calls in GStreamer itself may hang all the same: `inbox` notices that.
 
 mod statistics;
 
@@ -103,7 +104,7 @@ impl Control {
             device: crate::model::DeviceId::new("warm-up"),
             streams: vec![(StreamType::Color, profile)],
             largest: Vec::new(),
-            codecs: Codec::ALL.to_vec(),
+            codecs: self.ctx.config.pipelines.codecs.clone(),
         });
     }
 
@@ -120,6 +121,7 @@ impl Control {
             Msg::StreamRunning(key, profile) => self.streams.running(&self.ctx, &key, profile),
             Msg::StreamStopped(key) => self.streams.stopped(&self.teardown, &key),
             Msg::DepthRange(device, min_m, max_m) => self.streams.set_range(&device, (min_m, max_m)),
+            Msg::DeviceForgotten(device) => self.streams.forget_range(&device),
             Msg::Stats(sessions, reply) => self.request_stats(sessions, reply),
             Msg::StatsPart(request, session, part) => self.take_stats(request, &session, part),
             Msg::Session(serial, signal) => {

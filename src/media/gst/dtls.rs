@@ -151,6 +151,10 @@ mod tests {
     fn a_certificate_is_known_by_its_fingerprint_only() {
         let (ours, other) = (Identity::make().expect("made"), Identity::make().expect("made"));
         assert!(ours.pem.contains("BEGIN CERTIFICATE") && ours.pem.contains("BEGIN PRIVATE KEY"));
+        // RFC 8827, section 6.5: the curve that everybody must take.
+        let key = X509::from_pem(ours.pem.as_bytes()).and_then(|certificate| certificate.public_key()).expect("a key");
+        let curve = key.ec_key().expect("of an elliptic curve").group().curve_name();
+        assert_eq!(curve, Some(openssl::nid::Nid::X9_62_PRIME256V1));
         let named = [read(&ours.fingerprint)];
         assert!(is_named(&ours.pem, &named));
         assert!(is_named(&ours.pem, &[read(&other.fingerprint), read(&ours.fingerprint)]), "one of several");

@@ -94,9 +94,10 @@ impl Files {
                 }
                 if watched && look_at <= Instant::now() {
                     look_at = Instant::now() + LOOK_EVERY;
-                    for name in watch.changed(look(&config.pipelines.dir)) {
-                        // The control thread is gone only while the program ends.
+                    let changed = whole(|| watch.changed(look(&config.pipelines.dir))).unwrap_or_default();
+                    for name in changed {
                         let text = read(&config, &name);
+                        // The control thread is gone only while the program ends.
                         let _ = control.send(Msg::FileRead(name, text, None));
                     }
                 }
@@ -197,8 +198,10 @@ fn whole<T>(make: impl FnOnce() -> T) -> Result<T> {
     catch_unwind(AssertUnwindSafe(make)).map_err(|_| Error::internal("describing the pipeline files panicked"))
 }
 
+/// Reads a pipeline, or says why not. A panic costs this answer, not the thread.
 fn read(config: &Config, name: &str) -> Result<Text, String> {
-    library::read(config, name).ok_or_else(|| library::no_such(config, name))
+    let read = || library::read(config, name).ok_or_else(|| library::no_such(config, name));
+    whole(read).unwrap_or_else(|error| Err(error.public().to_owned()))
 }
 
 /// What the files say, kept as long as their texts are the same: finding it out makes every element, hardware encoders too.

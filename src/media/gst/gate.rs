@@ -4,7 +4,7 @@
 //! over a push: two encoders at one gate are kept apart by a flag that nobody waits for.
 
 use std::sync::{
-    Arc, Mutex, OnceLock, PoisonError,
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
     atomic::{
         AtomicBool, AtomicU32, AtomicU64,
         Ordering::{Relaxed, SeqCst},
@@ -68,7 +68,13 @@ impl KeyFrames {
     /// A peer asks for a key frame (PLI, FIR): counts it, and asks the encoder unless this peer asks too often.
     pub(super) fn asked_by_peer(&self, counters: &Counters, now_ms: u64) {
         counters.plis.fetch_add(1, Relaxed);
-        let heeded = counters.patience.lock().unwrap_or_else(PoisonError::into_inner).ask(now_ms);
+        self.asked_by(counters, counters.patience(), now_ms);
+    }
+
+    fn asked_by(&self, counters: &Counters, mut patience: MutexGuard<'_, Patience>, now_ms: u64) {
+        let heeded = patience.ask(now_ms);
+        // An event to an encoder is sent under no lock.
+        drop(patience);
         if heeded {
             return self.request(now_ms);
         }
@@ -79,12 +85,18 @@ impl KeyFrames {
         }
     }
 
-    /// Asks for what a peer asked for too early, once its time has come; called with every frame of the peer's.
+    /// Asks for what was asked for too early, once its time has come; called with every frame of the session's.
     fn remember(&self, counters: &Counters, now_ms: u64) {
-        if counters.put_off.load(Relaxed)
-            && counters.patience.lock().unwrap_or_else(PoisonError::into_inner).is_due(now_ms)
-        {
+        if !counters.put_off.load(Relaxed) {
+            return;
+        }
+        let peers = counters.patience().is_due(now_ms);
+        let own = counters.own_patience().is_due(now_ms);
+        if peers || own {
             counters.put_off.store(false, Relaxed);
+            // One key frame serves both.
+            counters.patience().served();
+            counters.own_patience().served();
             self.request(now_ms);
         }
     }
@@ -139,6 +151,8 @@ pub(super) struct Gate {
     delivering: AtomicBool,
     closed: AtomicBool,
     asked_ms: AtomicU64,
+    /// A unit of the encoder that it is open for was lost: what refers to it would not decode.
+    broken: AtomicBool,
     pub(super) counters: Arc<Counters>,
     /// What a test does between the decision to pass a unit and passing it.
     #[cfg(test)]
@@ -176,13 +190,26 @@ pub(super) struct Counters {
     pub(super) packets: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) plis: AtomicU64,
-    /// Those of them that were refused because they came too often; the last one is put off.
+    /// Requests of both that were refused because they came too often; the last one is put off.
     pub(super) refused: AtomicU64,
     put_off: AtomicBool,
-    /// How often they are heeded.
+    /// How often the peer's requests are heeded.
     patience: Mutex<Patience>,
+    /// How often the gate's own are.
+    own_patience: Mutex<Patience>,
     /// When the last packet left the payloader; 0 for never.
     pub(super) sent_ms: AtomicU64,
+}
+
+impl Counters {
+    /// Held for a few instructions each time.
+    fn patience(&self) -> MutexGuard<'_, Patience> {
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn own_patience(&self) -> MutexGuard<'_, Patience> {
+        self.own_patience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Gate {
@@ -201,6 +228,7 @@ impl Gate {
             delivering: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             asked_ms: AtomicU64::new(0),
+            broken: AtomicBool::new(false),
             counters,
             #[cfg(test)]
             before_push: Mutex::default(),
@@ -227,10 +255,10 @@ impl Gate {
     /// passed, nothing else is: so no unit of the old one can come behind one of the new one.
     pub(super) fn deliver(&self, epoch: u64, unit: &gst::BufferRef, shared: gst::Buffer) {
         let Some(_alone) = Alone::with(&self.delivering) else {
-            // The other unit takes microseconds. What is lost here is asked for again with the next one.
+            // The other unit takes microseconds. The next one finds that this one was lost, and asks for a key frame.
             if self.epoch.load(SeqCst) == epoch {
                 self.counters.dropped.fetch_add(1, Relaxed);
-                self.asked_ms.store(0, Relaxed);
+                self.broken.store(true, SeqCst);
             }
             return;
         };
@@ -248,6 +276,10 @@ impl Gate {
             return;
         }
         let queued = self.queued();
+        if self.broken.swap(false, SeqCst) && !is_key {
+            self.open_for.store(NOBODY, Relaxed);
+            self.asked_ms.store(0, Relaxed);
+        }
         if self.open_for.load(Relaxed) != epoch {
             if queued > RESUME_QUEUED {
                 self.counters.dropped.fetch_add(1, Relaxed);
@@ -256,9 +288,11 @@ impl Gate {
             }
             if !is_key {
                 self.counters.dropped.fetch_add(1, Relaxed);
-                if self.ctx.now_ms().saturating_sub(self.asked_ms.load(Relaxed)) >= ASK_AGAIN_MS {
+                let now = self.ctx.now_ms();
+                if now.saturating_sub(self.asked_ms.load(Relaxed)) >= ASK_AGAIN_MS {
                     self.ask();
                 }
+                self.key_frames.remember(&self.counters, now);
                 return;
             }
             self.open_for.store(epoch, Relaxed);
@@ -278,18 +312,19 @@ impl Gate {
             self.counters.frames.fetch_add(1, Relaxed);
             self.counters.keys.fetch_add(u64::from(is_key), Relaxed);
             if is_key && self.counters.put_off.swap(false, Relaxed) {
-                self.counters.patience.lock().unwrap_or_else(PoisonError::into_inner).served();
+                self.counters.patience().served();
+                self.counters.own_patience().served();
             }
         }
         self.key_frames.remember(&self.counters, self.ctx.now_ms());
     }
 
-    /// Asks for a key frame.
+    /// Asks for a key frame: at once, or later where this session needs one again and again, because its network is too thin.
     pub(super) fn ask(&self) {
         let now = self.ctx.now_ms();
         self.asked_ms.store(now, Relaxed);
         self.counters.asked.fetch_add(1, Relaxed);
-        self.key_frames.request(now);
+        self.key_frames.asked_by(&self.counters, self.counters.own_patience(), now);
     }
 }
 

@@ -132,6 +132,47 @@ fn a_unit_of_the_old_encoder_that_is_under_way_comes_before_all_of_the_new_one()
 }
 
 #[test]
+fn a_gate_that_lost_a_unit_waits_for_a_key_frame() {
+    let (pipeline, gate, out) = open();
+    let pass = |key, number| gate.deliver(1, numbered(key, number).as_ref(), numbered(key, number));
+    pass(true, 10);
+    pass(false, 11);
+    // A late unit of an older encoder is just being looked at when this one comes.
+    gate.delivering.store(true, SeqCst);
+    pass(false, 12);
+    gate.delivering.store(false, SeqCst);
+    pass(false, 13);
+    pass(true, 14);
+    pass(false, 15);
+    let sent = || out.try_pull_sample(gst::ClockTime::from_seconds(10)).expect("sent");
+    let order: Vec<_> = (0..4).map(|_| sent().buffer().expect("a unit").size()).collect();
+    assert_eq!(order, [10, 11, 14, 15], "what refers to the lost one stays out");
+    pipeline.set_state(gst::State::Null).expect("stops");
+}
+
+#[test]
+fn a_session_that_falls_behind_again_and_again_costs_the_others_a_key_frame_every_four_seconds_at_most() {
+    let (_upstream, fanout, asked) = encoder();
+    let key_frames = KeyFrames::default();
+    key_frames.set_target(&fanout);
+    key_frames.saw(true, 1000);
+    let counters = Counters::default();
+    // It gets a key frame for each request that is heeded, fills up within half a second, and asks anew every half second.
+    for now in (2000..62_000).step_by(33) {
+        if (now - 2000) % 528 == 0 {
+            key_frames.asked_by(&counters, counters.own_patience(), now);
+        }
+        key_frames.remember(&counters, now);
+        key_frames.poll(now);
+    }
+    assert!((15..=18).contains(&asked.load(Relaxed)), "{} key frames in a minute", asked.load(Relaxed));
+    // What the peer itself asks for has a measure of its own.
+    let before = asked.load(Relaxed);
+    key_frames.asked_by_peer(&counters, 63_000);
+    assert_eq!(asked.load(Relaxed), before + 1);
+}
+
+#[test]
 fn a_viewer_that_storms_is_heeded_less_and_less_and_shuts_nobody_else_out() {
     let (_upstream, fanout, asked) = encoder();
     let key_frames = KeyFrames::default();

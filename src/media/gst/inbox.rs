@@ -74,7 +74,9 @@ impl Msg {
             Self::Answer(..) => "applies an answer",
             Self::Candidate(..) => "takes a candidate",
             Self::Close(_) => "closes a session",
-            Self::StreamRunning(..) | Self::StreamStopped(_) | Self::DepthRange(..) => "follows a stream of the camera",
+            Self::StreamRunning(..) | Self::StreamStopped(_) | Self::DepthRange(..) | Self::DeviceForgotten(_) => {
+                "follows a stream of the camera"
+            }
             Self::Stats(..) | Self::StatsPart(..) => "collects statistics",
             Self::Shutdown(_) => "shuts down",
             Self::Session(..) => "acts on what a session reports",

@@ -182,9 +182,8 @@ pub(super) fn info_of(config: &Config, text: &Text) -> PipelineInfo {
         ..PipelineInfo::default()
     };
     if info.codec.is_none() {
-        let message = "a pipeline's name ends with what it makes: .h264, .vp8 or .vp9; rename the file";
         info.state = PipelineState::Fault;
-        info.fault = Some(Fault::of_file(&text.file, message));
+        info.fault = Some(no_codec(text));
         return info;
     }
     match build_alone(config, &checked_as(&text.name), text) {
@@ -195,6 +194,11 @@ pub(super) fn info_of(config: &Config, text: &Text) -> PipelineInfo {
         }
     }
     info
+}
+
+/// What is wrong with a file whose name does not tell what it makes.
+pub(super) fn no_codec(text: &Text) -> Fault {
+    Fault::of_file(&text.file, "a pipeline's name ends with what it makes: .h264, .vp8 or .vp9; rename the file")
 }
 
 /// The stream that a pipeline nobody runs is checked for: the one in its name, else colour.

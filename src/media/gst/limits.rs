@@ -73,6 +73,9 @@ mod tests {
             assert!(why.contains("from 32x16 to 1920x1088 pixels"), "{why}");
             assert!(why.contains(&format!("are {width}x{height}")), "{why}");
         }
+        let least = "bin.( name=encoder capsfilter caps=\"video/x-raw,width=[32,2147483647],height=[16,2147483647]\" ! x264enc )";
+        let why = refused(least, 16, 8).expect("refused");
+        assert!(why.contains("of at least 32x16 pixels"), "{why}");
         let scaled = format!("videoscale ! video/x-raw,width=320,height=240 ! {limited}");
         assert_eq!(refused(&scaled, 4096, 2160), None, "what is scaled before it fits");
         // Those that say nothing of sizes are believed.

@@ -202,6 +202,10 @@ impl Media for GstMedia {
         self.send(Msg::DepthRange(device, min_m, max_m));
     }
 
+    fn forget_device(&self, device: DeviceId) {
+        self.send(Msg::DeviceForgotten(device));
+    }
+
     fn stats(&self, sessions: Vec<SessionId>, reply: oneshot::Sender<Vec<(SessionId, SessionStats)>>) {
         self.send(Msg::Stats(sessions, reply));
     }

@@ -155,6 +155,11 @@ impl Streams {
         }
     }
 
+    /// A device is known no more.
+    pub(super) fn forget_range(&mut self, device: &DeviceId) {
+        self.ranges_m.remove(device);
+    }
+
     /// Who to ask for key frames of a stream in a codec; makes the slot, with its encoder still to be started.
     pub(super) fn key_frames(&mut self, key: &StreamKey, profile: Profile, codec: Codec) -> Arc<KeyFrames> {
         let stream =

@@ -16,7 +16,10 @@ use super::{
     session::{Link, offered_addresses},
 };
 use crate::{
-    core::rtcp::{Filter, Verdict},
+    core::{
+        arrivals::Arrivals,
+        rtcp::{Filter, Verdict},
+    },
     model::Codec,
 };
 
@@ -178,11 +181,32 @@ fn filter_rtcp(ctx: &Arc<Context>, srtpdec: &gst::Element, serial: u64, link: &A
     });
 }
 
-/// Notes when a packet comes from the peer. webrtcbin reports a vanished peer by nothing, so this clock is all there is.
+/// Notes when a packet comes from the peer, and lets through what the server has a use for. webrtcbin reports a vanished peer
+/// by nothing, so this clock is all there is.
 fn watch_packets(ctx: &Arc<Context>, nicesrc: &gst::Element, link: &Arc<Link>) {
     let Some(pad) = nicesrc.static_pad("src") else { return };
     let (ctx, link) = (Arc::downgrade(ctx), link.clone());
-    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, _| {
+    // Only the transport's own thread comes here; the lock is never waited for.
+    let arrivals = Mutex::new(Arrivals::default());
+    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, info| {
+        let admits = |buffer: &gst::BufferRef| {
+            let Ok(bytes) = buffer.map_readable() else { return false };
+            arrivals.lock().unwrap_or_else(PoisonError::into_inner).admits(&bytes)
+        };
+        let passes = match &mut info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) => admits(buffer),
+            Some(gst::PadProbeData::BufferList(list)) => {
+                let mut admitted = gst::BufferList::new();
+                let into = admitted.make_mut();
+                list.iter_owned().filter(|buffer| admits(buffer)).for_each(|buffer| into.add(buffer));
+                *list = admitted;
+                !list.is_empty()
+            }
+            _ => true,
+        };
+        if !passes {
+            return gst::PadProbeReturn::Drop;
+        }
         if let Some(ctx) = ctx.upgrade() {
             link.rhythm().heard(ctx.now_ms());
         }

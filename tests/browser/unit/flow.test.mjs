@@ -17,7 +17,10 @@ class Page {
   frames = true;
   /** Whether the browser calls back for each frame it shows, while it shows any. */
   tells = true;
+  /** Whether the browser decodes what nobody sees. */
+  decodesUnseen = true;
   #decoded = 0;
+  #bytes = 0;
   #statisticsAt = 0;
   #lookAt = 0;
 
@@ -36,6 +39,7 @@ class Page {
     const page = this;
     const tiles = {
       get lastFrameAt() { return page.judge.lastAt; },
+      get staleMs() { return page.staleMs; },
       get flowing() { return page.judge.flowing(page.now, page.staleMs) ? ['color'] : []; },
       get late() { return page.judge.late(page.now, page.staleMs) ? ['color'] : []; },
       check: (why) => { if (this.judge.late(this.now, this.staleMs)) this.overlays.push(why('color')); },
@@ -54,7 +58,7 @@ class Page {
 
   attach() {
     this.judge.begin(this.now);
-    this.#decoded = 0;
+    this.#decoded = this.#bytes = 0;
   }
 
   /** The page runs for so long: frames at 10 a second, its timers as a busy browser runs them. */
@@ -64,7 +68,8 @@ class Page {
       this.now += 100;
       this.wall += 100;
       if (this.frames) {
-        this.#decoded += 1;
+        this.#bytes += 5000;
+        if (!this.hidden || this.decodesUnseen) this.#decoded += 1;
         if (!this.hidden && this.tells) this.judge.shown(this.now);
       }
       this.#timers();
@@ -78,7 +83,7 @@ class Page {
     }
     if (this.now - this.#statisticsAt >= (this.hidden ? 4000 : 1000)) {
       this.#statisticsAt = this.now;
-      this.judge.decoded(this.now, this.#decoded, this.tells && !this.hidden);
+      this.judge.read(this.now, { frames: this.#decoded, bytes: this.#bytes }, this.tells && !this.hidden, !this.hidden);
       this.flow.revive();
     }
   }
@@ -138,6 +143,36 @@ describe('Flow', () => {
     assert.deepEqual(page.reopened, []);
     assert.deepEqual(page.said, []);
     assert.deepEqual(page.overlays, []);
+  });
+
+  it('leaves a hidden tab its session in browsers that do not decode what nobody sees', () => {
+    const page = new Page();
+    page.decodesUnseen = false;
+    page.run(20);
+    page.hidden = true;
+    page.run(3600);
+    assert.deepEqual(page.reopened, []);
+    assert.deepEqual(page.said, []);
+    page.hidden = false;
+    page.run(10);
+    assert.deepEqual(page.reopened, []);
+    assert.ok(page.flow.flows);
+  });
+
+  it('asks more and more seldom in a hidden tab, too, where each session brings one picture only', () => {
+    const page = new Page();
+    page.run(20);
+    page.hidden = true;
+    page.frames = false;
+    const reopen = page.viewer.reopen;
+    page.viewer.reopen = (why) => {
+      reopen(why);
+      page.frames = true;
+      page.run(0.1);
+      page.frames = false;
+    };
+    page.run(600);
+    assert.ok(page.reopened.length < 16, `${page.reopened.length} sessions in 10 minutes`);
   });
 
   it('begins in a hidden tab as well', () => {
@@ -203,8 +238,8 @@ describe('Flow', () => {
     const page = new Page();
     page.run(20);
     page.tells = false; // an element that a browser does not paint: the count goes on
-    page.judge.decoded = function decoded(now, count) { // with a browser that could tell
-      return Frames.prototype.decoded.call(this, now, count, true);
+    page.judge.read = function read(now, sample, told, seen) { // with a browser that could tell
+      return Frames.prototype.read.call(this, now, sample, true, seen);
     };
     page.run(60);
     assert.deepEqual(page.reopened, []);

@@ -165,7 +165,8 @@ fn pipelines(handle: &Handle) -> Part {
     let handle = handle.clone();
     part("pipelines.json", async move {
         let pipelines = handle.pipelines().await.map_err(|error| error.for_log().to_owned())?;
-        let made = work::CPU.run(move || {
+        // The folder may be on a network that does not answer.
+        let made = work::FOLDER.run(move || {
             let mut files = vec![json_file("pipelines.json", &pipelines)?];
             let used = pipelines.into_iter().filter(|pipeline| !pipeline.used_by.is_empty());
             let names: BTreeSet<String> = used.map(|pipeline| pipeline.name).collect();

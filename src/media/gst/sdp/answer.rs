@@ -283,7 +283,12 @@ impl Transport {
         let need = |name: &str| {
             parts.iter().find_map(|part| attribute(part, name)).ok_or_else(|| refuse(format!("lacks a={name}.")))
         };
-        let (ufrag, pwd) = (need("ice-ufrag")?, need("ice-pwd")?);
+        // Of one place: what stands on another m-line beside it belongs together.
+        let both = parts.iter().find_map(|part| attribute(part, "ice-ufrag").zip(attribute(part, "ice-pwd")));
+        let (ufrag, pwd) = match both {
+            Some(both) => both,
+            None => (need("ice-ufrag")?, need("ice-pwd")?),
+        };
         let ice_chars = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '+' || c == '/');
         // Lengths from RFC 8839, section 5.4.
         if !(4..=256).contains(&ufrag.len()) || !(22..=256).contains(&pwd.len()) || !ice_chars(ufrag) || !ice_chars(pwd)

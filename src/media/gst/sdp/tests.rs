@@ -81,6 +81,20 @@ fn a_good_answer_is_written_anew() {
 }
 
 #[test]
+fn credentials_of_two_m_lines_are_not_mixed() {
+    let second = ANSWER[ANSWER.find("m=video").expect("an m-line")..]
+        .replace("a=ice-ufrag:abcd", "a=ice-ufrag:efgh")
+        .replace("a=ice-pwd:0123456789012345678901", "a=ice-pwd:abcdefghijabcdefghijab")
+        .replace("a=mid:video0", "a=mid:video1");
+    // The first names half of its own.
+    let first =
+        ANSWER.replace("a=ice-pwd:0123456789012345678901\r\n", "").replace("BUNDLE video0", "BUNDLE video0 video1");
+    let checked = check_for(&format!("{first}{second}"), 2).expect("good");
+    assert!(checked.sdp.contains("a=ice-ufrag:efgh\r\na=ice-pwd:abcdefghijabcdefghijab\r\n"), "{}", checked.sdp);
+    assert!(!checked.sdp.contains("a=ice-ufrag:abcd"), "{}", checked.sdp);
+}
+
+#[test]
 fn retransmission_is_found_beside_other_parameters() {
     let rtx = "m=video 9 UDP/TLS/RTP/SAVPF 96 98\r\n";
     for fmtp in ["apt=96;rtx-time=3000", "rtx-time=3000;apt=96", " rtx-time=3000 ; apt=96 ", "APT=96", "apt = 96;"] {

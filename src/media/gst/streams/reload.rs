@@ -120,7 +120,16 @@ impl Streams {
             jobs.extend(self.begin(ctx, key, *codec, Cause::Reload));
         }
         if slots.is_empty() {
-            jobs.extend(self.begin_check(ctx, name, text));
+            match self.begin_check(ctx, name, text) {
+                Ok(job) => drop(jobs.insert(job)),
+                Err(error) => {
+                    self.faults.extend(match &error {
+                        ReloadError::Fault(fault) => Some((name.to_owned(), fault.clone())),
+                        ReloadError::Refused(_) => None,
+                    });
+                    return reply.into_iter().for_each(|reply| drop(reply.send(Err(error.clone()))));
+                }
+            }
         }
         let reload = Reload { name: name.into(), jobs, fault: None, reply };
         if reload.jobs.is_empty() {
@@ -131,13 +140,21 @@ impl Streams {
     }
 
     /// Checks a pipeline that nobody runs, as the stream in its name would run it, or colour.
-    fn begin_check(&mut self, ctx: &Arc<Context>, name: &str, text: Text) -> Option<u64> {
-        let codec = Codec::of_pipeline(name)?;
+    fn begin_check(&mut self, ctx: &Arc<Context>, name: &str, text: Text) -> Result<u64, ReloadError> {
+        let codec = Codec::of_pipeline(name).ok_or_else(|| ReloadError::Fault(library::no_codec(&text)))?;
         self.next_job += 1;
         let key = library::checked_as(name);
         let profile = ctx.config.streams.of(key.stream).profile();
         let job = Job { key, codec, profile, source: Source::Text(text), trial: true, start: false };
-        starter::begin(ctx, self.next_job, job).ok().map(|()| self.next_job)
+        match starter::begin(ctx, self.next_job, job) {
+            Ok(()) => Ok(self.next_job),
+            Err(error) => {
+                tracing::error!(pipeline = name, %error, "The system gives no thread to check a pipeline on");
+                let words =
+                    format!("The system gives no thread to check the pipeline on: {error}. Try again in a moment.");
+                Err(ReloadError::Refused(Error::unavailable(words)))
+            }
+        }
     }
 
     /// A check is through.

@@ -167,6 +167,10 @@ impl Streams {
         slot.users.values_mut().filter_map(|user| user.branch.take()).for_each(Branch::cut);
         stop_encoder(teardown, slot);
         slot.started_at = now;
+        // What the encoder then makes overrules it. A text that has run already says nothing new.
+        if self.good.get(&text.name) != Some(&text) {
+            ctx.announced.note_text(&ctx.config, &text);
+        }
         encoder.take_requests(ctx, &key, codec, &slot.key_frames);
         for (session, user) in slot.users.iter_mut().filter(|(_, user)| user.live) {
             user.branch = attach(&encoder, user, &key, codec).map_err(|why| self.refused.push((*session, why))).ok();
@@ -182,7 +186,6 @@ impl Streams {
             self.faults.remove(&text.name);
             self.works.insert(text.name.clone());
         }
-        ctx.announced.note_text(&ctx.config, &text);
         self.good.insert(text.name.clone(), text);
     }
 
