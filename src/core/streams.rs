@@ -208,6 +208,12 @@ impl Streams {
         }
     }
 
+    /// How many devices are known.
+    #[cfg(test)]
+    pub(super) fn known(&self) -> usize {
+        self.devices.len()
+    }
+
     /// Whether a reference could be taken now.
     ///
     /// # Errors

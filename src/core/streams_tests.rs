@@ -227,6 +227,22 @@ fn what_ran_before_a_stop_does_not_count_as_the_next_start() {
 }
 
 #[test]
+fn a_device_that_is_known_no_more_leaves_nothing_unless_it_is_wanted() {
+    let mut bench = Bench::new();
+    let device = bench.device.clone();
+    bench.streams.forget(&device);
+    assert_eq!(bench.streams.known(), 1, "it is there");
+    bench.acquire(viewer(1), StreamType::Color).unwrap();
+    bench.obey();
+    bench.streams.device_gone(&device);
+    bench.streams.forget(&device);
+    assert_eq!(bench.streams.known(), 1, "somebody waits for it to come back");
+    bench.release(&viewer(1));
+    bench.streams.forget(&device);
+    assert_eq!(bench.streams.known(), 0);
+}
+
+#[test]
 fn what_breaks_before_a_stop_does_not_fail_the_next_start() {
     let mut bench = Bench::new();
     bench.acquire(Holder::Explicit, StreamType::Color).unwrap();

@@ -400,6 +400,16 @@ async fn news_of_an_earlier_attachment_change_nothing() {
     let refused = bench.cameras.apply(&device, first, 1, Vec::new()).unwrap_err();
     assert!(refused.public().contains("unplugged"), "{refused}");
     bench.agree(3).await;
+
+    // One that is gone for long leaves nothing.
+    bench.handle.set_depth_range(device.clone(), 0.5, 2.0).await.unwrap();
+    bench.backend.unplug(&device);
+    bench.agree(4).await;
+    bench.events.send(Event::Camera(CameraEvent::Forgotten { device: device.clone() }));
+    assert!(bench.handle.status(device.clone()).await.unwrap_err().public().contains(device.as_str()));
+    bench.handle.references().await.unwrap();
+    let snapshot = bench.handle.snapshot().borrow().clone();
+    assert!(snapshot.devices.is_empty() && snapshot.depth_ranges.is_empty(), "{snapshot:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]

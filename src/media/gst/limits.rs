@@ -5,8 +5,9 @@ use gst::prelude::*;
 
 use crate::core::template::Values;
 
-/// Sides from here on are no limit: caps then say the largest number there is, or the largest even one.
-const UNLIMITED: i32 = 1 << 20;
+/// Sides from here on are no limit: caps then say the largest number there is, or the most that GStreamer's own converters
+/// take (videoconvert 1.22).
+const UNLIMITED: i32 = 32_767;
 
 /// Why the started pipeline between these two will refuse the stream's pictures; `None` when nothing speaks against them. Asks the
 /// driver, so it may take its time: never called on the control thread.
