@@ -18,4 +18,5 @@ pub mod pipeline;
 pub mod probe;
 pub mod process;
 pub mod session;
+pub(crate) mod srtp;
 pub(crate) mod work;

@@ -165,9 +165,7 @@ impl DeviceThread {
                     let error =
                         Error::unavailable(format!("Device {} failed inside its driver and is reopened.", self.device));
                     // The tap is the device's: after a replug it may be another thread's recording.
-                    if self.reporter.is_alive() {
-                        self.tap.end(EndReason::DeviceGone);
-                    }
+                    self.reporter.while_alive(|| self.tap.end(EndReason::DeviceGone));
                     self.reporter.tell(DeviceNews::OpenFailed(error.clone()));
                     if !self.refuse_for(inbox, REOPEN, &error) {
                         break;

@@ -24,7 +24,7 @@ pub enum CameraEvent {
         /// What there is to tell.
         news: DeviceNews,
     },
-    /// A device that went long ago is known no more, so that devices without end leave nothing behind.
+    /// A recording that was closed is known no more, so that recordings without end leave nothing behind.
     Forgotten {
         /// Device.
         device: DeviceId,

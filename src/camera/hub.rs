@@ -95,9 +95,11 @@ impl FrameHub {
         }
     }
 
-    /// Forgets a device's streams; whoever still waits for frames of them gets none.
+    /// Forgets a device's streams, but for those whose frames somebody still waits for.
     pub fn forget(&self, device: &DeviceId) {
-        self.streams.write().unwrap_or_else(PoisonError::into_inner).retain(|key, _| key.device != *device);
+        let waited_for = |entry: &Entry| lock(&entry.subscribers).iter().any(|slot| slot.strong_count() > 0);
+        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+        streams.retain(|key, entry| key.device != *device || waited_for(entry));
     }
 
     /// A slot that receives every later frame of a stream; a frame that is not read in time is replaced by the next.

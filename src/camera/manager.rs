@@ -188,12 +188,12 @@ impl Shared {
         }
         // Recordings that were closed are forgotten when there is need of room.
         if devices.len() >= MAX_DEVICES {
-            devices.retain(|device, entry| {
+            devices.retain(|known, entry| {
                 let ended = entry.threads.iter().all(JoinHandle::is_finished);
-                let kept = !(entry.info.playback && entry.commands.is_none() && ended);
+                let kept = !(entry.info.playback && entry.commands.is_none() && ended) || *known == device;
                 if !kept {
-                    self.hub.forget(device);
-                    (self.events)(CameraEvent::Forgotten { device: device.clone() });
+                    self.hub.forget(known);
+                    (self.events)(CameraEvent::Forgotten { device: known.clone() });
                 }
                 kept
             });

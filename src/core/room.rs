@@ -57,7 +57,7 @@ pub struct Young {
     pub new: u64,
     /// Offered, and not connected yet.
     pub unconnected: u64,
-    /// Streams of the session in question that do not run yet.
+    /// Streams that are just starting, and those that would have to be started for the session in question.
     pub streams: u64,
 }
 
@@ -117,8 +117,10 @@ impl Room {
     /// How many sessions fit in what is free at the start, and what ends first; `None` when nothing is limited.
     pub fn sessions(&self, free: Free) -> Option<(u64, Shortage)> {
         let connections = 2 * self.limits.connections();
-        let fds = free.fds.map(|free| (free.saturating_sub(SPARE_FDS + connections) / self.session_fds, Shortage::Fds));
-        let spare = SPARE_THREADS + self.limits.blocking_threads();
+        // They watch one stream, at least.
+        let spare = SPARE_FDS + connections + STREAM_FDS;
+        let fds = free.fds.map(|free| (free.saturating_sub(spare) / self.session_fds, Shortage::Fds));
+        let spare = SPARE_THREADS + self.limits.blocking_threads() + STREAM_THREADS;
         let threads = free.threads.map(|free| (free.saturating_sub(spare) / SESSION_THREADS, Shortage::Threads));
         fds.into_iter().chain(threads).min_by_key(|(sessions, _)| *sessions)
     }
@@ -176,7 +178,7 @@ mod tests {
     #[test]
     fn what_fits_is_known_at_the_start() {
         assert_eq!(room(256, 4915).sessions(free(226, 4890, 0)), Some((10, Shortage::Fds)));
-        assert_eq!(room(524_288, 300).sessions(free(524_000, 275, 0)), Some((28, Shortage::Threads)));
+        assert_eq!(room(524_288, 300).sessions(free(524_000, 275, 0)), Some((27, Shortage::Threads)));
         assert_eq!(Room { limits: Limits::default(), session_fds: COST }.sessions(Free::default()), None);
     }
 
@@ -184,17 +186,24 @@ mod tests {
         /// Whatever is admitted in whatever order, the spare ones stay free.
         #[test]
         fn admitting_never_uses_up_the_spare_ones(
-            fds in 64u64..4096, threads in 64u64..4096, steps in prop::collection::vec(0u8..4, 1..400)
+            fds in 64u64..4096, threads in 64u64..4096, steps in prop::collection::vec(0u8..5, 1..400)
         ) {
             let room = room(fds, threads);
             let (mut open_fds, mut open_threads, mut connections) = (20, 20, 0);
-            let (mut new, mut offered) = (0, 0);
+            let (mut new, mut offered, mut starting) = (0, 0, 0);
             for step in steps {
                 match step {
                     // An offer is asked for.
                     0 => {
                         let free = free(fds.saturating_sub(open_fds), threads.saturating_sub(open_threads), connections);
-                        new += u64::from(room.check(free, Young { new, unconnected: offered, streams: 0 }).is_ok());
+                        let young = Young { new, unconnected: offered, streams: starting + 1 };
+                        let admitted = room.check(free, young).is_ok();
+                        (new, starting) = (new + u64::from(admitted), starting + u64::from(admitted));
+                    }
+                    // Its stream starts.
+                    4 if starting > 0 => {
+                        starting -= 1;
+                        (open_fds, open_threads) = (open_fds + STREAM_FDS, open_threads + STREAM_THREADS);
                     }
                     // One is made.
                     1 if new > 0 => {

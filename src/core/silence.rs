@@ -12,8 +12,8 @@ const NO_RHYTHM: Duration = Duration::from_secs(30);
 pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 /// From "silent" to "gone" at least.
 const GRACE: Duration = Duration::from_secs(5);
-/// Packets closer together than this count as one moment: reports come once a second at the most, requests for key frames and
-/// lost packets in bursts that say nothing of a rhythm.
+/// Reports that come sooner than this after the beginning of a moment belong to it. What is no report says nothing of a rhythm:
+/// requests for key frames and lost packets come when there is need.
 const ONE_MOMENT_MS: u64 = 1000;
 
 /// How long a peer may be silent.
@@ -41,9 +41,9 @@ impl Rhythm {
         Self { heard_ms: now_ms, longest_ms: 0, moment_ms: now_ms, moments: 0 }
     }
 
-    /// A packet came.
-    pub fn heard(&mut self, now_ms: u64) {
-        if now_ms.saturating_sub(self.moment_ms) >= ONE_MOMENT_MS {
+    /// A packet came; a report of the peer's, or something else.
+    pub fn heard(&mut self, now_ms: u64, is_report: bool) {
+        if is_report && now_ms.saturating_sub(self.moment_ms) >= ONE_MOMENT_MS {
             self.moment_ms = now_ms;
             self.moments = self.moments.saturating_add(1);
         }
@@ -79,7 +79,7 @@ mod tests {
 
     fn spoke(every_ms: u64, times: u64) -> Rhythm {
         let mut rhythm = Rhythm::connected(0);
-        (1..=times).for_each(|time| rhythm.heard(time * every_ms));
+        (1..=times).for_each(|time| rhythm.heard(time * every_ms, true));
         rhythm
     }
 
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(seconds(spoke(25_000, 2), USUAL), (50, 60), "what is known already counts");
         // Requests for a key frame at the beginning, of a receiver that reports every 25 s.
         let mut burst = Rhythm::connected(0);
-        [300, 600, 900].into_iter().for_each(|at| burst.heard(at));
+        (1..30).for_each(|time| burst.heard(300 * time, false));
         assert_eq!(seconds(burst, USUAL), (5, 30));
     }
 
@@ -126,8 +126,8 @@ mod tests {
     fn silence_counts_from_what_came_last() {
         let mut rhythm = Rhythm::connected(1000);
         assert_eq!(rhythm.silence(3000), Duration::from_secs(2));
-        rhythm.heard(2500);
-        rhythm.heard(2400);
+        rhythm.heard(2500, true);
+        rhythm.heard(2400, false);
         assert_eq!(rhythm.silence(3000), Duration::from_millis(500));
     }
 
@@ -140,7 +140,7 @@ mod tests {
             let mut now = 0;
             for gap in gaps {
                 now += gap;
-                rhythm.heard(now);
+                rhythm.heard(now, gap % 2 == 0);
             }
             let peer_silence = Duration::from_secs(peer_silence);
             let Patience { disconnected, gone } = rhythm.patience(peer_silence);

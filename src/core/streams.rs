@@ -398,6 +398,17 @@ impl Streams {
         self.stream(key).is_some_and(|stream| matches!(stream.state, State::Running { .. }))
     }
 
+    /// How many streams are just starting.
+    pub fn starting(&self) -> usize {
+        let streams = self.devices.values().flat_map(|device| device.streams.values());
+        streams.filter(|stream| matches!(stream.state, State::Starting { .. })).count()
+    }
+
+    /// Whether a stream runs or is on its way.
+    pub fn is_held(&self, key: &StreamKey) -> bool {
+        self.stream(key).is_some()
+    }
+
     /// The profile of a running or starting video stream on a sensor, one that is held before one that lingers.
     pub fn sensor_config(&self, id: &DeviceId, sensor: usize) -> Option<StreamConfig> {
         let lingering = || self.sensor_videos(id, sensor).next();

@@ -207,7 +207,7 @@ pub struct StreamStats {
     pub key_frames_sent: u64,
     /// Key frames asked for, by the server for this session or by its peer (PLI, FIR).
     pub key_frames_requested: u64,
-    /// Those of the peer's that were refused because it asks too often.
+    /// Those of them that were put off because they came too often.
     pub key_frames_refused: u64,
     /// Seconds since the last packet was sent; null before the first.
     #[schema(example = 0.02)]

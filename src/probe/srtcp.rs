@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use openssl::{error::ErrorStack, hash::MessageDigest, pkey::PKey, sign::Signer, symm};
+use openssl::{error::ErrorStack, symm};
 use str0m::crypto::{
     CryptoError, CryptoProvider,
     dtls::{
@@ -15,16 +15,8 @@ use str0m::crypto::{
     },
 };
 
-/// Bytes of the keying material's parts (RFC 5764, section 4.2).
-const KEY: usize = 16;
-const SALT: usize = 14;
-/// Labels of the key derivation for SRTCP (RFC 3711, section 4.3.2).
-const LABEL_ENCRYPTION: u8 = 3;
-const LABEL_AUTHENTICATION: u8 = 4;
-const LABEL_SALT: u8 = 5;
-/// Bytes of the authentication key and of the tag.
-const AUTH_KEY: usize = 20;
-const TAG: usize = 10;
+use crate::srtp::{Authentication, KEY, Master, SALT};
+
 /// The bit that says that the packet is encrypted (RFC 3711, section 3.4).
 const ENCRYPTED: u32 = 1 << 31;
 /// Keys that nobody fetched are forgotten beyond this number.
@@ -32,12 +24,6 @@ const MAX_KEYS: usize = 256;
 
 /// The master key and salt of what this side sends, by its certificate in DER.
 static KEYS: Mutex<BTreeMap<Vec<u8>, Master>> = Mutex::new(BTreeMap::new());
-
-#[derive(Clone, Copy)]
-struct Master {
-    key: [u8; KEY],
-    salt: [u8; SALT],
-}
 
 /// str0m's usual cryptography, which lets [`Protector::of`] have the keys of the handshake.
 pub(super) fn provider() -> Arc<CryptoProvider> {
@@ -90,7 +76,7 @@ impl DtlsInstance for Tapped {
         let active = self.inner.is_active();
         let output = self.inner.poll_output(buffer);
         if let DtlsOutput::KeyingMaterial(material, SrtpProfile::AES128_CM_SHA1_80) = &output
-            && let Some(master) = Master::of(material, active)
+            && let Some(master) = own(material, active)
         {
             let mut keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
             if keys.len() >= MAX_KEYS {
@@ -130,30 +116,21 @@ impl DtlsInstance for Tapped {
     }
 }
 
-impl Master {
-    /// Client's key, server's key, client's salt, server's salt; the active side is the client.
-    fn of(material: &[u8], active: bool) -> Option<Self> {
-        let (keys, salts) = material.split_at_checked(2 * KEY)?;
-        let side = usize::from(!active);
-        let key = keys.get(side * KEY..(side + 1) * KEY)?.try_into().ok()?;
-        let salt = salts.get(side * SALT..(side + 1) * SALT)?.try_into().ok()?;
-        Some(Self { key, salt })
-    }
-
-    /// RFC 3711, section 4.3.1, with a key derivation rate of zero.
-    fn derive(&self, label: u8, length: usize) -> Result<Vec<u8>, ErrorStack> {
-        let mut block = [0; 16];
-        block[..SALT].copy_from_slice(&self.salt);
-        block[7] ^= label;
-        symm::encrypt(symm::Cipher::aes_128_ctr(), &self.key, Some(&block), &vec![0; length])
-    }
+/// Of the client's key, the server's key, the client's salt and the server's salt, what one side has; the active side is the
+/// client.
+fn own(material: &[u8], active: bool) -> Option<Master> {
+    let (keys, salts) = material.split_at_checked(2 * KEY)?;
+    let side = usize::from(!active);
+    let key = keys.get(side * KEY..(side + 1) * KEY)?.try_into().ok()?;
+    let salt = salts.get(side * SALT..(side + 1) * SALT)?.try_into().ok()?;
+    Some(Master { key, salt })
 }
 
 /// Protects RTCP packets.
 pub(super) struct Protector {
     key: Vec<u8>,
     salt: Vec<u8>,
-    authentication: PKey<openssl::pkey::Private>,
+    authentication: Authentication,
     index: u32,
 }
 
@@ -165,8 +142,7 @@ impl Protector {
     pub(super) fn of(certificate: &[u8]) -> Result<Option<Self>, ErrorStack> {
         let master = KEYS.lock().unwrap_or_else(PoisonError::into_inner).remove(certificate);
         let Some(master) = master else { return Ok(None) };
-        let authentication = PKey::hmac(&master.derive(LABEL_AUTHENTICATION, AUTH_KEY)?)?;
-        let (key, salt) = (master.derive(LABEL_ENCRYPTION, KEY)?, master.derive(LABEL_SALT, SALT)?);
+        let ((key, salt), authentication) = (master.encryption()?, master.authentication()?);
         // Far from where str0m counts its own packets.
         Ok(Some(Self { key, salt, authentication, index: 1 << 20 }))
     }
@@ -188,10 +164,8 @@ impl Protector {
         let mut out = header.to_vec();
         out.extend(symm::encrypt(symm::Cipher::aes_128_ctr(), &self.key, Some(&iv), body)?);
         out.extend((self.index | ENCRYPTED).to_be_bytes());
-        let mut signer = Signer::new(MessageDigest::sha1(), &self.authentication)?;
-        signer.update(&out)?;
-        let tag = signer.sign_to_vec()?;
-        out.extend_from_slice(tag.get(..TAG).unwrap_or_default());
+        let tag = self.authentication.tag(&out)?;
+        out.extend(tag);
         Ok(Some(out))
     }
 }
@@ -200,30 +174,13 @@ impl Protector {
 mod tests {
     use super::*;
 
-    fn hex(text: &str) -> Vec<u8> {
-        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("hex")).collect()
-    }
-
-    /// RFC 3711, appendix B.3.
-    #[test]
-    fn keys_are_derived_as_the_rfc_shows() {
-        let master = Master {
-            key: hex("E1F97A0D3E018BE0D64FA32C06DE4139").try_into().expect("16 bytes"),
-            salt: hex("0EC675AD498AFEEBB6960B3AABE6").try_into().expect("14 bytes"),
-        };
-        let derived = |label, length| master.derive(label, length).expect("OpenSSL");
-        assert_eq!(derived(0, 16), hex("C61E7A93744F39EE10734AFE3FF7A087"));
-        assert_eq!(derived(2, 14), hex("30CBBC08863D8C85D49DB34A9AE1"));
-        assert_eq!(derived(1, 16), hex("CEBE321F6FF7716B6FD4AB49AF256A15"));
-    }
-
     #[test]
     fn the_sides_have_their_own_keys() {
         let material: Vec<u8> = (0..60).collect();
-        let client = Master::of(&material, true).expect("long enough");
-        let server = Master::of(&material, false).expect("long enough");
+        let client = own(&material, true).expect("long enough");
+        let server = own(&material, false).expect("long enough");
         assert_eq!((client.key[0], client.salt[0]), (0, 32));
         assert_eq!((server.key[0], server.salt[0]), (16, 46));
-        assert!(Master::of(&material[..40], true).is_none());
+        assert!(own(&material[..40], true).is_none());
     }
 }

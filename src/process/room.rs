@@ -34,15 +34,14 @@ impl Looker {
     pub fn free(&self) -> Free {
         let now = Instant::now();
         cached(&self.seen, now, FRESH, || {
-            // Where the list itself finds no descriptor, none is free.
-            let open = fs::read_dir("/proc/self/fd").map_or(u64::MAX, |list| list.count().saturating_sub(1) as u64);
+            let open = fs::read_dir("/proc/self/fd").map(|list| list.count().saturating_sub(1) as u64);
             let cgroup = pids(Path::new("/sys/fs/cgroup"), &own_cgroups()).map(|pids| pids.free);
             let user = user_limit().map(|limit| {
                 // A session starts some in less time than looking at all processes may take.
                 let others = cached(&self.others, now, USER_FRESH, || threads_of_others(super::user()));
-                limit.saturating_sub(others).saturating_sub(own_threads())
+                limit.saturating_sub(others).saturating_sub(used(own_threads()))
             });
-            let fds = super::soft_limit(libc::RLIMIT_NOFILE).map(|limit| limit.saturating_sub(open));
+            let fds = super::soft_limit(libc::RLIMIT_NOFILE).map(|limit| limit.saturating_sub(used(open)));
             Free { fds, threads: least(cgroup, user), connections: 0 }
         })
     }
@@ -116,10 +115,16 @@ fn threads_of_others(user: u32) -> u64 {
     processes.filter_map(|entry| threads_if_of(user, &fs::read_to_string(entry.path().join("status")).ok()?)).sum()
 }
 
-/// Threads of this process; as many as there can be where they cannot be read for want of a descriptor.
-fn own_threads() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").ok();
-    status.and_then(|status| field(&status, "Threads:")?.parse().ok()).unwrap_or(u64::MAX)
+/// Threads of this process; 0 where the system does not tell.
+fn own_threads() -> std::io::Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    Ok(field(&status, "Threads:").and_then(|threads| threads.parse().ok()).unwrap_or(0))
+}
+
+/// How much is used: all of it, where looking fails because no descriptor is left; nothing, where the system does not tell.
+fn used(looked: std::io::Result<u64>) -> u64 {
+    let is_out = |error: &std::io::Error| matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+    looked.unwrap_or_else(|error| if is_out(&error) { u64::MAX } else { 0 })
 }
 
 /// The threads in a `/proc/PID/status`, if the process is this user's.
@@ -170,7 +175,9 @@ mod tests {
     fn a_users_threads_are_those_of_all_its_processes() {
         let status = "Name:\tx y\nUid:\t1000\t0\t0\t0\nThreads:\t7\n";
         assert_eq!((threads_if_of(1000, status), threads_if_of(0, status)), (Some(7), None));
-        let own = own_threads();
+        let own = own_threads().expect("the system tells");
+        let refused = |code| used(Err(std::io::Error::from_raw_os_error(code)));
+        assert_eq!((refused(libc::EMFILE), refused(libc::ENOENT), used(Ok(7))), (u64::MAX, 0, 7));
         assert!((1..10_000).contains(&own), "{own}");
         assert!(threads_of_others(super::super::user()) >= 1, "whoever runs the test");
     }

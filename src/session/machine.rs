@@ -67,8 +67,8 @@ impl Machine {
 impl Actor {
     /// Refuses a session that the machine has no room for, with the streams that are to be started for it.
     pub(super) fn check_room(&self, device: &DeviceId, streams: &[StreamType]) -> Result<()> {
-        let idle = streams.iter().filter(|stream| !self.streams.is_running(&Self::key(device, **stream)));
-        let mut young = Young { streams: idle.count() as u64, ..Young::default() };
+        let idle = streams.iter().filter(|stream| !self.streams.is_held(&Self::key(device, **stream)));
+        let mut young = Young { streams: (idle.count() + self.streams.starting()) as u64, ..Young::default() };
         for (_, session) in self.sessions.iter() {
             match session.state {
                 State::New => young.new += 1,

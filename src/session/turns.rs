@@ -24,7 +24,7 @@ impl Turns {
     pub(crate) async fn take(&self, device: &DeviceId) -> Result<OwnedSemaphorePermit> {
         let turn = {
             let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            // Those that nobody has or waits for: devices are named by whoever asks.
+            // Turns that nobody has or waits for are dropped, since whoever asks may name any device.
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
             turns.entry(device.clone()).or_insert_with(|| Arc::new(Semaphore::new(1))).clone()
         };

@@ -61,17 +61,27 @@ impl Program {
         Self::launch(limited, config, args)
     }
 
-    /// The same with so many threads at most, as a user of its own: root has no such limit, and the threads of everything
-    /// else that this user runs would count. It keeps root's way into every folder, as the program may lie anywhere.
+    /// The same with so many threads at most. Root has no such limit, so there it runs as a user of its own, which keeps
+    /// root's way into every folder, as the program may lie anywhere. Other users have what they run already beside it.
     fn start_with_threads(config: &str, args: &[&str], threads: u32) -> Self {
-        let user = Command::new("id").arg("-u").output().expect("id runs");
-        let mut limited = Command::new(if user.stdout == b"0\n" { "setpriv" } else { "sudo" });
-        if user.stdout != b"0\n" {
-            limited.args(["-n", "setpriv"]);
-        }
-        limited.args(["--reuid=54321", "--regid=54321", "--clear-groups"]);
-        limited.args(["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "prlimit"]);
-        limited.args([&format!("--nproc={threads}"), env!("CARGO_BIN_EXE_realsense-webrtc")]);
+        let output = |command: &str, args: &[&str]| {
+            let output = Command::new(command).args(args).output().expect(command);
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        };
+        let user = output("id", &["-u"]);
+        let mut limited = if user == "0" {
+            let mut as_another = Command::new("setpriv");
+            as_another.args(["--reuid=54321", "--regid=54321", "--clear-groups"]);
+            as_another.args(["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "prlimit"]);
+            as_another.arg(format!("--nproc={threads}"));
+            as_another
+        } else {
+            let others = u32::try_from(output("ps", &["-L", "-u", &user, "-o", "lwp="]).lines().count()).expect("few");
+            let mut limited = Command::new("prlimit");
+            limited.arg(format!("--nproc={}", others + threads));
+            limited
+        };
+        limited.arg(env!("CARGO_BIN_EXE_realsense-webrtc"));
         Self::launch(limited, config, args)
     }
 

@@ -15,7 +15,7 @@ const FIRST_FRAME_MS = 3000;
 
 /** All times are those of performance.now, in milliseconds. */
 export class Frames {
-  /** When a frame was last known to have come, by either witness; 0 before the first track. */
+  /** When a frame was last known to have come, by any of them; 0 before the first track. */
   lastAt = 0;
   /** When a frame was last shown, or would have been. */
   #shownAt = 0;

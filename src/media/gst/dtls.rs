@@ -21,6 +21,7 @@ use openssl::{
 use crate::{
     core::fingerprint::{Fingerprint, HashName},
     error::{Error, Result},
+    srtp::{Authentication, KEY, Master},
 };
 
 /// How long a certificate is shown to new peers. Browsers make theirs for 30 days (W3C WebRTC, section 4.9.1).
@@ -129,6 +130,32 @@ pub(super) fn is_named(pem: &str, named: &[Fingerprint]) -> bool {
         };
         certificate.digest(hash).is_ok_and(|shown| *shown == *named.digest())
     })
+}
+
+/// What authenticates the packets of a peer, by the keys of its handshake: as `srtpdec` asks for them. `None` before the
+/// handshake is through; `None` in it where the profile is not AES-128 with HMAC-SHA1, whose packets this cannot judge.
+pub(super) fn peers_authentication(
+    dtlsdec: Option<&gst::Element>,
+    srtpdec: Option<&gst::Element>,
+) -> Option<Option<Authentication>> {
+    let (dtlsdec, srtpdec) = (dtlsdec?, srtpdec?);
+    if connection_state(dtlsdec)? != "connected" {
+        return None;
+    }
+    // Any source will do: one handshake gives one key.
+    let caps = srtpdec.emit_by_name::<Option<gst::Caps>>("request-key", &[&0u32])?;
+    Some(master(&caps).and_then(|master| master.authentication().ok()))
+}
+
+/// The master key and salt in the caps that describe how SRTP is decrypted.
+fn master(caps: &gst::CapsRef) -> Option<Master> {
+    let caps = caps.structure(0)?;
+    let is_usual = caps.get::<&str>("srtcp-cipher").ok()? == "aes-128-icm"
+        && caps.get::<&str>("srtcp-auth").ok()?.starts_with("hmac-sha1");
+    let key = caps.get::<gst::Buffer>("srtp-key").ok().filter(|_| is_usual)?;
+    let key = key.map_readable().ok()?;
+    let (key, salt) = key.split_at_checked(KEY)?;
+    Some(Master { key: key.try_into().ok()?, salt: salt.try_into().ok()? })
 }
 
 /// How a DTLS element's connection is, by the nick of its enum: the plugin's own, without bindings. `None` where the element

@@ -22,10 +22,12 @@ pub(super) fn refusal(source: &gst::Element, encoder: &gst::Element, values: &Va
     }
     let factory = encoder.factory().map_or_else(|| "bin".to_owned(), |factory| factory.name().to_string());
     let sizes = match (sides(&taken, "width"), sides(&taken, "height")) {
-        (Some((least_w, most_w)), Some((least_h, most_h))) if most_w < UNLIMITED && most_h < UNLIMITED => {
-            format!("from {least_w}x{least_h} to {most_w}x{most_h} pixels")
-        }
-        (Some((least_w, _)), Some((least_h, _))) => format!("of at least {least_w}x{least_h} pixels"),
+        (Some((least_w, most_w)), Some((least_h, most_h))) => match (most_w < UNLIMITED, most_h < UNLIMITED) {
+            (true, true) => format!("from {least_w}x{least_h} to {most_w}x{most_h} pixels"),
+            (true, false) => format!("of at least {least_w}x{least_h} pixels and {most_w} wide at most"),
+            (false, true) => format!("of at least {least_w}x{least_h} pixels and {most_h} high at most"),
+            (false, false) => format!("of at least {least_w}x{least_h} pixels"),
+        },
         _ => "of other sizes".to_owned(),
     };
     Some(format!(

@@ -106,6 +106,8 @@ pub(super) struct Link {
     pub(super) dtlsenc: Mutex<glib::WeakRef<gst::Element>>,
     /// The element that sends packets again and counts them.
     pub(super) rtprtxsend: Mutex<glib::WeakRef<gst::Element>>,
+    /// The element that asks for the peer's keys.
+    pub(super) srtpdec: Mutex<glib::WeakRef<gst::Element>>,
     /// The element that knows the peer's certificate.
     pub(super) dtlsdec: Mutex<glib::WeakRef<gst::Element>>,
     /// The streams' SSRCs, and what is counted of them.
@@ -117,6 +119,16 @@ pub(super) struct Link {
 }
 
 impl Link {
+    /// The element that knows the peer's certificate, while there is one.
+    pub(super) fn dtlsdec(&self) -> Option<gst::Element> {
+        self.dtlsdec.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+    }
+
+    /// The element that asks for the peer's keys, while there is one.
+    pub(super) fn srtpdec(&self) -> Option<gst::Element> {
+        self.srtpdec.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+    }
+
     /// When the peer spoke; held for a few instructions.
     pub(super) fn rhythm(&self) -> MutexGuard<'_, Rhythm> {
         self.rhythm.lock().unwrap_or_else(PoisonError::into_inner)
@@ -427,8 +439,7 @@ impl Session {
 
     /// Whether the peer's certificate is one that its answer named. Known once DTLS is up.
     pub(super) fn peer_is_who_answered(&self) -> bool {
-        let dtlsdec = self.link.dtlsdec.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        let shown = dtlsdec.and_then(|dtlsdec| dtlsdec.property::<Option<String>>("peer-pem"));
+        let shown = self.link.dtlsdec().and_then(|dtlsdec| dtlsdec.property::<Option<String>>("peer-pem"));
         shown.is_some_and(|shown| dtls::is_named(&shown, &self.named))
     }
 

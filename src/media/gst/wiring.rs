@@ -2,7 +2,7 @@
 //! handed over or runs in a GStreamer thread, where it counts, forwards or sends a signal and waits for nothing.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, OnceLock, PoisonError,
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
@@ -17,10 +17,11 @@ use super::{
 };
 use crate::{
     core::{
-        arrivals::Arrivals,
+        arrivals::{Arrival, Arrivals},
         rtcp::{Filter, Verdict},
     },
     model::Codec,
+    srtp::Authentication,
 };
 
 /// Bytes of an RTP packet: leaves room for SRTP, DTLS and tunnels within 1280.
@@ -125,7 +126,10 @@ pub(super) fn watch_webrtc(
                 *link.dtlsdec.lock().unwrap_or_else(PoisonError::into_inner) = element.downgrade();
                 watch_dtls(&ctx, element, serial);
             }
-            Some("srtpdec") => filter_rtcp(&ctx, element, serial, &link),
+            Some("srtpdec") => {
+                *link.srtpdec.lock().unwrap_or_else(PoisonError::into_inner) = element.downgrade();
+                filter_rtcp(&ctx, element, serial, &link);
+            }
             Some("dtlsenc") => *link.dtlsenc.lock().unwrap_or_else(PoisonError::into_inner) = element.downgrade(),
             _ => {}
         }
@@ -186,32 +190,56 @@ fn filter_rtcp(ctx: &Arc<Context>, srtpdec: &gst::Element, serial: u64, link: &A
 fn watch_packets(ctx: &Arc<Context>, nicesrc: &gst::Element, link: &Arc<Link>) {
     let Some(pad) = nicesrc.static_pad("src") else { return };
     let (ctx, link) = (Arc::downgrade(ctx), link.clone());
-    // Only the transport's own thread comes here; the lock is never waited for.
-    let arrivals = Mutex::new(Arrivals::default());
+    let door = Door::default();
     pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, info| {
-        let admits = |buffer: &gst::BufferRef| {
+        let Some(ctx) = ctx.upgrade() else { return gst::PadProbeReturn::Drop };
+        let passes = |buffer: &gst::BufferRef| {
             let Ok(bytes) = buffer.map_readable() else { return false };
-            arrivals.lock().unwrap_or_else(PoisonError::into_inner).admits(&bytes)
+            let arrival = door.judge(&bytes, &link);
+            if arrival != Arrival::Useless {
+                link.rhythm().heard(ctx.now_ms(), arrival == Arrival::Report);
+            }
+            matches!(arrival, Arrival::Report | Arrival::Other)
         };
-        let passes = match &mut info.data {
-            Some(gst::PadProbeData::Buffer(buffer)) => admits(buffer),
+        let any = match &mut info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) => passes(buffer),
             Some(gst::PadProbeData::BufferList(list)) => {
-                let mut admitted = gst::BufferList::new();
-                let into = admitted.make_mut();
-                list.iter_owned().filter(|buffer| admits(buffer)).for_each(|buffer| into.add(buffer));
-                *list = admitted;
+                let mut passed = gst::BufferList::new();
+                let into = passed.make_mut();
+                list.iter_owned().filter(|buffer| passes(buffer)).for_each(|buffer| into.add(buffer));
+                *list = passed;
                 !list.is_empty()
             }
             _ => true,
         };
-        if !passes {
-            return gst::PadProbeReturn::Drop;
-        }
-        if let Some(ctx) = ctx.upgrade() {
-            link.rhythm().heard(ctx.now_ms());
-        }
-        gst::PadProbeReturn::Ok
+        if any { gst::PadProbeReturn::Ok } else { gst::PadProbeReturn::Drop }
     });
+}
+
+/// Judges what arrives of one peer, with the keys of its handshake once there are some.
+#[derive(Default)]
+struct Door {
+    /// Only the transport's own thread comes here; the lock is never waited for.
+    arrivals: Mutex<Arrivals>,
+    /// Known from the first packet on that comes after the handshake; `None` in it where the profile is another one.
+    authentication: OnceLock<Option<Authentication>>,
+}
+
+impl Door {
+    fn judge(&self, packet: &[u8], link: &Link) -> Arrival {
+        // The first bit tells RTP and RTCP from the handshake, before which nothing can be genuine.
+        if self.authentication.get().is_none()
+            && packet.first().is_some_and(|first| *first >= 0x80)
+            && let Some(known) = dtls::peers_authentication(link.dtlsdec().as_ref(), link.srtpdec().as_ref())
+        {
+            let _ = self.authentication.set(known);
+        }
+        let is_genuine = || match self.authentication.get() {
+            Some(known) => known.as_ref().map(|known| known.is_genuine(packet)),
+            None => Some(false),
+        };
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).judge(packet, is_genuine)
+    }
 }
 
 /// Notes the peer's DTLS close.

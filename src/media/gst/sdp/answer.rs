@@ -283,7 +283,7 @@ impl Transport {
         let need = |name: &str| {
             parts.iter().find_map(|part| attribute(part, name)).ok_or_else(|| refuse(format!("lacks a={name}.")))
         };
-        // Of one place: what stands on another m-line beside it belongs together.
+        // Both from the same place: a ufrag and a password of two different m-lines do not belong together.
         let both = parts.iter().find_map(|part| attribute(part, "ice-ufrag").zip(attribute(part, "ice-pwd")));
         let (ufrag, pwd) = match both {
             Some(both) => both,

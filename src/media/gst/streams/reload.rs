@@ -164,7 +164,10 @@ impl Streams {
                 Ok(()) => {
                     self.faults.remove(&text.name);
                     self.works.insert(text.name.clone());
-                    ctx.announced.note_text(&ctx.config, &text);
+                    // A text that has run already says nothing new.
+                    if self.good.get(&text.name) != Some(&text) {
+                        ctx.announced.note_text(&ctx.config, &text);
+                    }
                 }
                 Err(fault) => {
                     tracing::error!("{fault}; nothing runs it");
