@@ -3,7 +3,7 @@
 /// What a misbehaving peer sends in one packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rtcp {
-    /// Asks for this many times 17 of the newest packets of the first stream to be sent again.
+    /// Asks this many times over for the 17 newest packets of the first stream to be sent again.
     Nacks(u16),
     /// Says that the picture of the first stream is lost.
     PictureLoss,
@@ -21,8 +21,8 @@ impl Rtcp {
     pub(super) fn packet(self, media: u32, newest: u16) -> Vec<u8> {
         match self {
             Self::Nacks(entries) => {
-                let entry = |at: u16| u32::from(newest.wrapping_sub(17 * at + 16)) << 16 | 0xffff;
-                packet(205, 1, [SELF, media].into_iter().chain((0..entries).map(entry)))
+                let entry = u32::from(newest.wrapping_sub(16)) << 16 | 0xffff;
+                packet(205, 1, [SELF, media].into_iter().chain((0..entries).map(|_| entry)))
             }
             Self::PictureLoss => packet(206, 1, [SELF, media]),
             Self::SenderReport(source) | Self::Forged(source) => packet(200, 0, [source, 1, 2, 3, 4, 5]),
@@ -49,8 +49,8 @@ mod tests {
         let packet = Rtcp::Nacks(2).packet(7, 20);
         assert_eq!(packet[..4], [0x81, 205, 0, 4]);
         assert_eq!(packet[8..12], [0, 0, 0, 7]);
-        // 4 to 20, and the 17 before.
-        assert_eq!(packet[12..], [0, 4, 0xff, 0xff, 0xff, 0xf3, 0xff, 0xff]);
+        // 4 to 20, twice.
+        assert_eq!(packet[12..], [0, 4, 0xff, 0xff, 0, 4, 0xff, 0xff]);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub async fn run(mut check: Check, pid: Option<u32>) -> bool {
     storm(&mut check, pid, "slow retransmission storm", None, 10, |_| Rtcp::Nacks(8)).await;
     storm(&mut check, pid, "picture loss storm", None, 200, |_| Rtcp::PictureLoss).await;
     storm(&mut check, pid, "made-up sources", Some("ends"), 300, |turn| Rtcp::SenderReport(0x0100_0000 + turn)).await;
-    storm(&mut check, pid, "forged sources", None, 500, |turn| Rtcp::Forged(0x0200_0000 + turn)).await;
+    storm(&mut check, pid, "forged sources", None, 1000, |turn| Rtcp::Forged(0x0200_0000 + turn)).await;
     mdns(&mut check, pid).await;
     wrong_certificate(&mut check).await;
     idle(&mut check).await;
