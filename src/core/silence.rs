@@ -12,9 +12,9 @@ const NO_RHYTHM: Duration = Duration::from_secs(30);
 pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 /// From "silent" to "gone" at least.
 const GRACE: Duration = Duration::from_secs(5);
-/// Reports that come sooner than this after the beginning of a moment belong to it. What is no report says nothing of a rhythm:
-/// requests for key frames and lost packets come when there is need.
-const ONE_MOMENT_MS: u64 = 1000;
+/// Reports that come sooner than this after the beginning of a moment belong to it; browsers report every 0.5 to 1.5 s. What is
+/// no report says nothing of a rhythm: requests for key frames and lost packets come when there is need.
+const ONE_MOMENT_MS: u64 = 500;
 
 /// How long a peer may be silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +106,7 @@ mod tests {
     fn who_has_no_rhythm_yet_has_half_a_minute() {
         assert_eq!(seconds(Rhythm::connected(9), USUAL), (5, 30));
         assert_eq!(seconds(spoke(1000, 2), USUAL), (5, 30));
-        assert_eq!(seconds(spoke(20, 100), USUAL), (5, 30), "a burst is one moment or two");
+        assert_eq!(seconds(spoke(20, 50), USUAL), (5, 30), "a burst is one moment or two");
         assert_eq!(seconds(spoke(25_000, 2), USUAL), (50, 60), "what is known already counts");
         // Requests for a key frame at the beginning, of a receiver that reports every 25 s.
         let mut burst = Rhythm::connected(0);
