@@ -87,6 +87,10 @@ async fn hang_up_while_starting(server: &TestServer, body: &Value) {
         (references(server).await == json!({CAMERA: {"depth": 1}})).then_some(())
     })
     .await;
+    drop(stream);
+    // What the camera answers before that is still an answer.
+    let connections = || server.metrics.http.connections.get();
+    eventually("the server sees that it is gone", async || (connections() == 0).then_some(())).await;
 }
 
 async fn references(server: &TestServer) -> Value {
