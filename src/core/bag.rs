@@ -190,15 +190,19 @@ impl<B: Read + Seek> Reader<'_, B> {
 fn check_fields(mut rest: &[u8]) -> Result<()> {
     let mut names = BTreeSet::new();
     while !rest.is_empty() {
-        let field = rest.split_first_chunk::<4>().and_then(|(len, behind)| {
-            let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
-            let (field, next) = behind.split_at_checked(len)?;
-            let name = field.get(..field.iter().position(|byte| *byte == b'=')?)?;
-            names.insert(name).then_some(next)
-        });
-        rest = field.ok_or(Misfit::Damaged("a record's header is not made of fields"))?;
+        let field = first_field(rest).filter(|(name, _, _)| names.insert(*name));
+        (_, _, rest) = field.ok_or(Misfit::Damaged("a record's header is not made of fields"))?;
     }
     Ok(())
+}
+
+/// The name and value of a header's first field, and what is behind it.
+fn first_field(header: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (len, behind) = header.split_first_chunk::<4>()?;
+    let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
+    let (field, next) = behind.split_at_checked(len)?;
+    let (name, value) = field.split_at_checked(field.iter().position(|byte| *byte == b'=')?)?;
+    Some((name, value.get(1..)?, next))
 }
 
 impl Record {
@@ -206,15 +210,12 @@ impl Record {
         self.data_at + self.data_len
     }
 
-    /// A field of the header: `name=value`, each after its length.
-    fn field(&self, name: &str) -> Option<&[u8]> {
+    /// A field of the header.
+    fn field(&self, wanted: &str) -> Option<&[u8]> {
         let mut rest = self.fields.as_slice();
-        while let Some((len, behind)) = rest.split_first_chunk::<4>() {
-            let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
-            let (field, next) = behind.split_at_checked(len)?;
-            let value = field.strip_prefix(name.as_bytes()).and_then(|value| value.strip_prefix(b"="));
-            if value.is_some() {
-                return value;
+        while let Some((name, value, next)) = first_field(rest) {
+            if name == wanted.as_bytes() {
+                return Some(value);
             }
             rest = next;
         }

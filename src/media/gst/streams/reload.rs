@@ -123,11 +123,13 @@ impl Streams {
             match self.begin_check(ctx, name, text) {
                 Ok(job) => drop(jobs.insert(job)),
                 Err(error) => {
-                    self.faults.extend(match &error {
-                        ReloadError::Fault(fault) => Some((name.to_owned(), fault.clone())),
-                        ReloadError::Refused(_) => None,
-                    });
-                    return reply.into_iter().for_each(|reply| drop(reply.send(Err(error.clone()))));
+                    if let ReloadError::Fault(fault) = &error {
+                        self.faults.insert(name.to_owned(), fault.clone());
+                    }
+                    if let Some(reply) = reply {
+                        drop(reply.send(Err(error)));
+                    }
+                    return;
                 }
             }
         }
