@@ -67,6 +67,15 @@ export class Flow extends EventTarget {
     return this.#now() - this.#delayedAt > RESTING_MS;
   }
 
+  /**
+   * Whether it is the camera that delivers no pictures, as far as one can know: they had their time, and since they were missed the
+   * server said that it is connected to this page. A page that wakes from a sleep often finds its session gone.
+   */
+  get #isCamera() {
+    const { tiles, panels } = this.#parts;
+    return this.#settled && (tiles.flowing.length > 0 || panels.confirmedAt > Math.max(tiles.lastFrameAt, this.#delayedAt));
+  }
+
   /** Asks for another session where all is there but pictures; call about once a second. */
   revive() {
     const { tiles, viewer, devices, deck, server } = this.#parts;
@@ -85,7 +94,7 @@ export class Flow extends EventTarget {
     tiles.check(() => this.#why());
     const flows = tiles.flowing.length > 0;
     const well = viewer.state === 'live' && server.state === 'up' && devices.device && !deck.paused;
-    if (well && this.#settled) happenings.stalls(tiles.late);
+    if (well && this.#isCamera) happenings.stalls(tiles.late);
     else happenings.forget();
     if (flows) this.wasLive = true;
     if (flows && this.flows && this.#now() - this.#flowsSince > tiles.staleMs + HELPED_MS) this.#giveUpMs = GIVE_UP_FROZEN_MS;
@@ -103,8 +112,8 @@ export class Flow extends EventTarget {
     if (server.state === 'down') return 'No server';
     if (!devices.device) return devices.isRecording ? 'Closed' : devices.seen ? 'Unplugged' : 'Not connected';
     if (deck.paused) return 'Paused.';
-    if (viewer.state === 'live' && panels?.trouble) return `The server cannot encode it: ${panels.trouble}`;
-    if (viewer.state === 'live') return this.#settled ? 'The camera delivers no new picture.' : 'Waiting for the next picture…';
+    if (viewer.state === 'live' && panels.trouble) return `The server cannot encode it: ${panels.trouble}`;
+    if (viewer.state === 'live') return this.#isCamera ? 'The camera delivers no new picture.' : 'Waiting for the next picture…';
     return this.wasLive ? 'Reconnecting…' : 'Connecting…';
   }
 }

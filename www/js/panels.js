@@ -20,6 +20,8 @@ export class Panels extends EventTarget {
   running = {};
   /** Whether the camera must be named because there are several. */
   severalCameras = false;
+  /** When the server was last asked and said that it is connected to this tab (performance.now); 0 before it did. */
+  confirmedAt = 0;
   /** The session of this tab, as of the last load. @type {string|null} */
   #own = null;
 
@@ -37,10 +39,12 @@ export class Panels extends EventTarget {
    * @throws {import('./api.js').ApiError}
    */
   async load(ownId) {
+    const askedAt = performance.now();
     const [sessions, references] = await Promise.all([this.#api.sessions(), this.#api.references()]);
     this.sessions = sessions;
     this.running = references.device_stream_configs ?? {};
     this.#own = ownId();
+    if (sessions.some((s) => s.session_id === this.#own && s.connected)) this.confirmedAt = askedAt;
     this.#showSessions(this.#own);
     this.#showReferences(references.stream_references ?? {});
   }

@@ -19,10 +19,13 @@ class Page {
   tells = true;
   /** Whether the browser decodes what nobody sees. */
   decodesUnseen = true;
+  /** Whether the server answers, and says that it is connected to this page. */
+  confirms = true;
   #decoded = 0;
   #bytes = 0;
   #statisticsAt = 0;
   #lookAt = 0;
+  #panelsAt = 0;
 
   constructor() {
     const clock = { now: () => this.now, wall: () => this.wall, hidden: () => this.hidden };
@@ -45,8 +48,9 @@ class Page {
       check: (why) => { if (this.judge.late(this.now, this.staleMs)) this.overlays.push(why('color')); },
     };
     const happenings = { stalls: (streams) => { if (streams.length > 0) this.said.push({ at: this.now, streams }); }, forget: () => {} };
+    this.panels = { trouble: '', confirmedAt: 0 };
     this.flow = new Flow({
-      tiles, viewer: this.viewer, devices: { device: {}, seen: true }, deck: { paused: false }, server: { state: 'up', reachable: true }, happenings, awake: this.awake,
+      tiles, viewer: this.viewer, devices: { device: {}, seen: true }, deck: { paused: false }, server: { state: 'up', reachable: true }, happenings, panels: this.panels, awake: this.awake,
     }, () => this.now);
     this.attach();
     this.flow.sessionIsNew();
@@ -77,6 +81,7 @@ class Page {
   }
 
   #timers() {
+    if (this.confirms && this.now - this.#panelsAt >= (this.hidden ? 6000 : 1500)) this.panels.confirmedAt = this.#panelsAt = this.now;
     if (this.now - this.#lookAt >= (this.hidden ? 1000 : 250)) {
       this.#lookAt = this.now;
       this.flow.look();
@@ -206,6 +211,19 @@ describe('Flow', () => {
     page.frames = true;
     page.run(20);
     assert.deepEqual(page.reopened, []);
+  });
+
+  it('does not blame the camera where the session may be what ended', () => {
+    const page = new Page();
+    page.run(20);
+    page.sleep(60);
+    page.frames = page.confirms = false; // its session is gone, and it takes long to ask
+    page.run(8);
+    assert.deepEqual(page.said, []);
+    for (const text of page.overlays) assert.doesNotMatch(text, /camera/);
+    page.confirms = true;
+    page.run(2);
+    assert.equal(page.said.length > 0, true, 'it is the camera after all');
   });
 
   for (const [what, seconds, counted] of [['a laptop that slept for a minute', 60, true], ['one whose sleep performance.now does not count', 60, false], ['a tab restored after an hour', 3600, true]]) {
