@@ -120,11 +120,19 @@ impl RsCamera {
     /// start it makes the SDK read twice, so that every frame comes double (2.56.5); without it, playing begins at the first
     /// frame of whichever sensor starts first.
     fn rewind(&self, position: Duration) -> crate::librealsense::Result<()> {
+        let Kind::Recording(player) = &self.kind else { return Ok(()) };
+        player.hold(&self.device);
         self.sensors.iter().for_each(|sensor| sensor.sensor.stop());
         for sensor in self.sensors.iter().filter(|sensor| !sensor.running.is_empty()) {
             sensor.start(&sensor.running, &self.sink)?;
         }
-        self.device.playback_seek(position)
+        if position.is_zero() {
+            self.device.playback_seek(position)?;
+        } else {
+            player.jump(&self.device, position, true)?;
+        }
+        player.started(&self.device);
+        Ok(())
     }
 }
 
