@@ -12,7 +12,7 @@ use std::{
 
 use realsense_webrtc::{
     camera::{Backend, StreamConfig, sim::SimBackend},
-    core::depth::{Calibration, Picture, Settings, Stage},
+    core::picture::depth::{Calibration, Picture, Settings, Stage},
     model::{PixelFormat, Profile, StreamType},
 };
 

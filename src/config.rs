@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 pub use load::ENV_PREFIX;
 pub use pipelines::AUTO;
 
-use crate::{
-    core::recording::Limits,
+use super::{
+    core::wishes::recording::Limits,
     model::{Codec, Profile, StreamType},
 };
 
@@ -135,6 +135,8 @@ impl<'de> Deserialize<'de> for SimCameras {
     }
 }
 
+/// Most lines of the log that may be kept.
+pub const MOST_KEPT_LINES: usize = 100_000;
 /// What may stand for the simulated cameras.
 const SIM_CAMERAS: &str = "camera.sim_cameras must be \"auto\" or a number from 0 to 16";
 

@@ -19,4 +19,5 @@ pub mod probe;
 pub mod process;
 pub mod session;
 pub(crate) mod srtp;
+pub(crate) mod sync;
 pub(crate) mod work;

@@ -11,6 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -460,4 +461,19 @@ pub struct Health {
     pub sdk_version: String,
     /// Why the server is degraded; `None` when it is well.
     pub degraded: Option<String>,
+}
+
+/// Why the media side ended a session by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionEnd {
+    /// The peer closed its DTLS connection.
+    PeerClosed,
+    /// Nothing came from the peer for this long.
+    PeerSilent(Duration),
+    /// ICE or DTLS failed.
+    ConnectFailed(String),
+    /// The peer did what no receiver has to, and what would cost the others.
+    PeerMisbehaved(String),
+    /// An element of the session's pipeline failed.
+    PipelineError(String),
 }

@@ -12,7 +12,7 @@ use std::{
 use gst::prelude::*;
 use gst_video::{UpstreamForceKeyUnitEvent, VideoFormat, VideoInfo};
 use realsense_webrtc::{
-    core::{
+    core::text::{
         template::{Template, Values, title},
         words::{Kind, Word, plain, words},
     },

@@ -12,7 +12,6 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError},
     },
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -27,7 +26,7 @@ use super::{
     recording::{Recordings, Tap},
 };
 use crate::{
-    core::{
+    core::wishes::{
         plan::{self, BySensor, Step},
         recording::EndReason,
         streams::Applied,
@@ -130,19 +129,6 @@ impl FrameClock {
     fn silence(&self, stream: StreamType) -> Duration {
         self.opened.elapsed().saturating_sub(Duration::from_millis(self.slot(stream).load(Ordering::Relaxed)))
     }
-}
-
-/// Joins a thread unless it is still busy at the deadline; then it is left to end by itself.
-pub(super) fn join_until(thread: JoinHandle<()>, deadline: Instant) {
-    while !thread.is_finished() {
-        if Instant::now() >= deadline {
-            warn!(thread = thread.thread().name(), "still busy in the SDK; left behind");
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    // A panic was logged by the panic hook already.
-    let _ = thread.join();
 }
 
 impl DeviceThread {

@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use crate::{
-    core::streams::Applied,
+    core::wishes::streams::Applied,
     error::Error,
     model::{Attachment, DeviceId, DeviceInfo, SensorInfo, StreamType},
 };

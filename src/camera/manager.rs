@@ -21,14 +21,14 @@ use tracing::{info, warn};
 
 use super::{
     Attached, Backend, Fault, StreamConfig,
-    device::{self, DeviceCommand, DeviceThread, Wanted},
+    device::{DeviceCommand, DeviceThread, Wanted},
     events::{CameraEvent, CameraEvents, DeviceNews, Reporter},
     hub::FrameHub,
     processing::SharedSettings,
     recording::{Recordings, Tap},
 };
 use crate::{
-    core::recording::EndReason,
+    core::wishes::recording::EndReason,
     error::{Error, Result},
     metrics::Metrics,
     model::{Attachment, DeviceId, DeviceInfo, Health, OptionInfo, SensorInfo, StreamKey, StreamType},
@@ -383,7 +383,7 @@ impl CameraHandle {
         if self.shared.hints.try_send(Hint::Quit).is_ok()
             && let Some(watcher) = lock(&self.shared.watcher).take()
         {
-            device::join_until(watcher, deadline);
+            crate::sync::join_until(watcher, deadline);
         }
         let threads: Vec<_> = lock(&self.shared.devices)
             .values_mut()
@@ -395,7 +395,7 @@ impl CameraHandle {
         // First the files: a device thread that hangs in the SDK must not take their time. It ends, or not, meanwhile.
         self.shared.recordings.join_until(deadline);
         for thread in threads {
-            device::join_until(thread, deadline);
+            crate::sync::join_until(thread, deadline);
         }
     }
 

@@ -17,9 +17,8 @@ use tracing::{debug, error, warn};
 use super::{Camera, Frame, FrameSink};
 use crate::{
     core::{
-        depth::{Calibration, Picture, Settings, Stage},
-        plan::BySensor,
-        profile,
+        picture::depth::{Calibration, Picture, Settings, Stage},
+        wishes::{plan::BySensor, profile},
     },
     error::{Error, Result},
     model::{DeviceId, OptionInfo, PixelFormat, Profile, SensorInfo, StreamType},

@@ -4,8 +4,8 @@ use std::{net::IpAddr, path::Path};
 
 use toml::{Table, Value};
 
-use super::{Config, SIM_CAMERAS, SimCameras};
-use crate::logging::{levels::GstThresholds, ring::MOST_LINES};
+use super::{Config, MOST_KEPT_LINES, SIM_CAMERAS, SimCameras};
+use crate::core::text::log_thresholds::GstThresholds;
 
 /// Environment variables with this prefix override keys: `REALSENSE_WEBRTC__SESSIONS__LIMIT=20` sets `sessions.limit`.
 pub const ENV_PREFIX: &str = "REALSENSE_WEBRTC__";
@@ -133,8 +133,8 @@ impl Config {
         }
         check(["text", "json"].contains(&self.log.format.as_str()), "log.format must be text or json")?;
         GstThresholds::parse(&self.log.gst).map_err(|words| format!("In the configuration, log.gst: {words}"))?;
-        let lines = self.log.keep_lines <= MOST_LINES;
-        check(lines, &format!("log.keep_lines must be from 0 to {MOST_LINES}"))
+        let lines = self.log.keep_lines <= MOST_KEPT_LINES;
+        check(lines, &format!("log.keep_lines must be from 0 to {MOST_KEPT_LINES}"))
     }
 }
 

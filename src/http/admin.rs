@@ -7,20 +7,10 @@ use axum::{
     response::Response,
 };
 
-use super::{errors, guard::unauthorised};
-
-/// Who asks, as far as `server.admin_token` tells; a request's extension.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// There is no such token.
-    NoAdmins,
-    /// There is one, and the request brings none at all.
-    Nobody,
-    /// It brings another.
-    User,
-    /// It brings this one.
-    Admin,
-}
+use super::{
+    access::{Standing, unauthorised},
+    errors,
+};
 
 /// Taken by handlers that only administrators may call. Without `server.admin_token` nobody may.
 pub(super) struct Admin;
@@ -75,7 +65,10 @@ mod tests {
     use axum::{Router, body::Body, extract::Request, http::header, middleware, routing::get};
     use tower::ServiceExt;
 
-    use super::{super::guard, *};
+    use super::{
+        super::{access, guard},
+        *,
+    };
     use crate::config;
 
     #[tokio::test]
@@ -83,7 +76,7 @@ mod tests {
         let of = async |token: &str, admin_token: &str, given: Option<&str>| {
             let server =
                 config::Server { token: token.into(), admin_token: admin_token.into(), ..config::Server::default() };
-            let access: Arc<guard::Access> = guard::Access::new(&server);
+            let access: Arc<access::Access> = access::Access::new(&server);
             let router = Router::new()
                 .route("/api/admin", get(async |_: Admin| "yes"))
                 .route("/api/if-any", get(async |_: AdminIfAny| "yes"))

@@ -33,7 +33,7 @@ pub(super) async fn count(State(metrics): State<Arc<Metrics>>, request: Request,
     let mut response = next.run(request).await;
     let route = match response.extensions_mut().remove::<Template>() {
         Some(Template(template)) => template,
-        None if socket => super::socket::PATH.to_owned(),
+        None if socket => super::handshakes::PATH.to_owned(),
         // Pages, what leads nowhere, and what was refused before its route was looked for.
         None => "other".to_owned(),
     };

@@ -5,7 +5,11 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::*;
-use crate::{error::Error, http::errors::ApiError};
+use crate::{
+    config,
+    error::Error,
+    http::{access::*, errors::ApiError},
+};
 
 async fn answer_of(path: &str) -> (StatusCode, HeaderMap, serde_json::Value) {
     let router = Router::new()

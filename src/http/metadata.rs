@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::types::unix_seconds;
 use crate::{
     camera::{Frame, StreamConfig},
-    core::geometry,
+    core::picture::geometry,
     model::{DeviceId, PixelFormat, StreamType, TimestampDomain},
     session::Handle,
 };

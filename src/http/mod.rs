@@ -1,6 +1,7 @@
 //! HTTP: routes, JSON types, the error table, Socket.IO, pages, OpenAPI. Holds the session handle only: REST and
 //! Socket.IO send the same commands, and nothing here touches a camera, a pipeline or a table.
 
+mod access;
 mod admin;
 mod api;
 mod counting;
@@ -8,6 +9,7 @@ mod docs;
 pub mod errors;
 mod extract;
 mod guard;
+mod handshakes;
 mod metadata;
 pub mod pages;
 mod path;

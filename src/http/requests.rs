@@ -10,7 +10,7 @@ use crate::{
     camera::{Fault, StreamConfig},
     error::{Error, Result},
     model::{Codec, DeviceId, IceCandidate, PixelFormat, Profile, SensorInfo, StreamType},
-    session::handle::{OfferRequest, StartRequest},
+    session::api::{OfferRequest, StartRequest},
 };
 
 /// Most stream types in one offer: twice what any device has.

@@ -2,7 +2,7 @@
 
 use axum::{Router, middleware};
 
-use super::{api, counting, docs, guard, pages, path, socket::Sockets};
+use super::{access, api, counting, docs, guard, pages, path, socket::Sockets};
 use crate::session::Handle;
 
 /// The whole HTTP side of the server, ready to be served.
@@ -15,7 +15,7 @@ pub struct App {
 
 /// Builds the routes over a session handle.
 pub fn app(handle: Handle) -> App {
-    let access = guard::Access::new(&handle.config().server);
+    let access = access::Access::new(&handle.config().server);
     let metrics = handle.metrics().clone();
     let timeout = guard::request_timeout(handle.config());
     let (socket_layer, sockets) = Sockets::new(handle.clone(), access.clone());

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -22,7 +22,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    guard::{Access, Credential},
+    access::{Access, Credential},
+    handshakes::PATH,
     metadata::MetadataUpdate,
 };
 use crate::{
@@ -31,18 +32,11 @@ use crate::{
     session::Handle,
 };
 
-/// Where Socket.IO listens.
-pub(super) const PATH: &str = "/socket";
-
 /// The room of the clients that were welcomed: events go there.
 const ROOM: &str = "welcomed";
 
 /// Most clients at once.
 const MAX_CLIENTS: usize = 200;
-/// Connections that may be opened at once, and how many more each second: an unfinished one is kept for
-/// `CONNECT_TIMEOUT`, so this bounds them.
-const HANDSHAKE_BURST: f64 = 100.0;
-const HANDSHAKES_PER_S: f64 = 50.0;
 /// How long a connection may stay without joining the namespace.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Events waiting for one client: `welcome`, `sessions_changed`, answers. Metadata is not among them.
@@ -272,44 +266,5 @@ impl Sent {
         self.numbers = numbers;
         self.at = Some(Instant::now());
         true
-    }
-}
-
-/// Bounds how many connections are opened.
-pub(super) struct Handshakes {
-    state: Mutex<(f64, Instant)>,
-}
-
-impl Handshakes {
-    pub(super) fn new() -> Self {
-        Self { state: Mutex::new((HANDSHAKE_BURST, Instant::now())) }
-    }
-
-    /// Whether one more may be opened now.
-    pub(super) fn take(&self, now: Instant) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (left, at) = *state;
-        let left = (left + now.saturating_duration_since(at).as_secs_f64() * HANDSHAKES_PER_S).min(HANDSHAKE_BURST);
-        let admitted = left >= 1.0;
-        *state = (if admitted { left - 1.0 } else { left }, now);
-        admitted
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn handshakes_are_bounded_and_come_back() {
-        let handshakes = Handshakes::new();
-        let start = Instant::now();
-        let taken = (0..1000).filter(|_| handshakes.take(start)).count();
-        assert_eq!(taken, 100);
-        assert!(!handshakes.take(start + Duration::from_millis(10)));
-        assert!(handshakes.take(start + Duration::from_millis(30)));
-        assert!(!handshakes.take(start + Duration::from_millis(30)));
-        let later = start + Duration::from_secs(3600);
-        assert_eq!((0..1000).filter(|_| handshakes.take(later)).count(), 100);
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     config::Webrtc,
     media::SessionStats,
     model::{DeviceId, OptionInfo, Profile, SensorInfo, SessionId, StreamType},
-    session::handle::{Offer, OfferedStream, References, RunningStream, SessionState, SessionStatus},
+    session::api::{Offer, OfferedStream, References, RunningStream, SessionState, SessionStatus},
 };
 
 /// Something was done.

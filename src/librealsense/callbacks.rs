@@ -13,11 +13,12 @@ use std::{
 
 use realsense_sys::{rs2_device_list, rs2_frame};
 
-use super::{Owned, SdkFrame, context::DeviceList, library};
+use super::{Owned, SdkFrame, library};
 
 /// What a callback is told.
 type FrameFn = Arc<dyn Fn(SdkFrame) + Send + Sync>;
-type ChangeFn = Arc<dyn Fn(DeviceList, DeviceList) + Send + Sync>;
+type Devices = Owned<rs2_device_list>;
+type ChangeFn = Arc<dyn Fn(Devices, Devices) + Send + Sync>;
 
 #[derive(Clone)]
 enum Entry {
@@ -86,8 +87,7 @@ pub(super) unsafe extern "C" fn on_change(
 ) {
     let done = catch_unwind(AssertUnwindSafe(|| {
         let Some(api) = library::loaded() else { return };
-        let list =
-            |raw| Owned::new(api, raw, api.rs2_delete_device_list, "devices changed").map(DeviceList::from_owned);
+        let list = |raw| Owned::new(api, raw, api.rs2_delete_device_list, "devices changed");
         // The callback owns both lists.
         let (Ok(removed), Ok(added)) = (list(removed), list(added)) else { return };
         if let Some(Entry::Change(callback)) = find(user) {

@@ -2,8 +2,6 @@
 
 use std::{
     cell::Cell,
-    ffi::{CString, NulError},
-    os::unix::ffi::OsStrExt,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -11,9 +9,10 @@ use std::{
 use realsense_sys as sys;
 
 use super::{
-    Device, Owned, Result, Sdk, SdkError, SoftwareDevice,
+    Device, Owned, Result, Sdk, SoftwareDevice,
     callbacks::{self, Registration},
-    ffi::Api,
+    ffi::{Api, c_path, c_string},
+    list::DeviceList,
 };
 
 /// A context. Dropping it ends word of its changes.
@@ -37,11 +36,6 @@ pub struct Changes {
     pub removed: DeviceList,
     /// Devices that came.
     pub added: DeviceList,
-}
-
-/// A list of devices, which also keeps added software devices in their context.
-pub struct DeviceList {
-    raw: Owned<sys::rs2_device_list>,
 }
 
 impl Context {
@@ -78,6 +72,7 @@ impl Context {
         let api = self.api();
         let callback = Arc::new(move |removed, added| {
             if !OPENING.get() {
+                let (removed, added) = (DeviceList::from_owned(removed), DeviceList::from_owned(added));
                 callback(Changes { removed, added });
             }
         });
@@ -143,65 +138,4 @@ impl Context {
             (api.rs2_context_add_software_device)(self.raw.raw(), device.as_device().raw(), error);
         })
     }
-}
-
-impl DeviceList {
-    pub(super) fn from_owned(raw: Owned<sys::rs2_device_list>) -> Self {
-        Self { raw }
-    }
-
-    /// How many there are.
-    ///
-    /// # Errors
-    /// What the SDK says.
-    pub fn len(&self) -> Result<usize> {
-        let api = self.raw.api;
-        // SAFETY: the list is alive.
-        let count = api.call(|error| unsafe { (api.rs2_get_device_count)(self.raw.raw(), error) })?;
-        Ok(usize::try_from(count).unwrap_or(0))
-    }
-
-    /// Whether there is none.
-    ///
-    /// # Errors
-    /// What the SDK says.
-    pub fn is_empty(&self) -> Result<bool> {
-        Ok(self.len()? == 0)
-    }
-
-    /// Whether `device` is in it.
-    ///
-    /// # Errors
-    /// What the SDK says.
-    pub fn contains(&self, device: &Device) -> Result<bool> {
-        let api = self.raw.api;
-        // SAFETY: both are alive.
-        api.call(|error| unsafe { (api.rs2_device_list_contains)(self.raw.raw(), device.raw(), error) != 0 })
-    }
-
-    /// The device at a place of the list. For real hardware this talks to the device and takes a while.
-    ///
-    /// # Errors
-    /// What the SDK says: it may have gone since.
-    pub fn device(&self, index: usize) -> Result<Device> {
-        let api = self.raw.api;
-        let index = i32::try_from(index).unwrap_or(i32::MAX);
-        // SAFETY: the list is alive, and the SDK checks the index.
-        let raw = api.call(|error| unsafe { (api.rs2_create_device)(self.raw.raw(), index, error) })?;
-        Device::from_raw(api, raw, "rs2_create_device")
-    }
-}
-
-/// A file's path for the SDK, whose bytes need not be text.
-fn c_path(path: &Path) -> Result<CString> {
-    CString::new(path.as_os_str().as_bytes()).map_err(zero_byte)
-}
-
-/// A string for the SDK.
-pub(super) fn c_string(text: &str) -> Result<CString> {
-    CString::new(text).map_err(zero_byte)
-}
-
-fn zero_byte(_: NulError) -> SdkError {
-    SdkError { message: "a name must not contain a zero byte".into(), function: "string".into() }
 }

@@ -4,7 +4,11 @@
 
 #![allow(non_camel_case_types, reason = "the C library's own names")]
 
-use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::{
+    ffi::{CStr, CString, NulError, c_char, c_int, c_uint, c_void},
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
 
 use realsense_sys as sys;
 use sys::{
@@ -269,4 +273,18 @@ pub(super) unsafe fn text(raw: *const c_char) -> String {
     }
     // SAFETY: as promised by the caller.
     unsafe { CStr::from_ptr(raw) }.to_string_lossy().into_owned()
+}
+
+/// A file's path for the SDK, whose bytes need not be text.
+pub(super) fn c_path(path: &Path) -> Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(zero_byte)
+}
+
+/// A string for the SDK.
+pub(super) fn c_string(text: &str) -> Result<CString> {
+    CString::new(text).map_err(zero_byte)
+}
+
+fn zero_byte(_: NulError) -> SdkError {
+    SdkError { message: "a name must not contain a zero byte".into(), function: "string".into() }
 }

@@ -15,7 +15,9 @@ mod context;
 mod device;
 mod ffi;
 mod frame;
+mod info;
 mod library;
+mod list;
 mod options;
 mod profile;
 mod sensor;
@@ -23,10 +25,12 @@ mod software;
 
 use std::ptr::NonNull;
 
-pub use context::{Changes, Context, DeviceList};
-pub use device::{CameraInfo, Device, PlaybackState};
+pub use context::{Changes, Context};
+pub use device::{Device, PlaybackState};
 pub use frame::SdkFrame;
+pub use info::CameraInfo;
 pub use library::{LoadError, OLDEST, Sdk, Version};
+pub use list::DeviceList;
 pub use options::{OptionId, OptionRange};
 pub use profile::StreamProfile;
 pub use sensor::Sensor;

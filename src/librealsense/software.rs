@@ -11,8 +11,7 @@ use realsense_sys as sys;
 
 use super::{
     CameraInfo, Device, OptionId, OptionRange, Result, Sdk, SdkError, Sensor, StreamProfile,
-    context::c_string,
-    ffi::{rs2_motion_stream, rs2_software_motion_frame, rs2_software_video_frame, rs2_video_stream},
+    ffi::{c_string, rs2_motion_stream, rs2_software_motion_frame, rs2_software_video_frame, rs2_video_stream},
     profile::{raw_format, raw_intrinsics, raw_stream},
 };
 use crate::model::{Intrinsics, MetadataKey, PixelFormat, SensorProfile, TimestampDomain};

@@ -22,11 +22,8 @@ use gst::{
 };
 use tracing::{Level, field::display};
 
-use super::{layer::SHORT_ID, levels::GstThresholds};
-use crate::model::StreamType;
-
-/// The target of GStreamer's messages.
-pub const TARGET: &str = "gstreamer";
+use super::{layer::SHORT_ID, levels::TARGET};
+use crate::{core::text::log_thresholds::GstThresholds, model::StreamType};
 
 /// Messages a second that are let through, of warnings and errors, and of the rest. At `*:5` one stream alone makes some
 /// thousands; formatting them all would take the time that video needs.

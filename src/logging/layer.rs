@@ -15,7 +15,7 @@ use tracing::{
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 use super::{
-    gst::TARGET,
+    levels::TARGET,
     ring::{Line, Rings, Source},
 };
 

@@ -19,7 +19,6 @@ use tracing_subscriber::{
 
 use self::{
     layer::KeepLayer,
-    levels::GstThresholds,
     ring::{Line, Query, Rings},
     thresholds::{Control, Thresholds},
     writer::Stderr,
@@ -28,8 +27,9 @@ pub use self::{
     secrets::Secrets,
     thresholds::{Change, Levels},
 };
-use crate::{
+use super::{
     config::{Config, Log},
+    core::text::log_thresholds::GstThresholds,
     error::Result,
 };
 

@@ -11,6 +11,7 @@ use std::{
 use tracing::Level;
 
 use super::time;
+use crate::config::MOST_KEPT_LINES;
 
 /// Most bytes of a kept line's text; the rest is cut off.
 pub const LINE_BYTES: usize = 1000;
@@ -27,8 +28,6 @@ const BYTES_PER_LINE: usize = 512;
 /// Sessions and streams that lines are kept of; the one that has been quiet the longest is forgotten for a new one. With
 /// this and the above, everything is at most 12 MB plus a kilobyte for each configured line.
 const KEYS: usize = 192;
-/// Most lines that the configuration may ask for.
-pub const MOST_LINES: usize = 100_000;
 
 /// Who wrote a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,7 +202,7 @@ pub struct Rings {
 impl Rings {
     /// Rings that keep so many lines of the server's own, and as many of GStreamer's, beside those of sessions and streams.
     pub fn new(lines: usize) -> Self {
-        Self { lines: lines.min(MOST_LINES), state: Mutex::default() }
+        Self { lines: lines.min(MOST_KEPT_LINES), state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

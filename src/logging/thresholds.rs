@@ -11,11 +11,11 @@ use tokio::{task::AbortHandle, time::Instant};
 use tracing_subscriber::EnvFilter;
 use utoipa::ToSchema;
 
-use super::{
-    gst,
-    levels::{self, GstThresholds},
+use super::{gst, levels};
+use crate::{
+    core::text::log_thresholds::GstThresholds,
+    error::{Error, Result},
 };
-use crate::error::{Error, Result};
 
 /// Longest time after which thresholds go back by themselves: a day.
 pub(super) const LONGEST: Duration = Duration::from_secs(86_400);

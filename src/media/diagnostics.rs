@@ -29,6 +29,9 @@ impl From<Error> for ReloadError {
     }
 }
 
+/// Where a reload's answer goes.
+pub type ReloadAnswer = Answer<PipelineInfo, ReloadError>;
+
 /// Names an element of a running encoder pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ElementPath {
@@ -61,7 +64,7 @@ pub trait Diagnostics: Send + Sync + 'static {
 
     /// Reads a pipeline again, checks it on the side and swaps it into the streams that run it. Answered once they run it
     /// or it is refused.
-    fn reload(&self, name: String, reply: Answer<PipelineInfo, ReloadError>);
+    fn reload(&self, name: String, reply: ReloadAnswer);
 
     /// The graph of a device as it runs.
     fn graph(&self, request: GraphRequest, reply: Answer<Graph>);

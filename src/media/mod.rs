@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use self::diagnostics::Diagnostics;
 use crate::{
     error::{Error, Result},
-    model::{Codec, DeviceId, IceCandidate, Profile, SessionId, StreamKey, StreamType},
+    model::{Codec, DeviceId, IceCandidate, Profile, SessionEnd, SessionId, StreamKey, StreamType},
 };
 
 /// What the session actor may ask of the media side. Every call returns at once and only queues work.
@@ -84,21 +84,6 @@ pub struct LocalOffer {
     pub candidates: Vec<IceCandidate>,
 }
 
-/// Why the media side ended a session by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EndReason {
-    /// The peer closed its DTLS connection.
-    PeerClosed,
-    /// Nothing came from the peer for this long.
-    PeerSilent(Duration),
-    /// ICE or DTLS failed.
-    ConnectFailed(String),
-    /// The peer did what no receiver has to, and what would cost the others.
-    PeerMisbehaved(String),
-    /// An element of the session's pipeline failed.
-    PipelineError(String),
-}
-
 /// What the media side reports. Sent without blocking, from any thread.
 #[derive(Debug)]
 pub enum MediaEvent {
@@ -146,7 +131,7 @@ pub enum MediaEvent {
         /// Session.
         session: SessionId,
         /// Why.
-        reason: EndReason,
+        reason: SessionEnd,
     },
     /// The media side itself ended by a bug, or hangs and does not come back: nothing can be served any more.
     Failed,

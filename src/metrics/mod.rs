@@ -20,7 +20,7 @@ pub use self::{
     text::Format,
     values::{Counter, Gauge, Histogram},
 };
-use crate::{core::sessions::State, process::Usage};
+use super::{core::wishes::sessions::State, process::Usage};
 
 /// Every metric.
 #[derive(Debug, Default)]
@@ -57,10 +57,5 @@ impl Metrics {
     /// A pipeline was read again: it runs now, or it was refused.
     pub fn reloaded(&self, ok: bool) {
         if ok { self.reloads.inc() } else { self.reload_failures.inc() }
-    }
-
-    /// Everything as text.
-    pub fn render(self: &Arc<Self>, observed: Observed, format: Format) -> String {
-        text::render(self.clone(), observed, format)
     }
 }

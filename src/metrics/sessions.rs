@@ -2,9 +2,9 @@
 
 use super::values::{Counter, Histogram};
 use crate::{
-    core::sessions::Expired,
+    core::wishes::sessions::Expired,
     error::{Error, Kind},
-    media::EndReason,
+    model::SessionEnd,
 };
 
 /// Seconds from the request to DTLS. Most of it is the browser's and the network's.
@@ -83,14 +83,14 @@ impl End {
     }
 }
 
-impl From<&EndReason> for End {
-    fn from(reason: &EndReason) -> Self {
+impl From<&SessionEnd> for End {
+    fn from(reason: &SessionEnd) -> Self {
         match reason {
-            EndReason::PeerClosed => Self::PeerClosed,
-            EndReason::PeerSilent(_) => Self::PeerSilent,
-            EndReason::ConnectFailed(_) => Self::ConnectFailed,
-            EndReason::PeerMisbehaved(_) => Self::PeerMisbehaved,
-            EndReason::PipelineError(_) => Self::PipelineError,
+            SessionEnd::PeerClosed => Self::PeerClosed,
+            SessionEnd::PeerSilent(_) => Self::PeerSilent,
+            SessionEnd::ConnectFailed(_) => Self::ConnectFailed,
+            SessionEnd::PeerMisbehaved(_) => Self::PeerMisbehaved,
+            SessionEnd::PipelineError(_) => Self::PipelineError,
         }
     }
 }

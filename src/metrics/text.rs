@@ -16,7 +16,7 @@ use prometheus_client::{
 
 use super::{DeviceMetrics, EncoderMetrics, Metrics, Observed, StreamMetrics, values::Histogram};
 use crate::{
-    core::sessions::State,
+    core::wishes::sessions::State,
     model::{Codec, StreamType},
 };
 
@@ -45,7 +45,14 @@ impl Format {
     }
 }
 
-pub(super) fn render(metrics: Arc<Metrics>, observed: Observed, format: Format) -> String {
+impl Metrics {
+    /// Everything as text.
+    pub fn render(self: &Arc<Self>, observed: Observed, format: Format) -> String {
+        render(self.clone(), observed, format)
+    }
+}
+
+fn render(metrics: Arc<Metrics>, observed: Observed, format: Format) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Collected { metrics, observed }));
     let mut written = String::with_capacity(16 * 1024);

@@ -15,17 +15,19 @@ use gst::prelude::*;
 use serde::Serialize;
 
 use super::{
-    Stop, complain, error_on_bus,
+    bus::error_on_bus,
     frames::{self, Clip},
     meter::{self, Latency, Meter},
-    say,
     subject::{StreamArgs, Subject, show_fault},
     table::{row, table},
+    terminal::Stop,
+    terminal::complain,
+    terminal::say,
     threads::{self, Cost},
 };
 use crate::{
     config::Config,
-    media::gst::files::{self, Built},
+    media::gst::offline::files::{self, Built},
 };
 
 /// Seconds of test picture, shown again and again.
@@ -52,7 +54,7 @@ pub(super) struct BenchArgs {
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
     /// Seconds to measure each, from its first frame on.
-    #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = super::parse_seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = super::args::parse_seconds)]
     secs: f64,
     #[command(flatten)]
     stream: StreamArgs,

@@ -9,7 +9,10 @@ use std::{
 
 use clap::Args;
 
-use super::{Stop, say, subject::parse_size};
+use super::{
+    subject::parse_size,
+    terminal::{Stop, say},
+};
 use crate::{
     app::sources,
     camera::{
@@ -19,8 +22,8 @@ use crate::{
         recording::Recordings,
     },
     config::Config,
-    core::profile,
-    media::gst::capture::Capture,
+    core::wishes::profile,
+    media::gst::offline::capture::Capture,
     model::{Attachment, DeviceId, DeviceInfo, Profile, SensorInfo, StreamConfig, StreamKey, StreamType},
 };
 
@@ -48,7 +51,7 @@ pub(crate) struct CaptureArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=300))]
     fps: Option<u32>,
     /// Seconds to capture, from the first frame on. 640x480 at 30 fps takes 14 MB a second.
-    #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = super::parse_seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = super::args::parse_seconds)]
     secs: f64,
 }
 

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::{
-    say,
     subject::{StreamArgs, Subject, show_fault},
+    terminal::say,
 };
 use crate::{
     config::Config,
-    core::h264::Profile,
-    media::gst::files::{self, TryReport},
+    core::peer::h264::Profile,
+    media::gst::offline::files::{self, TryReport},
     model::Fault,
 };
 

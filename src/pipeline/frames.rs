@@ -102,7 +102,12 @@ fn element(factory: &str, settings: &[(&str, &str)]) -> Result<gst::Element, Str
     for (name, value) in settings {
         builder = builder.property_from_str(name, value);
     }
-    builder.build().map_err(|_| format!("There is no GStreamer element '{factory}'; {}.", super::how_to_get(factory)))
+    builder.build().map_err(|_| {
+        format!(
+            "There is no GStreamer element '{factory}'; {}.",
+            crate::media::gst::offline::files::how_to_get(factory)
+        )
+    })
 }
 
 fn appsink() -> gst_app::AppSink {

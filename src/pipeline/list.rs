@@ -1,12 +1,12 @@
 //! `pipeline list`: which pipelines there are and where each stands.
 
 use super::{
-    say,
     table::{row, table},
+    terminal::say,
 };
 use crate::{
     config::Config,
-    media::gst::files,
+    media::gst::offline::files,
     model::{DeviceId, StreamKey, StreamType},
 };
 

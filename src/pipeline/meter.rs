@@ -10,7 +10,7 @@ use std::{
 use gst::prelude::*;
 use serde::Serialize;
 
-use crate::media::gst::files::running_time;
+use crate::media::gst::offline::files::running_time;
 
 /// Frames that may be inside of an element; more means that it lets none out under the time it came in with.
 const INSIDE: usize = 256;

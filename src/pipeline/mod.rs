@@ -1,7 +1,9 @@
 //! `realsense-webrtc pipeline`: work on pipeline files without a server. Owns the command line of it; what the commands do
 //! lies beside. Starts no server, and opens a camera only for `capture`.
 
+mod args;
 mod bench;
+mod bus;
 mod capture;
 mod check;
 mod display;
@@ -13,24 +15,16 @@ mod run;
 mod show;
 mod subject;
 mod table;
+mod terminal;
 mod threads;
 mod words;
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use gst::prelude::*;
-use tokio::signal::unix::{SignalKind, signal};
 
-use self::{bench::BenchArgs, capture::CaptureArgs, launch::Sink, subject::StreamArgs};
-use crate::{config::Config, media::gst::files::how_to_get};
+use self::{args::PlayArgs, bench::BenchArgs, capture::CaptureArgs, subject::StreamArgs, terminal::Stop};
+use super::config::Config;
 
 /// List, check, tune and play pipeline files, without a server or a browser.
 #[derive(Debug, Clone, Args)]
@@ -94,51 +88,6 @@ enum Command {
     Capture(CaptureArgs),
 }
 
-/// What plays instead of camera and sessions.
-#[derive(Debug, Clone, Args)]
-struct PlayArgs {
-    /// Name or file.
-    name: String,
-    #[command(flatten)]
-    stream: StreamArgs,
-    /// Frames that `pipeline capture` recorded, in place of a test picture; size and rate are theirs.
-    #[arg(long, value_name = "FILE")]
-    frames: Option<PathBuf>,
-    /// What stands for the sessions: window, rate, file=OUT.mkv (or .webm, .mp4), rtp[=HOST:PORT], null [default: window;
-    /// without a display launch takes rate and run null].
-    #[arg(long, value_name = "WHERE", value_parser = Sink::parse)]
-    to: Option<Sink>,
-    /// Frames before it ends [default: 300 into a file, else no end; recorded frames end by themselves].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    frames_count: Option<u32>,
-}
-
-/// Whether somebody asked for the end.
-#[derive(Clone, Default)]
-struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    fn is_asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Set by Ctrl-C and SIGTERM; a second one ends the process by itself.
-    async fn listen(self) {
-        let mut terminate = signal(SignalKind::terminate()).ok();
-        let terminated = async {
-            match &mut terminate {
-                Some(terminate) => drop(terminate.recv().await),
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! { _ = tokio::signal::ctrl_c() => {}, () = terminated => {} }
-        self.0.store(true, Ordering::Relaxed);
-        complain("ending; once more to end at once");
-        let _ = tokio::signal::ctrl_c().await;
-        crate::process::leave(1);
-    }
-}
-
 /// Runs a command; `false` when what it looked at has a fault, which has been printed.
 ///
 /// # Errors
@@ -166,41 +115,6 @@ pub async fn run(args: PipelineArgs, config: Config) -> Result<bool, String> {
         listener.abort();
     }
     done
-}
-
-/// Prints a line; a closed standard output (`| head`) is no fault.
-fn say(line: impl AsRef<str>) {
-    let _ = writeln!(std::io::stdout(), "{}", line.as_ref());
-}
-
-/// Prints a line where errors go, so that what is printed can still be piped into a shell or a file.
-fn complain(line: impl AsRef<str>) {
-    let _ = writeln!(std::io::stderr(), "{}", line.as_ref());
-}
-
-/// The next error that a pipeline's elements posted, in their words.
-fn error_on_bus(pipeline: &gst::Pipeline) -> Option<String> {
-    let message = pipeline.bus()?.pop_filtered(&[gst::MessageType::Error])?;
-    let gst::MessageView::Error(error) = message.view() else { return None };
-    Some(error_words(error))
-}
-
-/// "encoder: Can not initialize x264 encoder. (…)"
-fn error_words(error: &gst::message::Error) -> String {
-    let element = error.src().map(|source| source.name().to_string()).unwrap_or_default();
-    // The element's own explanation follows its source file, line and path.
-    let debug = error.debug().unwrap_or_default();
-    let why = debug.lines().skip(1).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    if why.is_empty() {
-        format!("{element}: {}", error.error())
-    } else {
-        format!("{element}: {} ({why})", error.error())
-    }
-}
-
-fn parse_seconds(text: &str) -> Result<f64, String> {
-    let seconds = text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
-    seconds.ok_or_else(|| format!("'{text}' is no number of seconds from 0.1 to 3600"))
 }
 
 fn parse_folder(text: &str) -> Result<PathBuf, String> {

@@ -3,17 +3,18 @@
 use std::path::Path;
 
 use super::{
-    PlayArgs, complain, display,
+    args::PlayArgs,
+    display,
     frames::{self, Described},
     launch::{self, Payloader, Sink, Source},
-    say,
     subject::{StreamArgs, Subject, show_fault},
+    terminal::{complain, say},
     words::Part,
 };
 use crate::{
     config::Config,
-    core::template::{Template, strip_comment},
-    media::gst::files,
+    core::text::template::{Template, strip_comment},
+    media::gst::offline::files,
     model::Codec,
 };
 

@@ -7,8 +7,8 @@ use clap::Args;
 
 use crate::{
     config::Config,
-    core::template::Values,
-    media::gst::files::{self, Text},
+    core::text::template::Values,
+    media::gst::offline::files::{self, Text},
     model::{Codec, DeviceId, Fault, Profile, StreamKey, StreamType},
 };
 

@@ -1,7 +1,7 @@
 //! gst-launch text as the words of a command line. Owns splitting it into links, caps and elements, and quoting for the
 //! shell; pure, and checks nothing: what GStreamer refuses in a file it refuses in the command, too.
 
-use crate::core::words::{self, Kind};
+use crate::core::text::words::{self, Kind};
 
 /// Characters of a line before settings go on in the next.
 const LINE: usize = 100;

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::core::room::{Free, Limits};
+use crate::core::wishes::room::{Free, Limits};
 
 /// How long a look at the descriptors and the cgroup counts: listing a thousand descriptors takes half a millisecond, and a
 /// session is not made in less than this.

@@ -12,29 +12,30 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, info, warn};
 
 use super::{
-    devices::{Device, PendingStart},
+    api::{Observe, SessionStatus, Snapshot},
+    command::Command,
     events::{Event, EventReceiver},
-    handle::{Command, Handle, Reply, SessionStatus, Snapshot},
+    handle::Handle,
     machine::Machine,
-    offers::PendingOffer,
-    recordings::ActiveRecording,
+    state::Actor,
     turns::Turns,
 };
 use crate::{
     camera::{hub::FrameHub, manager::CameraHandle},
     config::Config,
     core::{
-        candidate,
-        ended::Ended,
-        sessions::{CandidateFate, Limits, Session, Sessions, State},
-        streams::{Effect, Holder, Streams, Timing},
-        trouble::Troubles,
+        peer::candidate,
+        wishes::{
+            ended::Ended,
+            sessions::{CandidateFate, Limits, Session, Sessions, State},
+            streams::{Effect, Holder, Streams, Timing},
+            trouble::Troubles,
+        },
     },
     error::{Error, Result},
-    logging::Logs,
-    media::{EndReason, Media, MediaEvent},
-    metrics::{End, Metrics},
-    model::{DeviceId, IceCandidate, SessionId, StreamKey},
+    media::{Media, MediaEvent},
+    metrics::End,
+    model::{DeviceId, IceCandidate, SessionEnd, SessionId, StreamKey},
 };
 
 /// Commands that may wait for the actor. It answers in microseconds, so more than this means a flood; senders then wait.
@@ -47,15 +48,6 @@ const CLOCK_STEP: Duration = Duration::from_secs(1);
 
 /// Events that are acted on in a row before a command is looked at, so that a flood of events shuts nobody out.
 const EVENTS_IN_A_ROW: u32 = 64;
-
-/// What the server writes down about itself; cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct Observe {
-    /// The log.
-    pub logs: Logs,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
-}
 
 /// What the actor is made of.
 pub struct Parts {
@@ -73,33 +65,6 @@ pub struct Parts {
     pub machine: Machine,
     /// Events of both.
     pub events: EventReceiver,
-}
-
-pub(super) struct Actor {
-    pub(super) config: Arc<Config>,
-    pub(super) cameras: CameraHandle,
-    pub(super) machine: Machine,
-    pub(super) media: Arc<dyn Media>,
-    pub(super) sessions: Sessions,
-    ended: Ended,
-    pub(super) streams: Streams,
-    pub(super) devices: BTreeMap<DeviceId, Device>,
-    pub(super) offers: HashMap<SessionId, PendingOffer>,
-    answers: HashMap<SessionId, Reply<()>>,
-    pub(super) starts: Vec<PendingStart>,
-    pub(super) start_count: u64,
-    pub(super) recordings: BTreeMap<DeviceId, ActiveRecording>,
-    pub(super) recording_count: u64,
-    pub(super) point_clouds: BTreeSet<DeviceId>,
-    pub(super) depth_ranges: BTreeMap<DeviceId, (f32, f32)>,
-    /// The encoders that fail now.
-    pub(super) troubles: Troubles,
-    snapshot: watch::Sender<Arc<Snapshot>>,
-    pub(super) metrics: Arc<Metrics>,
-    /// Set when nothing can be served any more; the loop ends then.
-    broken: bool,
-    /// A moment in both clocks.
-    epoch: (Instant, SystemTime),
 }
 
 /// Starts the actor's task. It ends after [`Handle::shutdown`] or when every handle is dropped.
@@ -362,11 +327,13 @@ impl Actor {
             MediaEvent::Ended { session, reason } => {
                 let end = End::from(&reason);
                 let why = match reason {
-                    EndReason::PeerClosed => "the peer closed the connection".to_owned(),
-                    EndReason::PeerSilent(silence) => format!("nothing came from the peer for {} s", silence.as_secs()),
-                    EndReason::ConnectFailed(why) => format!("the connection failed: {why}"),
-                    EndReason::PeerMisbehaved(why) => why,
-                    EndReason::PipelineError(why) => format!("its pipeline failed: {why}"),
+                    SessionEnd::PeerClosed => "the peer closed the connection".to_owned(),
+                    SessionEnd::PeerSilent(silence) => {
+                        format!("nothing came from the peer for {} s", silence.as_secs())
+                    }
+                    SessionEnd::ConnectFailed(why) => format!("the connection failed: {why}"),
+                    SessionEnd::PeerMisbehaved(why) => why,
+                    SessionEnd::PipelineError(why) => format!("its pipeline failed: {why}"),
                 };
                 self.close(now, &session, end, &why);
             }

@@ -8,57 +8,22 @@ use std::{
 use tracing::{debug, info, warn};
 
 use super::{
-    actor::Actor,
-    handle::{References, Reply, RunningStream, StartRequest, StreamStatus},
+    api::{References, RunningStream, StartRequest, StreamStatus},
+    command::Reply,
+    state::{Actor, MOTION, PendingStart},
 };
 use crate::{
     camera::events::{CameraEvent, DeviceNews},
-    core::{presence::Presence, profile, streams::Holder},
+    core::wishes::{profile, streams::Holder},
     error::{Error, Result},
-    model::{Attachment, DeviceId, DeviceInfo, Profile, SensorInfo, StreamConfig, StreamKey, StreamType},
+    model::{Attachment, DeviceId, SensorInfo, StreamConfig, StreamKey, StreamType},
 };
 
 /// The farthest a Z16 frame in millimetres can tell.
 const MAX_DEPTH_M: f32 = 65.535;
 
-/// The motion profile taken beside video: the nearest rate the device offers to 100 Hz is plenty for 30 updates a second.
-pub(super) const MOTION: Profile = Profile { width: 0, height: 0, framerate: 100 };
-
 /// How long a motion module that failed to start is left alone.
 const MOTION_RETRY: Duration = Duration::from_secs(60);
-
-/// A device as the actor knows it.
-#[derive(Default)]
-pub(super) struct Device {
-    /// Which of its attachments counts.
-    pub(super) presence: Presence,
-    pub(super) info: Option<Box<DeviceInfo>>,
-    pub(super) sensors: Vec<SensorInfo>,
-    /// Why it cannot be used now; `None` when it can.
-    pub(super) trouble: Option<Error>,
-    /// Until when its motion module is left alone after it failed to start.
-    pub(super) no_motion_until: Option<Instant>,
-}
-
-impl Device {
-    /// Whether it is a recording that is played back.
-    pub(super) fn is_playback(&self) -> bool {
-        self.info.as_ref().is_some_and(|info| info.playback)
-    }
-
-    /// How it is connected: "3.2", "2.1" and so on.
-    pub(super) fn usb_type(&self) -> Option<&str> {
-        self.info.as_ref()?.usb_type.as_deref()
-    }
-}
-
-/// An explicit start that somebody waits for. Until it is answered it holds its streams by its own number.
-pub(super) struct PendingStart {
-    pub(super) reply: Reply<StreamStatus>,
-    number: u64,
-    device: DeviceId,
-    configs: Vec<(usize, StreamConfig)>,
-}
 
 impl Actor {
     /// A device's sensors, if it can be used now.

@@ -2,10 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use super::actor::Actor;
+use super::state::Actor;
 use crate::{
     config::Config,
-    core::{
+    core::wishes::{
         room::{Free, Limits, Room, Young},
         sessions::State,
     },

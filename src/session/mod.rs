@@ -1,6 +1,9 @@
-//! Sessions: the actor that owns every table (`actor`), the handle the rest of the program talks to (`handle`).
+//! Sessions: the actor that owns every table (`actor`), the handle the rest of the program talks to (`handle`), and what
+//! it may say (`api`).
 
 mod actor;
+pub mod api;
+mod command;
 mod devices;
 mod diagnostics;
 mod events;
@@ -10,13 +13,14 @@ mod offers;
 #[cfg(test)]
 mod presence_tests;
 mod recordings;
+mod state;
 mod statuses;
 #[cfg(test)]
 mod tests;
 mod turns;
 
-pub use actor::{Observe, Parts, spawn};
+pub use actor::{Parts, spawn};
+pub use api::{Observe, RecordRequest};
 pub use events::{Event, EventReceiver, EventSender, events};
 pub use handle::Handle;
 pub use machine::Machine;
-pub use recordings::RecordRequest;

@@ -5,36 +5,18 @@ use std::time::Instant;
 use tracing::info;
 
 use super::{
-    actor::Actor,
-    handle::{Offer, OfferRequest, OfferedStream, Reply},
+    api::{Offer, OfferRequest, OfferedStream},
+    command::Reply,
+    state::{Actor, Choice, PendingOffer},
 };
 use crate::{
     camera::StreamConfig,
-    core::{profile, streams::Holder, trouble::Advice},
+    core::wishes::{profile, streams::Holder, trouble::Advice},
     error::{Error, Result},
     media::{LocalOffer, SessionSpec},
     metrics::End,
-    model::{Codec, DeviceId, Profile, SensorInfo, SessionId, StreamKey, StreamType},
+    model::{Codec, Profile, SensorInfo, SessionId, StreamKey, StreamType},
 };
-
-/// An offer that somebody waits for.
-pub(super) struct PendingOffer {
-    pub(super) reply: Reply<Offer>,
-    device: DeviceId,
-    streams: Vec<OfferedStream>,
-    /// What each of them may become while the session lasts.
-    largest: Vec<Profile>,
-    codecs: Vec<Codec>,
-    /// Whether the media side was asked to make it.
-    asked: bool,
-}
-
-/// A stream as it will be offered.
-pub(super) struct Choice {
-    pub(super) sensor: usize,
-    pub(super) config: StreamConfig,
-    pub(super) note: Option<String>,
-}
 
 impl Actor {
     pub(super) fn offer(&mut self, now: Instant, request: OfferRequest, reply: Reply<Offer>) {

@@ -18,7 +18,7 @@ use proptest::{
 };
 use tokio::sync::watch;
 
-use super::{Event, EventSender, Handle, Machine, Parts, actor::Observe, handle::*, spawn};
+use super::{Event, EventSender, Handle, Machine, Observe, Parts, api::*, spawn};
 use crate::{
     camera::{
         Attached, Backend, BackendEvent, BackendEvents, Camera, FrameSink, StreamConfig,
@@ -28,7 +28,7 @@ use crate::{
         recording::Recordings,
     },
     config::Config,
-    core::streams::Applied,
+    core::wishes::streams::Applied,
     error::{Error, Result},
     media::fake::FakeMedia,
     model::{

@@ -9,21 +9,17 @@ use std::{
 use tracing::info;
 
 use super::{
-    actor::Actor,
-    devices::MOTION,
-    handle::{Command, Handle, Reply},
-    offers::Choice,
+    api::RecordRequest,
+    command::{Command, Reply},
+    handle::Handle,
+    state::{ActiveRecording, Actor, Choice, MOTION, Waiting},
 };
 use crate::{
     camera::{
         PlaybackCommand,
         recording::{RecordingFile, RecordingOrder, RecordingStatus, already_recording},
     },
-    core::{
-        profile,
-        recording::{self, Limits},
-        streams::Holder,
-    },
+    core::wishes::{profile, recording, streams::Holder},
     error::{Error, Result},
     model::{Calibration, DeviceId, DeviceInfo, PlaybackStatus, SensorInfo, StreamType},
 };
@@ -32,35 +28,6 @@ use crate::{
 const USABLE: Duration = Duration::from_secs(2);
 /// What is recorded of a device of which nothing runs.
 const DEFAULT: [StreamType; 2] = [StreamType::Color, StreamType::Depth];
-
-/// A request to record a device, parsed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RecordRequest {
-    /// Device.
-    pub device: DeviceId,
-    /// The file's name as the client gave it; `None` for one of device and time.
-    pub file_name: Option<String>,
-    /// What to record, without duplicates and never empty; `None` for what runs.
-    pub streams: Option<Vec<StreamType>>,
-    /// Ends by itself after this, or earlier where the configuration says so.
-    pub max_time: Option<Duration>,
-}
-
-/// A device's recording as the actor knows it, from the request to its end.
-pub(super) struct ActiveRecording {
-    generation: u64,
-    /// `None` once the camera was told.
-    waiting: Option<Waiting>,
-}
-
-/// A recording whose streams are being started.
-struct Waiting {
-    reply: Reply<RecordingStatus>,
-    name: String,
-    may_number: bool,
-    streams: Vec<StreamType>,
-    limits: Limits,
-}
 
 impl Actor {
     pub(super) fn start_recording(&mut self, now: Instant, request: RecordRequest, reply: Reply<RecordingStatus>) {

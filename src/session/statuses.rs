@@ -9,11 +9,11 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    actor::Actor,
-    handle::{SessionState, SessionStatus},
+    api::{SessionState, SessionStatus},
+    state::Actor,
 };
 use crate::{
-    core::sessions::{Session, State},
+    core::wishes::sessions::{Session, State},
     media::SessionStats,
     model::{Codec, SessionId, StreamKey},
 };

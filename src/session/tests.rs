@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Event, Handle, Machine, Parts, actor::Observe, handle::*, spawn};
+use super::{Event, Handle, Machine, Observe, Parts, api::*, spawn};
 use crate::{
     camera::{
         Attached, Backend, BackendEvents, Camera, Fault, FrameSink, StreamConfig, hub::FrameHub, manager,
@@ -11,12 +11,12 @@ use crate::{
     config::Config,
     error::{Error, Kind},
     media::{
-        EndReason, MediaEvent,
+        MediaEvent,
         fake::{Call, FakeMedia},
     },
     model::{
-        Codec, DeviceId, Extrinsics, IceCandidate, Intrinsics, OptionInfo, PixelFormat, Profile, SensorInfo, SessionId,
-        StreamType,
+        Codec, DeviceId, Extrinsics, IceCandidate, Intrinsics, OptionInfo, PixelFormat, Profile, SensorInfo,
+        SessionEnd, SessionId, StreamType,
     },
 };
 
@@ -370,10 +370,10 @@ async fn the_actor_ends_when_the_media_side_is_dead() {
 async fn media_events_end_sessions() {
     let bench = Bench::new(|_| {}).await;
     for reason in [
-        EndReason::PeerClosed,
-        EndReason::PeerSilent(Duration::from_secs(5)),
-        EndReason::ConnectFailed("ICE".into()),
-        EndReason::PipelineError("x".into()),
+        SessionEnd::PeerClosed,
+        SessionEnd::PeerSilent(Duration::from_secs(5)),
+        SessionEnd::ConnectFailed("ICE".into()),
+        SessionEnd::PipelineError("x".into()),
     ] {
         let session = bench.connect(&[StreamType::Color]).await;
         bench.media.emit(MediaEvent::Ended { session: session.clone(), reason });
@@ -477,7 +477,7 @@ async fn a_media_side_that_is_busy_is_told_before_anything_changes() {
 async fn a_machine_without_room_refuses_offers_until_there_is_some() {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-    use crate::core::room::{Free, Limits, Room};
+    use crate::core::wishes::room::{Free, Limits, Room};
 
     let left = Arc::new(AtomicU64::new(0));
     let read = left.clone();

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use realsense_webrtc::{
     camera::{BackendEvent, Fault, StreamConfig},
-    core::geometry,
+    core::picture::geometry,
     error::Kind as ErrorKind,
     model::{MetadataKey, PixelFormat, Profile, StreamType, TimestampDomain},
 };

@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use realsense_webrtc::{
-    media::{EndReason, MediaEvent},
-    model::{Codec, SessionId, StreamType},
+    media::MediaEvent,
+    model::{Codec, SessionEnd, SessionId, StreamType},
     probe::receiver::{Options, Receiver},
 };
 
 use crate::bench::{Bench, SMALL, SOON, config, frame};
 
-fn ended(wanted: &SessionId) -> impl FnMut(&MediaEvent) -> Option<EndReason> + '_ {
+fn ended(wanted: &SessionId) -> impl FnMut(&MediaEvent) -> Option<SessionEnd> + '_ {
     move |event| match event {
         MediaEvent::Ended { session, reason } if session == wanted => Some(reason.clone()),
         _ => None,
@@ -24,7 +24,7 @@ async fn a_good_bye_ends_the_session_at_once() {
     viewer.wait(SOON, |stats| stats.streams[0].frames >= 5).await.expect("pictures");
     viewer.close().await;
     let said = Instant::now();
-    assert_eq!(bench.event(SOON, ended(&session)).await, Some(EndReason::PeerClosed));
+    assert_eq!(bench.event(SOON, ended(&session)).await, Some(SessionEnd::PeerClosed));
     assert!(said.elapsed() < Duration::from_secs(4), "faster than silence would have told: {:?}", said.elapsed());
     bench.shutdown().await;
 }
@@ -53,7 +53,7 @@ async fn vanished_and_silent_peers_are_noticed_and_hurt_nobody() {
         });
         assert_eq!(disconnected.await, Some(()), "said to be silent first");
         let reason = bench.event(SOON, ended(session)).await;
-        assert!(matches!(reason, Some(EndReason::PeerSilent(_))), "{reason:?}");
+        assert!(matches!(reason, Some(SessionEnd::PeerSilent(_))), "{reason:?}");
         assert!(gone.elapsed() < Duration::from_secs(15), "{:?}", gone.elapsed());
     }
     let stats = witness.stats();

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use realsense_webrtc::{
-    media::{EndReason, MediaEvent},
-    model::{Codec, SessionId, StreamType},
+    media::MediaEvent,
+    model::{Codec, SessionEnd, SessionId, StreamType},
     probe::{
         receiver::{Handle, Options, Stats},
         rtcp::Rtcp,
@@ -13,7 +13,7 @@ use realsense_webrtc::{
 
 use crate::bench::{Bench, SMALL, SOON, config};
 
-fn ended(wanted: &SessionId) -> impl FnMut(&MediaEvent) -> Option<EndReason> + '_ {
+fn ended(wanted: &SessionId) -> impl FnMut(&MediaEvent) -> Option<SessionEnd> + '_ {
     move |event| match event {
         MediaEvent::Ended { session, reason } if session == wanted => Some(reason.clone()),
         _ => None,
@@ -59,7 +59,7 @@ async fn a_storm_of_retransmission_requests_is_bounded_and_ends() {
     tokio::select! {
         () = storm => panic!("the storm went on to its end"),
         reason = bench.event(SOON, ended(&session)) => {
-            assert!(matches!(reason, Some(EndReason::PeerMisbehaved(_))), "{reason:?}");
+            assert!(matches!(reason, Some(SessionEnd::PeerMisbehaved(_))), "{reason:?}");
         }
     }
     // A burst of 250, a hundred a second for three seconds, and the stream itself.
@@ -109,7 +109,7 @@ async fn made_up_sources_end_their_session_only() {
     tokio::select! {
         () = storm => panic!("they were all taken"),
         reason = bench.event(SOON, ended(&session)) => {
-            assert!(matches!(reason, Some(EndReason::PeerMisbehaved(_))), "{reason:?}");
+            assert!(matches!(reason, Some(SessionEnd::PeerMisbehaved(_))), "{reason:?}");
         }
     }
     let goes_on = witness.stats().streams[0].frames + 30;
@@ -144,7 +144,7 @@ async fn a_peer_with_another_certificate_gets_no_picture() {
         let viewer = receiver.spawn();
         bench.answer(&spec.session, &answer).await.unwrap();
         let reason = bench.event(SOON, ended(&spec.session)).await;
-        let Some(EndReason::ConnectFailed(why)) = reason else { panic!("{reason:?}") };
+        let Some(SessionEnd::ConnectFailed(why)) = reason else { panic!("{reason:?}") };
         assert!(why.contains("certificate"), "{why}");
         assert_eq!(packets(&viewer), 0);
     }

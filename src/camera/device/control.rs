@@ -10,7 +10,7 @@ use crate::{
         recorder::{RecordedDevice, RecordedSensor, RecordedStream},
         recording::RecordingOrder,
     },
-    core::recording::EndReason,
+    core::wishes::recording::EndReason,
     error::{Error, Result},
     model::{Calibration, Extrinsics, PlaybackStatus, StreamCalibration, StreamType},
 };

@@ -12,11 +12,11 @@ use std::{
 use tracing::{info, warn};
 
 use super::{
-    Kind, Known, Shared,
     deliver::{Delivery, Shown},
     options,
     playback::Problem,
-    unavailable,
+    presence::{Kind, Known, Shared},
+    words::unavailable,
 };
 use crate::{
     camera::{Camera, FrameSink, PlaybackCommand, StreamConfig},

@@ -10,11 +10,12 @@ mod options;
 mod playback;
 mod presence;
 mod recorder;
+mod settings;
 mod software;
+mod words;
 
 use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         mpsc::{self, SyncSender, TrySendError},
@@ -27,17 +28,19 @@ use tracing::warn;
 
 use self::{
     camera::RsCamera,
-    presence::{Change, Kind, Known, Shared, lock},
+    presence::{Change, Known, Shared, lock},
     software::Feeder,
 };
-use super::{Attached, Backend, BackendEvents, Camera, Fault, FrameSink, device::join_until};
+use super::{Attached, Backend, BackendEvents, Camera, Fault, FrameSink};
 use crate::{
     error::{Error, Result},
-    librealsense::{CameraInfo, Context, Device, Sdk, SdkError},
-    model::{DeviceId, DeviceInfo},
+    librealsense::{Context, Sdk},
+    model::DeviceId,
+    sync::join_until,
 };
 
 pub use recorder::SdkRecorderFactory;
+pub use settings::Settings;
 
 /// Changes of the devices that may wait to be looked at. More are found by the next look.
 const CHANGES: usize = 64;
@@ -51,37 +54,10 @@ const LIVE: &str = r#"{"dds":{"enabled":false}}"#;
 /// For recordings and software devices only (RS2_PRODUCT_LINE_SW_ONLY and all others masked): looks at no hardware.
 const NO_HARDWARE: &str = r#"{"inherit":false,"dds":{"enabled":false},"device-mask":511}"#;
 
-/// What the backend serves.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// Whether to look for real cameras.
-    pub live: bool,
-    /// Recordings to play.
-    pub recordings: Vec<PathBuf>,
-    /// Whether recordings begin again at their end.
-    pub repeat: bool,
-    /// A preset's JSON file for a camera's serial number; loaded whenever that camera is opened.
-    pub presets: BTreeMap<String, PathBuf>,
-    /// Whether to add a software device of the SDK, fed by the simulator.
-    pub software_device: bool,
-}
-
 /// The SDK's devices.
 pub struct RealsenseBackend {
     shared: Arc<Shared>,
     watcher: Option<(SyncSender<Change>, JoinHandle<()>)>,
-}
-
-/// An error of the SDK in words for whoever asked.
-fn unavailable(device: &DeviceId, doing: &str, error: &SdkError) -> Error {
-    let message = error.message.trim_end_matches('.');
-    let busy = ["busy", "set power state", "RS2_USB_STATUS_ACCESS", "Failed to open", "failed to open"];
-    let hint = if busy.iter().any(|words| error.message.contains(words)) {
-        " Another program may be using the camera, or its permissions are missing (scripts/install_udev_rules.sh)."
-    } else {
-        ""
-    };
-    Error::unavailable(format!("Device {device} could not {doing}: {message}.{hint}"))
 }
 
 impl RealsenseBackend {
@@ -144,41 +120,6 @@ impl Drop for RealsenseBackend {
         let known = std::mem::take(&mut lock(&self.shared.state).known);
         drop(known);
     }
-}
-
-/// What a device says about itself.
-fn describe(device: &Device, id: DeviceId) -> DeviceInfo {
-    let info = |which| device.info(which);
-    let firmware = info(CameraInfo::FirmwareVersion);
-    let recommended = info(CameraInfo::RecommendedFirmwareVersion);
-    let firmware_status = match (&firmware, &recommended) {
-        (Some(runs), Some(wanted)) if numbers(runs) < numbers(wanted) => Some("outdated".to_owned()),
-        (Some(_), Some(_)) => Some("up_to_date".to_owned()),
-        _ => None,
-    };
-    let sensors = device.sensors().unwrap_or_default();
-    DeviceInfo {
-        name: info(CameraInfo::Name).unwrap_or_else(|| "RealSense camera".into()),
-        serial_number: info(CameraInfo::SerialNumber).unwrap_or_else(|| id.to_string()),
-        device_id: id,
-        firmware_version: firmware,
-        recommended_firmware_version: recommended,
-        firmware_status,
-        firmware_file_available: Some(false),
-        physical_port: info(CameraInfo::PhysicalPort),
-        usb_type: info(CameraInfo::UsbType),
-        product_id: info(CameraInfo::ProductId),
-        sensors: sensors.iter().filter_map(crate::librealsense::Sensor::name).collect(),
-        is_streaming: false,
-        playback: device.is_playback(),
-        presets: device.has_advanced_mode(),
-        can_record: false,
-    }
-}
-
-/// A version's numbers, to be compared.
-fn numbers(version: &str) -> Vec<u32> {
-    version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
 }
 
 impl Backend for RealsenseBackend {

@@ -16,7 +16,7 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::{Settings, describe, playback::Player, software::Feeder, unavailable};
+use super::{playback::Player, settings::Settings, software::Feeder, words::unavailable};
 use crate::{
     camera::{BackendEvent, BackendEvents, Fault},
     core::bag::{self, Misfit},
@@ -354,4 +354,39 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// What a device says about itself.
+fn describe(device: &Device, id: DeviceId) -> DeviceInfo {
+    let info = |which| device.info(which);
+    let firmware = info(CameraInfo::FirmwareVersion);
+    let recommended = info(CameraInfo::RecommendedFirmwareVersion);
+    let firmware_status = match (&firmware, &recommended) {
+        (Some(runs), Some(wanted)) if numbers(runs) < numbers(wanted) => Some("outdated".to_owned()),
+        (Some(_), Some(_)) => Some("up_to_date".to_owned()),
+        _ => None,
+    };
+    let sensors = device.sensors().unwrap_or_default();
+    DeviceInfo {
+        name: info(CameraInfo::Name).unwrap_or_else(|| "RealSense camera".into()),
+        serial_number: info(CameraInfo::SerialNumber).unwrap_or_else(|| id.to_string()),
+        device_id: id,
+        firmware_version: firmware,
+        recommended_firmware_version: recommended,
+        firmware_status,
+        firmware_file_available: Some(false),
+        physical_port: info(CameraInfo::PhysicalPort),
+        usb_type: info(CameraInfo::UsbType),
+        product_id: info(CameraInfo::ProductId),
+        sensors: sensors.iter().filter_map(crate::librealsense::Sensor::name).collect(),
+        is_streaming: false,
+        playback: device.is_playback(),
+        presets: device.has_advanced_mode(),
+        can_record: false,
+    }
+}
+
+/// A version's numbers, to be compared.
+fn numbers(version: &str) -> Vec<u32> {
+    version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    core::recording,
+    core::wishes::recording,
     error::{Error, Result},
     process,
 };

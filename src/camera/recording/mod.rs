@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     config,
-    core::recording::{EndReason, Limits, QUEUE, QueueLimits},
+    core::wishes::recording::{EndReason, Limits, QUEUE, QueueLimits},
     error::{Error, Result},
     metrics::DeviceMetrics,
     model::{DeviceId, StreamType},
@@ -454,7 +454,7 @@ impl Recordings {
     pub(super) fn join_until(&self, deadline: Instant) {
         let threads = std::mem::take(&mut *self.threads());
         for thread in threads {
-            super::device::join_until(thread, deadline);
+            crate::sync::join_until(thread, deadline);
         }
     }
 

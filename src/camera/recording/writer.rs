@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     camera::recorder::{RecordedDevice, Recorder, RecorderFactory},
-    core::recording::{EndReason, Limits, Progress},
+    core::wishes::recording::{EndReason, Limits, Progress},
     error::{Error, Result},
 };
 
@@ -175,7 +175,7 @@ impl Job {
             Ok(_) => {}
             Err(error) => {
                 warn!(device = %recording.device, file = claim.name, error = error.for_log(), "the recording is not complete");
-                state.file = crate::core::recording::partial_name(&claim.name);
+                state.file = crate::core::wishes::recording::partial_name(&claim.name);
                 if let Some(end) = &mut state.end {
                     if end.reason != EndReason::DiskFull {
                         end.reason = EndReason::WriteError;

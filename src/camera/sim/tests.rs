@@ -9,7 +9,7 @@ use std::{
 use super::{FIRST_SERIAL, SimBackend, scene, strip};
 use crate::{
     camera::{Backend, BackendEvent, Camera, Fault, Frame, StreamConfig},
-    core::geometry,
+    core::picture::geometry,
     error::Kind,
     model::{DeviceId, PixelFormat, Profile, StreamType},
 };

@@ -3,6 +3,7 @@
 
 mod bundle;
 mod debug;
+mod description;
 mod devices;
 mod logs;
 mod metrics;
@@ -16,7 +17,6 @@ mod webrtc;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::docs;
 use crate::session::Handle;
 
 /// Every REST route under its canonical path.
@@ -72,5 +72,5 @@ pub(super) fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(logs::levels, logs::set_levels))
         .routes(routes!(bundle::bundle))
         .routes(routes!(system::inject_fault));
-    OpenApiRouter::with_openapi(docs::description()).nest("/api", api)
+    OpenApiRouter::with_openapi(description::description()).nest("/api", api)
 }

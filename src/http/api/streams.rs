@@ -21,10 +21,10 @@ use super::{
 };
 use crate::{
     camera::Frame,
-    core::geometry,
+    core::picture::geometry,
     error::Error,
     model::{DeviceId, PixelFormat, StreamType},
-    session::{Handle, handle::StreamStatus},
+    session::{Handle, api::StreamStatus},
 };
 
 /// A depth frame older than this no longer shows what the camera sees: the stream has stalled.

@@ -14,19 +14,29 @@ use std::{
 use statistics::PendingStats;
 
 use super::{
-    context::{Context, Msg, Signal},
-    inbox::Receiver,
-    running::Running,
-    session::{Phase, Session},
-    starter::Started,
-    streams::Streams,
+    context::Context,
+    encode::{
+        encoder,
+        starter::{Ports, Started},
+        streams::Streams,
+    },
+    files::folder::FileRead,
+    inbox::{Receiver, Sender},
+    inspect::snapshot::{Running, SnapshotRequest},
+    messages::Msg,
+    port::Port,
+    session::{
+        dtls::Identities,
+        peer::{Phase, Session},
+        signals::{Report, Signal},
+    },
     teardown::Teardown,
 };
 use crate::{
-    core::silence::Rhythm,
+    core::peer::silence::Rhythm,
     error::{Error, Result},
-    media::{EndReason, MediaEvent, SessionSpec},
-    model::{Codec, DeviceId, Profile, SessionId, StreamKey, StreamType},
+    media::{MediaEvent, SessionSpec},
+    model::{Codec, DeviceId, Profile, SessionEnd, SessionId, StreamKey, StreamType},
 };
 
 /// How often connected peers are looked at.
@@ -44,6 +54,10 @@ pub(super) struct Control {
     sessions: HashMap<SessionId, Session>,
     serials: HashMap<u64, SessionId>,
     streams: Streams,
+    /// Where sessions report.
+    reports: Port<Report>,
+    /// The certificates that they show.
+    identities: Identities,
     teardown: Teardown,
     stats: HashMap<u64, PendingStats>,
     next_stats: u64,
@@ -53,12 +67,14 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub(super) fn new(ctx: Arc<Context>, teardown: Teardown) -> Self {
+    pub(super) fn new(ctx: Arc<Context>, control: &Sender, teardown: Teardown) -> Self {
         Self {
             ctx,
             sessions: HashMap::new(),
             serials: HashMap::new(),
-            streams: Streams::default(),
+            streams: Streams::new(Ports { started: control.port(), encoders: control.port() }),
+            reports: control.port(),
+            identities: Identities::default(),
             teardown,
             stats: HashMap::new(),
             next_stats: 0,
@@ -123,24 +139,26 @@ impl Control {
             Msg::DepthRange(device, min_m, max_m) => self.streams.set_range(&device, (min_m, max_m)),
             Msg::DeviceForgotten(device) => self.streams.forget_range(&device),
             Msg::Stats(sessions, reply) => self.request_stats(sessions, reply),
-            Msg::StatsPart(request, session, part) => self.take_stats(request, &session, part),
-            Msg::Session(serial, signal) => {
+            Msg::Session(Report::Stats(request, session, part)) => self.take_stats(request, &session, part),
+            Msg::Session(Report::Signal(serial, signal)) => {
                 // A late callback of a session that is gone finds nothing here.
                 if let Some(session) = self.serials.get(&serial).cloned() {
                     self.signal(&session, signal);
                 }
             }
-            Msg::EncoderFailed(serial, message) => {
+            Msg::Encoder(encoder::Report::Failed(serial, message)) => {
                 self.streams.encoder_failed(&self.ctx, &self.teardown, serial, &message, Instant::now());
             }
             Msg::Pipelines(reply) => self.ctx.files.list(self.streams.standing(&self.ctx), reply),
             // The folder may be on a network: its own thread reads.
             Msg::Reload(name, reply) => self.ctx.files.read(name, reply),
-            Msg::FileRead(name, text, reply) => self.streams.reload(&self.ctx, &name, text, reply),
+            Msg::FileRead(FileRead { name, text, reply }) => self.streams.reload(&self.ctx, &name, text, reply),
             Msg::Started(started) => self.streams.started(&self.ctx, &self.teardown, started),
             // Who asked may have given up.
-            Msg::Running(device, session, reply) => drop(reply.try_send(self.running(&device, session.as_ref()))),
-            Msg::BranchUnlinked(branch) => branch.free(),
+            Msg::Running(SnapshotRequest { device, session, reply }) => {
+                drop(reply.try_send(self.running(&device, session.as_ref())));
+            }
+            Msg::Encoder(encoder::Report::Unlinked(branch)) => branch.free(),
             // Taken by `run`.
             Msg::Shutdown(_) => {}
             #[cfg(test)]
@@ -175,7 +193,7 @@ impl Control {
             return self.emit(MediaEvent::Offer { session: id, result });
         }
         let warm_up = self.warm_up.as_ref() == Some(&id);
-        match Session::open(&self.ctx, spec, &self.teardown, warm_up) {
+        match Session::open(&self.ctx, &self.reports, &self.identities, spec, &self.teardown, warm_up) {
             Ok(session) => {
                 self.serials.insert(session.serial, id.clone());
                 self.sessions.insert(id, session);
@@ -188,7 +206,7 @@ impl Control {
         let Some(session) = self.sessions.remove(id) else { return };
         self.serials.remove(&session.serial);
         // First the branches, so that the encoders have nothing to do with what follows; then the pipeline.
-        self.streams.leave(&self.ctx, session.serial, Instant::now());
+        self.streams.leave(session.serial, Instant::now());
         session.close(&self.ctx, &self.teardown);
         for pending in self.stats.values_mut() {
             pending.forget(id);
@@ -223,7 +241,7 @@ impl Control {
             Signal::ConnectionState => self.connection_changed(id),
             Signal::DtlsClosed => {
                 session.peer_closed = true;
-                self.end(id, EndReason::PeerClosed);
+                self.end(id, SessionEnd::PeerClosed);
             }
             Signal::Misuse(misuse) => {
                 tracing::warn!(
@@ -231,13 +249,13 @@ impl Control {
                     peer = session.remote_address.as_deref().unwrap_or("?"),
                     "{misuse}"
                 );
-                self.end(id, EndReason::PeerMisbehaved(misuse.to_string()));
+                self.end(id, SessionEnd::PeerMisbehaved(misuse.to_string()));
             }
             Signal::Error(text) => {
                 if matches!(session.phase, Phase::Offering(_)) {
                     self.offer_failed(id, Error::internal(text));
                 } else {
-                    self.end(id, EndReason::PipelineError(text));
+                    self.end(id, SessionEnd::PipelineError(text));
                 }
             }
         }
@@ -286,7 +304,7 @@ impl Control {
         // webrtcbin has the answer and takes no second one: half a session is of no use to anybody.
         if let Some(failure) = failure {
             tracing::error!(session = id.short(), "{failure}");
-            self.end(id, EndReason::PipelineError(failure));
+            self.end(id, SessionEnd::PipelineError(failure));
         }
     }
 
@@ -314,7 +332,7 @@ impl Control {
                     let text = "The peer's certificate is not the one that its answer named; somebody may be between it and \
                                 the server.";
                     tracing::warn!(session = id.short(), "{text}");
-                    return self.end(id, EndReason::ConnectFailed(text.into()));
+                    return self.end(id, SessionEnd::ConnectFailed(text.into()));
                 }
                 session.connected = true;
                 session.connected_at = Some(Instant::now());
@@ -322,16 +340,16 @@ impl Control {
                 let serial = session.serial;
                 // Pictures first; who they go to is asked meanwhile, and announced with the answer.
                 session.announce_by = Some(Instant::now() + STATS_WAIT);
-                session.request_stats(&self.ctx, ANNOUNCE);
+                session.request_stats(ANNOUNCE);
                 self.streams.go_live(serial);
             }
             State::Failed => {
                 let text = "The network path to the browser could not be set up or was lost (ICE or DTLS failed).";
-                self.end(id, EndReason::ConnectFailed(text.into()));
+                self.end(id, SessionEnd::ConnectFailed(text.into()));
             }
             State::Closed if session.connected => {
                 session.peer_closed = true;
-                self.end(id, EndReason::PeerClosed);
+                self.end(id, SessionEnd::PeerClosed);
             }
             _ => {}
         }
@@ -347,7 +365,7 @@ impl Control {
     }
 
     /// Ends a session from here: the branches go at once, the rest when the actor says so.
-    fn end(&mut self, id: &SessionId, reason: EndReason) {
+    fn end(&mut self, id: &SessionId, reason: SessionEnd) {
         self.close(id);
         if self.warm_up.as_ref() == Some(id) {
             self.warm_up = None;
@@ -382,7 +400,7 @@ impl Control {
         self.streams.handle_timeout(&self.ctx, &self.teardown, now);
         for (serial, why) in self.streams.take_refused() {
             if let Some(session) = self.serials.get(&serial).cloned() {
-                self.end(&session, EndReason::PipelineError(why));
+                self.end(&session, SessionEnd::PipelineError(why));
             }
         }
         self.teardown.handle_timeout(now);
@@ -422,7 +440,7 @@ impl Control {
         }
         events.into_iter().for_each(|event| self.emit(event));
         for (id, silence) in gone {
-            self.end(&id, EndReason::PeerSilent(silence));
+            self.end(&id, SessionEnd::PeerSilent(silence));
         }
     }
 }

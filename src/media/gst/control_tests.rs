@@ -4,8 +4,13 @@ use std::sync::mpsc;
 
 use gst::prelude::*;
 
-use super::{super::library, *};
-use crate::{camera::hub::FrameHub, config::Config, model::DeviceId};
+use super::*;
+use crate::{
+    camera::hub::FrameHub,
+    config::Config,
+    media::gst::files::{choice, library},
+    model::DeviceId,
+};
 
 /// A control side without its thread, and what it reports. The messages of its callbacks go nowhere.
 fn control(config: Config) -> (Control, mpsc::Receiver<MediaEvent>) {
@@ -23,11 +28,10 @@ fn with_inbox(config: Config) -> (Control, mpsc::Receiver<MediaEvent>, Receiver)
         Arc::new(config),
         Arc::new(FrameHub::default()),
         Arc::default(),
-        super::super::folder::Files::idle(),
+        crate::media::gst::files::folder::Files::idle(),
         emit,
-        messages,
     );
-    (Control::new(Arc::new(ctx), Teardown::start().expect("threads")), events, inbox)
+    (Control::new(Arc::new(ctx), &messages, Teardown::start().expect("threads")), events, inbox)
 }
 
 #[test]
@@ -50,12 +54,12 @@ fn the_best_encoder_is_looked_for_on_another_thread() {
     let key = StreamKey::new(DeviceId::new("1"), StreamType::Color);
     let profile = ctx.config.streams.color.profile();
     let key_frames = control.streams.key_frames(&key, profile, Codec::H264);
-    let source = super::super::wiring::session_source(Codec::H264);
-    let gate = super::super::gate::Gate::new(ctx.clone(), source, key_frames, Arc::default());
+    let source = crate::media::gst::session::wiring::session_source(Codec::H264);
+    let gate = crate::media::gst::encode::gate::Gate::new(ctx.clone(), source, key_frames, Arc::default());
     control.streams.join(&ctx, &key, Codec::H264, 1, gate);
     // An offer says what all encoders can make meanwhile.
     assert_eq!(ctx.announced.of(&ctx.config, &key, [profile, profile]).to_string(), "42e01f");
-    assert_eq!(library::known(&ctx.config, &key, Codec::H264), None, "whoever joins does not wait until it is found");
+    assert_eq!(choice::known(&ctx.config, &key, Codec::H264), None, "whoever joins does not wait until it is found");
     assert!(
         control.next_timeout().is_some_and(|at| at > Instant::now() + Duration::from_secs(40)),
         "it may take its time"
@@ -70,7 +74,7 @@ fn the_best_encoder_is_looked_for_on_another_thread() {
     assert_eq!(started.text.as_ref().map(|text| text.name.as_str()), Some("color.h264"));
     assert!(started.result.is_ok());
     control.streams.started(&ctx, &control.teardown, started);
-    assert_eq!(library::known(&ctx.config, &key, Codec::H264).as_deref(), Some("color.h264"));
+    assert_eq!(choice::known(&ctx.config, &key, Codec::H264).as_deref(), Some("color.h264"));
     control.streams.shutdown(&control.teardown);
     control.teardown.finish(SHUTDOWN_WAIT);
 }
@@ -92,7 +96,7 @@ fn an_answer_that_cannot_be_carried_out_ends_the_session() {
     control.answered(&id, Ok(()));
     let told: Vec<_> = events.try_iter().collect();
     assert!(matches!(&told[0], MediaEvent::Answered { result: Err(_), .. }), "{told:?}");
-    let ended = |event: &MediaEvent| matches!(event, MediaEvent::Ended { reason: EndReason::PipelineError(_), .. });
+    let ended = |event: &MediaEvent| matches!(event, MediaEvent::Ended { reason: SessionEnd::PipelineError(_), .. });
     assert!(told.len() == 2 && ended(&told[1]), "{told:?}");
     assert!(control.sessions.is_empty() && control.serials.is_empty());
     control.streams.shutdown(&control.teardown);

@@ -6,12 +6,16 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::Value;
 
 use super::{
-    context::Msg,
-    inbox, inspect,
-    inspector::{Inspector, Look},
-    meter::Meters,
-    properties,
-    running::RunningEncoder,
+    inbox,
+    inspect::{
+        describe,
+        inspector::{Inspector, Look},
+        meter::Meters,
+        properties,
+        snapshot::RunningEncoder,
+    },
+    messages::Msg,
+    port::busy,
 };
 use crate::{
     config::Config,
@@ -31,7 +35,7 @@ pub(super) struct GstDiagnostics {
 
 impl GstDiagnostics {
     pub(super) fn new(control: inbox::Sender, config: Arc<Config>) -> Self {
-        let (inspector, meters) = (Inspector::new(control.clone()), Meters::new(control.clone()));
+        let (inspector, meters) = (Inspector::new(control.port()), Meters::new(control.port()));
         Self { control, config, inspector, meters }
     }
 
@@ -52,10 +56,10 @@ impl GstDiagnostics {
         self.inspector.ask(reply, move |look| {
             let encoder = encoder(look, &path)?;
             let looked = look.at(encoder.serial, || {
-                let element = inspect::find(&encoder.pipeline, &path.element)?;
+                let element = describe::find(&encoder.pipeline, &path.element)?;
                 first(&element)?;
                 let name = format!("{}/{}/{}", path.key, path.codec.name().to_ascii_lowercase(), path.element);
-                Ok(inspect::element_info(&element, name, |property| config.may_set(&path.element, property)))
+                Ok(describe::element_info(&element, name, |property| config.may_set(&path.element, property)))
             });
             looked.unwrap_or_else(|| {
                 Err(Error::unavailable(format!(
@@ -89,7 +93,7 @@ impl Diagnostics for GstDiagnostics {
         if let Err(refused) = self.control.send(Msg::Pipelines(reply))
             && let Msg::Pipelines(reply) = *refused
         {
-            let _ = reply.send(Err(inbox::busy()));
+            let _ = reply.send(Err(busy()));
         }
     }
 
@@ -97,7 +101,7 @@ impl Diagnostics for GstDiagnostics {
         if let Err(refused) = self.control.send(Msg::Reload(name, reply))
             && let Msg::Reload(_, reply) = *refused
         {
-            let _ = reply.send(Err(ReloadError::Refused(inbox::busy())));
+            let _ = reply.send(Err(ReloadError::Refused(busy())));
         }
     }
 
@@ -110,7 +114,7 @@ impl Diagnostics for GstDiagnostics {
                 |id: &SessionId| request.session.as_ref().is_some_and(|one| one == id || one.as_str() == id.short());
             let session = running.sessions.iter().map(|one| &one.session).find(|id| is_asked(id));
             meters.measure(&request.device, session, request.measure);
-            inspect::graph(look, &request, &running, &meters)
+            describe::graph(look, &request, &running, &meters)
         });
     }
 

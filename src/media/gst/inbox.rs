@@ -17,7 +17,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::context::{Msg, Signal};
+use super::{
+    encode::encoder,
+    files::folder::FileRead,
+    messages::{Msg, Told},
+    port::{Port, busy},
+    session::signals::{Report, Signal},
+};
 use crate::{
     core::{
         mailbox::{Mailbox, Policy, Posted},
@@ -52,17 +58,17 @@ impl Msg {
             | Self::Stats(..)
             | Self::Pipelines(_)
             | Self::Reload(..)
-            | Self::Running(..) => Policy::Asked,
-            Self::Session(serial, Signal::LocalCandidate(..)) => {
+            | Self::Running(_) => Policy::Asked,
+            Self::Session(Report::Signal(serial, Signal::LocalCandidate(..))) => {
                 Policy::AtMost(MAX_CANDIDATES, Key::Candidates(*serial))
             }
-            Self::Session(serial, Signal::GatheringComplete) => Policy::Once(Key::Gathering(*serial)),
-            Self::Session(serial, Signal::ConnectionState) => Policy::Once(Key::Connection(*serial)),
-            Self::Session(serial, Signal::DtlsClosed) => Policy::Once(Key::Dtls(*serial)),
+            Self::Session(Report::Signal(serial, Signal::GatheringComplete)) => Policy::Once(Key::Gathering(*serial)),
+            Self::Session(Report::Signal(serial, Signal::ConnectionState)) => Policy::Once(Key::Connection(*serial)),
+            Self::Session(Report::Signal(serial, Signal::DtlsClosed)) => Policy::Once(Key::Dtls(*serial)),
             // The first says what happened.
-            Self::Session(serial, Signal::Error(_)) => Policy::Once(Key::SessionError(*serial)),
-            Self::EncoderFailed(serial, _) => Policy::Once(Key::Encoder(*serial)),
-            Self::FileRead(name, _, None) => Policy::Newest(Key::File(name.clone())),
+            Self::Session(Report::Signal(serial, Signal::Error(_))) => Policy::Once(Key::SessionError(*serial)),
+            Self::Encoder(encoder::Report::Failed(serial, _)) => Policy::Once(Key::Encoder(*serial)),
+            Self::FileRead(FileRead { name, reply: None, .. }) => Policy::Newest(Key::File(name.clone())),
             _ => Policy::Kept,
         }
     }
@@ -77,13 +83,13 @@ impl Msg {
             Self::StreamRunning(..) | Self::StreamStopped(_) | Self::DepthRange(..) | Self::DeviceForgotten(_) => {
                 "follows a stream of the camera"
             }
-            Self::Stats(..) | Self::StatsPart(..) => "collects statistics",
+            Self::Stats(..) | Self::Session(Report::Stats(..)) => "collects statistics",
             Self::Shutdown(_) => "shuts down",
-            Self::Session(..) => "acts on what a session reports",
-            Self::Pipelines(_) | Self::Reload(..) | Self::FileRead(..) => "looks at pipeline files",
-            Self::Started(_) | Self::EncoderFailed(..) => "changes an encoder",
-            Self::Running(..) => "tells what runs",
-            Self::BranchUnlinked(_) => "takes a session off an encoder",
+            Self::Session(Report::Signal(..)) => "acts on what a session reports",
+            Self::Pipelines(_) | Self::Reload(..) | Self::FileRead(_) => "looks at pipeline files",
+            Self::Started(_) | Self::Encoder(encoder::Report::Failed(..)) => "changes an encoder",
+            Self::Running(_) => "tells what runs",
+            Self::Encoder(encoder::Report::Unlinked(_)) => "takes a session off an encoder",
             #[cfg(test)]
             Self::Hang(_) => "is held by a test",
         }
@@ -171,6 +177,16 @@ impl Sender {
         }
     }
 
+    /// Where a part posts what it has to tell.
+    pub(super) fn port<T: Told>(&self) -> Port<T> {
+        let sender = self.clone();
+        // What is refused is the message that was posted, so it is of this kind.
+        Port::new(move |told: T| match sender.send(told.message()) {
+            Ok(()) => Ok(()),
+            Err(refused) => T::of(*refused).map_or(Ok(()), |told| Err(Box::new(told))),
+        })
+    }
+
     /// Why what is asked now would be refused; `None` when it would be taken.
     pub(super) fn refusal(&self) -> Option<Error> {
         (self.trouble().is_some() || self.0.lock().mailbox.is_busy()).then(busy)
@@ -204,14 +220,6 @@ impl Sender {
         };
         std::thread::Builder::new().name("media-watch".into()).spawn(run).map(drop)
     }
-}
-
-/// What is said when something is refused.
-pub(super) fn busy() -> Error {
-    Error::unavailable(
-        "The media side is too busy for this now; try again in a moment. If it lasts, /api/health and the server's log say \
-         more.",
-    )
 }
 
 impl Shared {

@@ -20,10 +20,10 @@ fn what_a_session_reports_waits_once_and_its_candidates_up_to_a_bound() {
                 Signal::Error("x".into()),
                 Signal::LocalCandidate(0, "candidate".into()),
             ] {
-                let _ = sender.send(Msg::Session(serial, signal));
+                let _ = sender.send(Msg::Session(Report::Signal(serial, signal)));
             }
         }
-        assert!(sender.send(Msg::EncoderFailed(3, "no".into())).is_ok());
+        assert!(sender.send(Msg::Encoder(encoder::Report::Failed(3, "no".into()))).is_ok());
     }
     assert_eq!(metrics.waiting.get(), 2 * (4 + MAX_CANDIDATES as i64) + 1);
     assert_eq!(receiver.drain().count(), 2 * (4 + MAX_CANDIDATES) + 1);
@@ -33,10 +33,14 @@ fn what_a_session_reports_waits_once_and_its_candidates_up_to_a_bound() {
 fn the_newest_text_of_a_file_is_the_one_that_counts() {
     let (sender, receiver) = inbox(Arc::default());
     for text in ["first", "second"] {
-        assert!(sender.send(Msg::FileRead("color.h264".into(), Err(text.into()), None)).is_ok());
+        assert!(
+            sender
+                .send(Msg::FileRead(FileRead { name: "color.h264".into(), text: Err(text.into()), reply: None }))
+                .is_ok()
+        );
     }
     let texts: Vec<_> = receiver.drain().collect();
-    assert!(matches!(&texts[..], [Msg::FileRead(_, Err(text), None)] if text == "second"));
+    assert!(matches!(&texts[..], [Msg::FileRead(FileRead { text: Err(text), reply: None, .. })] if text == "second"));
 }
 
 #[test]

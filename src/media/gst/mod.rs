@@ -7,41 +7,18 @@
 //!                                                       (one branch per session and stream; session.rs)
 //! ```
 
-mod announced;
-mod auto;
-pub(crate) mod capture;
-mod check;
 mod context;
 mod control;
-mod counts;
 mod diagnostics;
-mod dtls;
-mod encoder;
-mod feed;
-pub(crate) mod files;
-mod flow;
-mod folder;
-mod gate;
-mod graph;
+mod encode;
+mod files;
 mod inbox;
 mod inspect;
-mod inspector;
-mod install;
-mod library;
-mod limits;
-mod meter;
-mod net;
-mod properties;
-mod running;
-mod sdp;
+mod messages;
+pub(crate) mod offline;
+mod port;
 mod session;
-mod starter;
-mod stats;
-mod streams;
-mod takes;
 mod teardown;
-mod trial;
-mod wiring;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -52,11 +29,12 @@ use std::{
 use tokio::sync::oneshot;
 
 use self::{
-    context::{Context, Events, Msg},
+    context::{Context, Events},
     control::Control,
     diagnostics::GstDiagnostics,
-    folder::Files,
-    inbox::busy,
+    files::folder::Files,
+    messages::Msg,
+    port::busy,
     teardown::Teardown,
 };
 use super::{Media, MediaEvent, SessionSpec, SessionStats, diagnostics::Diagnostics};
@@ -69,7 +47,7 @@ use crate::{
     model::{DeviceId, IceCandidate, Profile, SessionId, StreamKey},
 };
 
-pub use self::install::{check_installation, check_pipelines};
+pub use self::files::installation::{check_installation, check_pipelines};
 
 /// The control thread's name.
 const CONTROL: &str = "media-control";
@@ -99,13 +77,14 @@ fn start_watched(
     let (sender, receiver) = inbox::inbox(metrics.control.clone());
     let diagnostics = GstDiagnostics::new(sender.clone(), config.clone());
     let no_thread = |error: std::io::Error| Error::internal(format!("no thread for media: {error}"));
-    let files = Files::start(&config, sender.clone()).map_err(no_thread)?;
-    let ctx = Arc::new(Context::new(config, hub, metrics, files, events.clone(), sender.clone()));
+    let files = Files::start(&config, sender.port()).map_err(no_thread)?;
+    let ctx = Arc::new(Context::new(config, hub, metrics, files, events.clone()));
     let teardown = Teardown::start().map_err(no_thread)?;
+    let inbox = sender.clone();
     let control = move || {
         let events = ctx.events.clone();
         // Its side of the inbox goes with it, so that nothing waits there for ever.
-        let run = AssertUnwindSafe(move || Control::new(ctx, teardown).run(&receiver));
+        let run = AssertUnwindSafe(move || Control::new(ctx, &inbox, teardown).run(&receiver));
         // Without its control thread the server would stay up and serve nobody; better it ends and is started again.
         if catch_unwind(run).is_err() {
             events(MediaEvent::Failed);
@@ -121,7 +100,7 @@ fn start_watched(
 /// File descriptors that a session takes: eight for its threads' loops and buses (GStreamer 1.22 with libnice 0.1.21), and its
 /// sockets, of which it has some for each of the machine's addresses.
 pub fn session_fds(config: &Config) -> u64 {
-    let addresses = net::local_addresses(config.server.listen.ip().is_loopback()).len().max(1) as u64;
+    let addresses = session::net::local_addresses(config.server.listen.ip().is_loopback()).len().max(1) as u64;
     // A socket that listens and one that connects.
     let tcp = if config.webrtc.ice_tcp { 2 } else { 0 };
     8 + addresses * (1 + tcp + config.webrtc.turn_servers.len() as u64)
@@ -143,7 +122,7 @@ pub fn library_version() -> String {
 
 /// The text of a pipeline file by the pipeline's name; one that the folder does not have is taken from the program.
 pub fn pipeline_text(config: &Config, name: &str) -> Option<String> {
-    library::read(config, name).map(|text| text.text)
+    files::library::read(config, name).map(|text| text.text)
 }
 
 /// The handle: posts work for the control thread and never waits for it. What is refused is answered from here.

@@ -11,8 +11,6 @@ use std::{
 
 use gst::prelude::*;
 
-use super::gate::Gate;
-
 /// Workers. Each takes down some 90 sessions a second.
 const WORKERS: usize = 3;
 /// Most workers, those included that hang.
@@ -23,12 +21,6 @@ const HANGS_AFTER: Duration = Duration::from_secs(5);
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// Jobs that may wait or hang before no new session is taken: each holds sockets, threads and memory.
 const MAX_PENDING: usize = 200;
-/// How long a session's last packets may take to leave before its pipeline is stopped anyway.
-const RUN_DRY: Duration = Duration::from_millis(100);
-
-/// How long the good-bye may take from the DTLS element to the socket.
-const GOOD_BYE: Duration = Duration::from_millis(10);
-
 /// The worker threads' handle.
 pub(super) struct Teardown {
     jobs: Option<mpsc::Sender<Job>>,
@@ -63,7 +55,7 @@ struct Running {
 }
 
 enum Job {
-    Pipeline { pipeline: gst::Pipeline, gates: Vec<Arc<Gate>>, dtlsenc: Option<gst::Element> },
+    Pipeline { pipeline: gst::Pipeline, before: Box<dyn FnOnce() + Send> },
     Thread(JoinHandle<()>),
 }
 
@@ -123,14 +115,14 @@ impl Teardown {
         Ok(())
     }
 
-    /// Takes an encoder's pipeline down.
+    /// Takes a pipeline down.
     pub(super) fn pipeline(&self, pipeline: gst::Pipeline) {
-        self.push(Job::Pipeline { pipeline, gates: Vec::new(), dtlsenc: None });
+        self.pipeline_after(pipeline, || ());
     }
 
-    /// Takes a session's pipeline down once its closed gates have run dry, after a good-bye through `dtlsenc`.
-    pub(super) fn session(&self, pipeline: gst::Pipeline, gates: Vec<Arc<Gate>>, dtlsenc: Option<gst::Element>) {
-        self.push(Job::Pipeline { pipeline, gates, dtlsenc });
+    /// Takes a pipeline down after something that may take a moment.
+    pub(super) fn pipeline_after(&self, pipeline: gst::Pipeline, before: impl FnOnce() + Send + 'static) {
+        self.push(Job::Pipeline { pipeline, before: Box::new(before) });
     }
 
     /// Waits for threads that were told to end.
@@ -218,22 +210,17 @@ impl Job {
 
     fn run(self) {
         match self {
-            Self::Pipeline { pipeline, gates, dtlsenc } => take_down(&pipeline, &gates, dtlsenc.as_ref()),
+            Self::Pipeline { pipeline, before } => {
+                before();
+                take_down(&pipeline);
+            }
             // A panic in it has been reported by the panic hook.
             Self::Thread(thread) => drop(thread.join()),
         }
     }
 }
 
-fn take_down(pipeline: &gst::Pipeline, gates: &[Arc<Gate>], dtlsenc: Option<&gst::Element>) {
-    // What is queued leaves first: stopping in the middle of a push into webrtcbin has to wait for its locks.
-    let deadline = Instant::now() + RUN_DRY;
-    while gates.iter().any(|gate| gate.queued() > 0) && Instant::now() < deadline {
-        thread::sleep(Duration::from_millis(2));
-    }
-    if let Some(dtlsenc) = dtlsenc {
-        say_good_bye(dtlsenc);
-    }
+fn take_down(pipeline: &gst::Pipeline) {
     if pipeline.set_state(gst::State::Null).is_err() {
         tracing::warn!(pipeline = %pipeline.name(), "Pipeline did not go to NULL");
     }
@@ -242,21 +229,6 @@ fn take_down(pipeline: &gst::Pipeline, gates: &[Arc<Gate>], dtlsenc: Option<&gst
         bus.unset_sync_handler();
         bus.set_flushing(true);
     }
-}
-
-/// Sends the peer a DTLS close_notify, so that it knows at once. webrtcbin has no way to say it, and an end of stream on
-/// its own pads never reaches the DTLS element; one on that element's data pad does.
-fn say_good_bye(dtlsenc: &gst::Element) {
-    // webrtcbin requests the pad for data channels whether or not there are any. Asking for it again would hand out a
-    // freed pad.
-    let Some(pad) = dtlsenc.static_pad("sink") else { return };
-    // The peer may have said its own meanwhile; a second one is an error to GStreamer.
-    if super::dtls::connection_state(dtlsenc).is_some_and(|state| state != "connected") {
-        return;
-    }
-    pad.send_event(gst::event::StreamStart::new("good-bye"));
-    pad.send_event(gst::event::Eos::new());
-    thread::sleep(GOOD_BYE);
 }
 
 #[cfg(test)]

@@ -9,12 +9,15 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{
-    super::{counts, session::Session, stats::PeerStats},
-    ANNOUNCE, Control, STATS_WAIT,
-};
+use super::{ANNOUNCE, Control, STATS_WAIT};
 use crate::{
-    media::{SessionStats, StreamStats},
+    media::{
+        SessionStats, StreamStats,
+        gst::{
+            encode::counts,
+            session::{peer::Session, stats::PeerStats},
+        },
+    },
     model::{SessionId, StreamKey},
 };
 
@@ -62,7 +65,7 @@ impl Control {
                 self.ctx.metrics.sessions.report_polls.inc();
                 session.polled_at = Some(now);
                 session.polling = true;
-                session.request_stats(&self.ctx, request);
+                session.request_stats(request);
             }
             // Whoever asks while an answer is out waits for the same one.
             if session.polling {

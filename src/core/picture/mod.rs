@@ -1,0 +1,6 @@
+//! Pictures and depth: sizes, colours, geometry, depth processing.
+
+pub mod colormap;
+pub mod depth;
+pub mod geometry;
+pub mod size;

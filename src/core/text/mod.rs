@@ -1,0 +1,6 @@
+//! Text that people write: pipeline files and log thresholds.
+
+pub mod log_thresholds;
+pub mod syntax;
+pub mod template;
+pub mod words;

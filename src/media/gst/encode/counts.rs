@@ -1,0 +1,253 @@
+//! Counts what an encoder makes and what its sessions get. Owns the two probes on the encoder and each session's share of the
+//! sums; decides nothing. The probes run on the encoder's threads and hold their lock for a few instructions.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
+    time::Instant,
+};
+
+use gst::prelude::*;
+
+use super::gate::Counters;
+use crate::{
+    media::StreamStats,
+    metrics::{EncoderMetrics, StreamMetrics},
+};
+
+/// Frames that may be inside an encoder at once; one that keeps more shows no times.
+const MAX_INSIDE: usize = 32;
+
+/// The frames inside an encoder, by the time stamp they came with.
+///
+/// Encoders put out frames in another order (B-frames), leave some out (vp8enc under load) or move time stamps by a constant
+/// (x264enc by 1000 hours), so neither order nor time stamp alone tells which frame came out.
+#[derive(Default)]
+struct Inside {
+    frames: VecDeque<(Option<gst::ClockTime>, Instant)>,
+    /// How much later a frame is stamped when it comes out, in nanoseconds.
+    shift_ns: Option<i128>,
+}
+
+impl Inside {
+    fn entered(&mut self, pts: Option<gst::ClockTime>, now: Instant) {
+        if self.frames.len() >= MAX_INSIDE {
+            self.frames.pop_front();
+        }
+        self.frames.push_back((pts, now));
+    }
+
+    /// When the frame that comes out went in. Those before it were left out.
+    fn left(&mut self, pts: Option<gst::ClockTime>) -> Option<Instant> {
+        let ns = |time: gst::ClockTime| i128::from(time.nseconds());
+        let Some(out) = pts.map(ns) else { return self.frames.pop_front().map(|(_, at)| at) };
+        let find = |frames: &VecDeque<(Option<gst::ClockTime>, Instant)>, shift: i128| {
+            frames.iter().position(|(pts, _)| pts.is_some_and(|pts| ns(pts) + shift == out))
+        };
+        let known = self.shift_ns.and_then(|shift| find(&self.frames, shift)).or_else(|| find(&self.frames, 0));
+        let index = match known {
+            Some(index) => index,
+            None => {
+                // The first frame, or the encoder began anew: this one is the oldest inside.
+                let oldest = self.frames.front()?.0;
+                self.shift_ns = oldest.map(|pts| out - ns(pts));
+                0
+            }
+        };
+        let at = self.frames.remove(index).map(|(_, at)| at);
+        // Without B-frames what is older will not come any more; with them it is at most a few frames older.
+        if index >= MAX_INSIDE / 4 {
+            self.frames.drain(..index);
+        }
+        at
+    }
+}
+
+/// Counts an encoder's frames, bytes, key frames and the time it takes for each, from now on.
+pub(super) fn watch_encoder(pipeline: &gst::Pipeline, metrics: &Arc<EncoderMetrics>) {
+    let Some(encoder) = pipeline.by_name("encoder") else { return };
+    let (Some(sink), Some(src)) = (encoder.sink_pads().into_iter().next(), encoder.src_pads().into_iter().next())
+    else {
+        return;
+    };
+    let inside = Arc::new(Mutex::new(Inside::default()));
+    let entering = inside.clone();
+    sink.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data {
+            let now = Instant::now();
+            entering.lock().unwrap_or_else(PoisonError::into_inner).entered(buffer.pts(), now);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    let metrics = metrics.clone();
+    src.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data {
+            let entered = inside.lock().unwrap_or_else(PoisonError::into_inner).left(buffer.pts());
+            metrics.frames.inc();
+            metrics.bytes.add(buffer.size() as u64);
+            if !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT) {
+                metrics.key_frames.inc();
+            }
+            if let Some(entered) = entered {
+                metrics.encode_seconds.observe_time(entered.elapsed());
+            }
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// Takes a peer's report into the stream's histograms.
+pub(in crate::media::gst) fn observe_report(metrics: &StreamMetrics, report: &StreamStats) {
+    if let Some(ms) = report.round_trip_time_ms {
+        metrics.round_trip_seconds.observe(ms / 1e3);
+    }
+    if let Some(ms) = report.jitter_ms {
+        metrics.jitter_seconds.observe(ms / 1e3);
+    }
+    if let Some(lost) = report.fraction_lost {
+        metrics.loss_ratio.observe(lost);
+    }
+}
+
+/// A session's share of an encoder's sums. What came since the last look is added when somebody asks, and the rest when the
+/// session ends, so that nothing is counted twice for each packet.
+pub(in crate::media::gst) struct Share {
+    metrics: Arc<EncoderMetrics>,
+    counters: Arc<Counters>,
+    added: Sums,
+}
+
+#[derive(Default, Clone, Copy)]
+struct Sums {
+    frames: u64,
+    behind: u64,
+    for_key: u64,
+    packets: u64,
+    bytes: u64,
+    nacks: u64,
+    plis: u64,
+    lost: u64,
+}
+
+impl Share {
+    pub(in crate::media::gst) fn new(metrics: Arc<EncoderMetrics>, counters: Arc<Counters>) -> Self {
+        metrics.sessions.inc();
+        Self { metrics, counters, added: Sums::default() }
+    }
+
+    /// The encoder's figures.
+    pub(in crate::media::gst) fn encoder(&self) -> &EncoderMetrics {
+        &self.metrics
+    }
+
+    /// Adds what came since the last time, with what the peer last reported.
+    pub(in crate::media::gst) fn add(&mut self, peer: &StreamStats) {
+        let counters = &self.counters;
+        // In this order: `behind` is counted after `dropped` and is never more.
+        let behind = counters.behind.load(Relaxed);
+        let now = Sums {
+            frames: counters.frames.load(Relaxed),
+            behind,
+            for_key: counters.dropped.load(Relaxed).saturating_sub(behind),
+            packets: counters.packets.load(Relaxed),
+            bytes: counters.bytes.load(Relaxed),
+            nacks: peer.nack_count,
+            plis: peer.pli_count.max(counters.plis.load(Relaxed)),
+            // A peer may take a loss back when the packet comes late; a counter cannot.
+            lost: u64::try_from(peer.packets_lost).unwrap_or(0),
+        };
+        let before = self.added;
+        let mut grow = |counter: &crate::metrics::Counter, field: fn(&mut Sums) -> &mut u64| {
+            let (mut now, mut before) = (now, before);
+            let (now, before) = (*field(&mut now), *field(&mut before));
+            counter.add(now.saturating_sub(before));
+            *field(&mut self.added) = now.max(before);
+        };
+        let metrics = &self.metrics;
+        grow(&metrics.frames_sent, |sums| &mut sums.frames);
+        grow(&metrics.withheld_behind, |sums| &mut sums.behind);
+        grow(&metrics.withheld_for_key, |sums| &mut sums.for_key);
+        grow(&metrics.packets, |sums| &mut sums.packets);
+        grow(&metrics.packet_bytes, |sums| &mut sums.bytes);
+        grow(&metrics.nacks, |sums| &mut sums.nacks);
+        grow(&metrics.plis, |sums| &mut sums.plis);
+        grow(&metrics.lost, |sums| &mut sums.lost);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.metrics.sessions.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        metrics::Metrics,
+        model::{Codec, DeviceId, StreamKey, StreamType},
+    };
+
+    fn ms(n: u64) -> Option<gst::ClockTime> {
+        Some(gst::ClockTime::from_mseconds(n))
+    }
+
+    #[test]
+    fn frames_are_found_again_when_shifted_reordered_or_left_out() {
+        let t0 = Instant::now();
+        let at = |n: u64| t0 + Duration::from_millis(n);
+        let hours = 3_600_000 * 1000;
+        let mut x264 = Inside::default();
+        for n in 0..4 {
+            x264.entered(ms(n * 33), at(n));
+        }
+        for n in [0, 2, 1, 3] {
+            assert_eq!(x264.left(ms(hours + n * 33)), Some(at(n)), "shifted by 1000 h, with a B-frame");
+        }
+        let mut vpx = Inside::default();
+        (0..4).for_each(|n| vpx.entered(ms(n * 33), at(n)));
+        assert_eq!(vpx.left(ms(0)), Some(at(0)));
+        assert_eq!(vpx.left(ms(66)), Some(at(2)), "the second was left out");
+        assert_eq!(vpx.left(ms(99)), Some(at(3)));
+        assert_eq!(Inside::default().left(ms(5)), None, "a header of its own");
+    }
+
+    #[test]
+    fn what_never_comes_out_does_not_pile_up() {
+        let mut inside = Inside::default();
+        for n in 0..1000 {
+            inside.entered(ms(n), Instant::now());
+        }
+        assert_eq!(inside.frames.len(), MAX_INSIDE);
+        assert!(inside.left(ms(999)).is_some());
+        assert!(inside.frames.is_empty(), "what is much older was left out");
+    }
+
+    #[test]
+    fn a_share_is_added_once_and_a_loss_taken_back_is_kept() {
+        let metrics = Metrics::default();
+        let key = StreamKey::new(DeviceId::new("1"), StreamType::Color);
+        let encoder = metrics.encoder(&key, Codec::H264);
+        let counters = Arc::<Counters>::default();
+        let mut share = Share::new(encoder.clone(), counters.clone());
+        assert_eq!(encoder.sessions.get(), 1);
+        counters.frames.store(10, Relaxed);
+        counters.dropped.store(5, Relaxed);
+        counters.behind.store(2, Relaxed);
+        let reported = |packets_lost| StreamStats { packets_lost, nack_count: 3, ..StreamStats::default() };
+        share.add(&reported(7));
+        share.add(&reported(4));
+        counters.frames.store(11, Relaxed);
+        counters.dropped.store(7, Relaxed);
+        counters.behind.store(3, Relaxed);
+        share.add(&reported(8));
+        share.add(&reported(-2));
+        assert_eq!((encoder.frames_sent.get(), encoder.nacks.get(), encoder.lost.get()), (11, 3, 8));
+        assert_eq!((encoder.withheld_behind.get(), encoder.withheld_for_key.get()), (3, 4));
+        drop(share);
+        assert_eq!(encoder.sessions.get(), 0);
+    }
+}

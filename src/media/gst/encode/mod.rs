@@ -1,0 +1,9 @@
+//! From a camera's frames to the access units of those who watch: each stream is encoded once for each codec. Owns feeds,
+//! encoders and the branches that leave them.
+
+pub(super) mod counts;
+pub(super) mod encoder;
+pub(super) mod feed;
+pub(super) mod gate;
+pub(super) mod starter;
+pub(super) mod streams;

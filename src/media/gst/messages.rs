@@ -1,0 +1,82 @@
+//! What the control thread is told, and how what each part has to tell becomes a message to it. Decides nothing.
+
+#[cfg(test)]
+use std::sync::mpsc;
+
+use tokio::sync::oneshot;
+
+use super::{
+    encode::{encoder, starter::Started},
+    files::folder::FileRead,
+    inspect::snapshot::SnapshotRequest,
+    session::signals,
+};
+use crate::{
+    media::{
+        SessionSpec, SessionStats,
+        diagnostics::{Answer, ReloadAnswer},
+    },
+    model::{DeviceId, IceCandidate, PipelineInfo, Profile, SessionId, StreamKey},
+};
+
+/// Everything the control thread acts on.
+pub(super) enum Msg {
+    Open(SessionSpec),
+    Answer(SessionId, String),
+    Candidate(SessionId, IceCandidate),
+    Close(SessionId),
+    StreamRunning(StreamKey, Profile),
+    StreamStopped(StreamKey),
+    DepthRange(DeviceId, f32, f32),
+    DeviceForgotten(DeviceId),
+    Stats(Vec<SessionId>, oneshot::Sender<Vec<(SessionId, SessionStats)>>),
+    Shutdown(oneshot::Sender<()>),
+    /// From a session's callbacks; late ones find no such session and are dropped.
+    Session(signals::Report),
+    /// Every pipeline there is.
+    Pipelines(Answer<Vec<PipelineInfo>>),
+    /// Check a pipeline again and swap it in.
+    Reload(String, ReloadAnswer),
+    FileRead(FileRead),
+    /// A start or a check is through.
+    Started(Started),
+    /// What runs of a device, and of the session that is named, for who looks at it from a thread of its own.
+    Running(SnapshotRequest),
+    /// From an encoder.
+    Encoder(encoder::Report),
+    /// Holds the control thread until the other side goes.
+    #[cfg(test)]
+    Hang(mpsc::Receiver<()>),
+}
+
+/// What a part tells, as a message.
+pub(super) trait Told: Sized + Send + 'static {
+    /// The message that carries it.
+    fn message(self) -> Msg;
+
+    /// What a refused message of this kind carried; `None` of another kind.
+    fn of(message: Msg) -> Option<Self>;
+}
+
+/// What is told by the variant of its own.
+macro_rules! told {
+    ($($told:ty => $variant:ident),* $(,)?) => {$(
+        impl Told for $told {
+            fn message(self) -> Msg {
+                Msg::$variant(self)
+            }
+
+            fn of(message: Msg) -> Option<Self> {
+                if let Msg::$variant(told) = message { Some(told) } else { None }
+            }
+        }
+    )*};
+}
+
+told!(
+    signals::Report => Session,
+    FileRead => FileRead,
+    Started => Started,
+    SnapshotRequest => Running,
+    encoder::Report => Encoder,
+);

@@ -1,0 +1,58 @@
+//! What a session's callbacks know of its connection, and the addresses that it is offered at. Decides nothing.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64};
+
+use gst::glib;
+
+use super::net;
+use crate::{
+    core::peer::silence::Rhythm,
+    media::gst::{context::Context, encode::gate::Counters},
+};
+
+/// What the session's callbacks write down.
+#[derive(Default)]
+pub(in crate::media::gst) struct Link {
+    /// The element that can say good-bye for us.
+    pub(super) dtlsenc: Mutex<glib::WeakRef<gst::Element>>,
+    /// The element that sends packets again and counts them.
+    pub(super) rtprtxsend: Mutex<glib::WeakRef<gst::Element>>,
+    /// The element that asks for the peer's keys.
+    pub(super) srtpdec: Mutex<glib::WeakRef<gst::Element>>,
+    /// The element that knows the peer's certificate.
+    pub(in crate::media::gst) dtlsdec: Mutex<glib::WeakRef<gst::Element>>,
+    /// The streams' SSRCs, and what is counted of them.
+    pub(in crate::media::gst) sent: Vec<(u32, Arc<Counters>)>,
+    /// Packets that were asked for again and not sent.
+    pub(in crate::media::gst) refused: AtomicU64,
+    /// When the peer spoke.
+    rhythm: Mutex<Rhythm>,
+}
+
+impl Link {
+    /// Of streams with these SSRCs, and what is counted of them.
+    pub(super) fn new(sent: Vec<(u32, Arc<Counters>)>) -> Self {
+        Self { sent, ..Self::default() }
+    }
+
+    /// The element that knows the peer's certificate, while there is one.
+    pub(in crate::media::gst) fn dtlsdec(&self) -> Option<gst::Element> {
+        self.dtlsdec.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+    }
+
+    /// The element that asks for the peer's keys, while there is one.
+    pub(super) fn srtpdec(&self) -> Option<gst::Element> {
+        self.srtpdec.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+    }
+
+    /// When the peer spoke; held for a few instructions.
+    pub(in crate::media::gst) fn rhythm(&self) -> MutexGuard<'_, Rhythm> {
+        self.rhythm.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The addresses of this machine that a session offers.
+pub(super) fn offered_addresses(ctx: &Context) -> Vec<std::net::IpAddr> {
+    // Who reaches the pages only by loopback may reach the media only by loopback, too.
+    net::local_addresses(ctx.config.server.listen.ip().is_loopback())
+}

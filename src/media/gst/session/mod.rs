@@ -1,0 +1,11 @@
+//! One viewer: its webrtcbin, what is negotiated with it, and what is known of the connection. Owns the sessions' pipelines.
+
+pub(super) mod dtls;
+pub(super) mod good_bye;
+pub(super) mod link;
+pub(super) mod net;
+pub(super) mod peer;
+pub(super) mod sdp;
+pub(super) mod signals;
+pub(super) mod stats;
+pub(super) mod wiring;

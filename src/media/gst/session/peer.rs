@@ -1,0 +1,501 @@
+//! One session: its own pipeline with one webrtcbin and, per stream, `appsrc ! payloader`. Owns that pipeline from offer
+//! to teardown; used by the control thread only, its callbacks only send signals.
+
+use std::{
+    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use gst::{glib, prelude::*};
+use gst_webrtc::{WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection, WebRTCSDPType, WebRTCSessionDescription};
+
+use super::{
+    dtls::{self, Identities, Identity},
+    good_bye::{run_dry, say_good_bye},
+    link::Link,
+    sdp,
+    signals::{Report, Signal, Signals},
+    wiring,
+};
+use crate::{
+    core::peer::{candidate::Candidate, fingerprint::Fingerprint, h264::ProfileLevelId},
+    error::{Error, Result},
+    media::{
+        LocalOffer, SessionSpec, StreamStats,
+        gst::{
+            context::{Context, next_serial},
+            encode::{
+                counts::Share,
+                gate::{Counters, Gate, KeyFrames},
+            },
+            inspect::snapshot::RunningSession,
+            port::Port,
+            teardown::Teardown,
+        },
+    },
+    model::{Codec, IceCandidate, SessionId, StreamKey, StreamType},
+};
+
+/// A live session.
+pub(in crate::media::gst) struct Session {
+    pub(in crate::media::gst) serial: u64,
+    signals: Signals,
+    pub(in crate::media::gst) spec: SessionSpec,
+    pub(in crate::media::gst) phase: Phase,
+    pub(in crate::media::gst) legs: Vec<Leg>,
+    pub(in crate::media::gst) link: Arc<Link>,
+    /// Whether DTLS is up.
+    pub(in crate::media::gst) connected: bool,
+    /// Since when.
+    pub(in crate::media::gst) connected_at: Option<Instant>,
+    /// When the peer's reports were last asked for, and whether the answer is still out.
+    pub(in crate::media::gst) polled_at: Option<Instant>,
+    pub(in crate::media::gst) polling: bool,
+    retransmitted: u64,
+    refused: u64,
+    /// Until when the news of the connection waits for the peer's address.
+    pub(in crate::media::gst) announce_by: Option<Instant>,
+    /// The peer's address.
+    pub(in crate::media::gst) remote_address: Option<String>,
+    /// Whether the peer has been silent long enough to say so.
+    pub(in crate::media::gst) silent: bool,
+    /// When its last activity was reported.
+    pub(in crate::media::gst) reported_ms: u64,
+    pub(in crate::media::gst) webrtc: gst::Element,
+    opened_at: Instant,
+    pipeline: gst::Pipeline,
+    candidates: Vec<(u32, String)>,
+    remote_candidates: usize,
+    mids: Vec<String>,
+    /// The certificate that the peer is shown.
+    identity: Arc<Identity>,
+    /// The fingerprints that its answer named.
+    named: Vec<Fingerprint>,
+    /// Whether the peer said good-bye.
+    pub(in crate::media::gst) peer_closed: bool,
+    /// What the offer says that each stream's H.264 is.
+    h264: Vec<ProfileLevelId>,
+}
+
+/// How far the negotiation is.
+pub(in crate::media::gst) enum Phase {
+    /// The offer is being made and candidates gathered, until this time.
+    Offering(Instant),
+    /// The offer is out.
+    Offered,
+    /// webrtcbin has the answer, which chose these.
+    Answering(Vec<Option<(u8, Codec)>>),
+    /// The answer is applied.
+    Answered,
+}
+
+/// One stream of a session.
+pub(in crate::media::gst) struct Leg {
+    pub(in crate::media::gst) stream: StreamType,
+    pub(in crate::media::gst) ssrc: u32,
+    pub(in crate::media::gst) codec: Option<Codec>,
+    pub(in crate::media::gst) counters: Arc<Counters>,
+    /// What the peer last reported.
+    pub(in crate::media::gst) peer: StreamStats,
+    /// Which of the peer's reports that was.
+    pub(in crate::media::gst) report: Option<(u32, u32)>,
+    pad: gst::Pad,
+    pub(in crate::media::gst) gate: Option<Arc<Gate>>,
+    /// Its part of what is counted for all sessions, once its codec is known.
+    pub(in crate::media::gst) share: Option<Share>,
+}
+
+/// Longest wait for webrtcbin to make an offer, beside the gathering itself: the first of a process takes up to 1.1 s.
+const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Session {
+    /// Builds the pipeline and asks webrtcbin for an offer; the rest comes as signals. A `warm_up` session keeps off the
+    /// configured ports and servers.
+    ///
+    /// # Errors
+    /// An element is missing or refuses.
+    pub(in crate::media::gst) fn open(
+        ctx: &Arc<Context>,
+        reports: &Port<Report>,
+        identities: &Identities,
+        spec: SessionSpec,
+        teardown: &Teardown,
+        warm_up: bool,
+    ) -> Result<Self> {
+        let serial = next_serial();
+        let signals = Signals::new(serial, reports.clone());
+        let pipeline = gst::Pipeline::builder().name(format!("session-{}", spec.session.short())).build();
+        ctx.synchronise(&pipeline);
+        wiring::watch_bus(&pipeline, &signals);
+        let sent = spec.streams.iter().map(|_| (random_ssrc(), Arc::default())).collect();
+        let link = Arc::new(Link::new(sent));
+        let built = identities.current(Instant::now()).and_then(|identity| {
+            let (webrtc, legs) = Self::build(ctx, &signals, &spec, &pipeline, &link, &identity, warm_up)?;
+            Ok((webrtc, legs, identity))
+        });
+        match built {
+            Ok((webrtc, legs, identity)) => Ok(Self {
+                serial,
+                signals,
+                spec,
+                phase: Phase::Offering(Instant::now() + OFFER_TIMEOUT),
+                legs,
+                link,
+                connected: false,
+                connected_at: None,
+                polled_at: None,
+                polling: false,
+                retransmitted: 0,
+                refused: 0,
+                announce_by: None,
+                remote_address: None,
+                silent: false,
+                reported_ms: 0,
+                webrtc,
+                opened_at: Instant::now(),
+                pipeline,
+                candidates: Vec::new(),
+                remote_candidates: 0,
+                mids: Vec::new(),
+                identity,
+                named: Vec::new(),
+                peer_closed: false,
+                h264: Vec::new(),
+            }),
+            Err(error) => {
+                teardown.pipeline(pipeline);
+                Err(error)
+            }
+        }
+    }
+
+    fn build(
+        ctx: &Arc<Context>,
+        signals: &Signals,
+        spec: &SessionSpec,
+        pipeline: &gst::Pipeline,
+        link: &Arc<Link>,
+        identity: &Arc<Identity>,
+        warm_up: bool,
+    ) -> Result<(gst::Element, Vec<Leg>)> {
+        let internal = |what: &str, error: &dyn std::fmt::Display| Error::internal(format!("{what}: {error}"));
+        let webrtc = gst::ElementFactory::make("webrtcbin")
+            .property_from_str("bundle-policy", "max-bundle")
+            .property("latency", 0u32)
+            .build()
+            .map_err(|error| internal("webrtcbin", &error))?;
+        report_capture_times(&webrtc);
+        if warm_up {
+            wiring::configure_warm_up(&webrtc);
+        } else {
+            wiring::configure_ice(ctx, &webrtc);
+        }
+        wiring::watch_webrtc(ctx, &webrtc, signals, link, identity.clone());
+        pipeline.add(&webrtc).map_err(|error| internal("adding webrtcbin", &error))?;
+        let mut legs = Vec::with_capacity(spec.streams.len());
+        for ((stream, _), (ssrc, counters)) in spec.streams.iter().zip(&link.sent) {
+            // The pad first, then its transceiver: add-transceiver and then a pad make two m-lines.
+            let pad =
+                webrtc.request_pad_simple("sink_%u").ok_or_else(|| Error::internal("webrtcbin gives no sink pad"))?;
+            let transceiver = pad.property::<WebRTCRTPTransceiver>("transceiver");
+            let (ssrc, counters) = (*ssrc, counters.clone());
+            transceiver.set_property("direction", WebRTCRTPTransceiverDirection::Sendonly);
+            transceiver.set_property("do-nack", true);
+            transceiver.set_property("codec-preferences", codec_preferences(&spec.codecs, ssrc));
+            let peer = StreamStats::default();
+            let (codec, report, gate, share) = (None, None, None, None);
+            legs.push(Leg { stream: *stream, ssrc, codec, counters, peer, report, pad, gate, share });
+        }
+        pipeline.set_state(gst::State::Playing).map_err(|error| internal("starting the session", &error))?;
+        let signals = signals.clone();
+        let promise = gst::Promise::with_change_func(move |reply| {
+            let offer = promised(reply).and_then(|reply| {
+                let reply = reply.ok_or("no reply")?;
+                reply.get::<WebRTCSessionDescription>("offer").map_err(|error| error.to_string())
+            });
+            signals.send(Signal::OfferMade(offer));
+        });
+        webrtc.emit_by_name::<()>("create-offer", &[&None::<gst::Structure>, &promise]);
+        Ok((webrtc, legs))
+    }
+
+    /// Gives webrtcbin its own offer, which starts the gathering.
+    pub(in crate::media::gst) fn apply_offer(&mut self, ctx: &Context, offer: &WebRTCSessionDescription) {
+        self.phase = Phase::Offering(Instant::now() + Duration::from_millis(ctx.config.webrtc.gather_timeout_ms));
+        self.describe("set-local-description", offer, Signal::LocalDescriptionSet);
+    }
+
+    fn describe(&self, action: &str, description: &WebRTCSessionDescription, signal: fn(Result<(), String>) -> Signal) {
+        let signals = self.signals.clone();
+        let promise = gst::Promise::with_change_func(move |reply| {
+            let result = promised(reply).map(|_| ());
+            signals.send(signal(result));
+        });
+        self.webrtc.emit_by_name::<()>(action, &[description, &promise]);
+    }
+
+    /// Keeps a candidate of ours while the offer is made; returns it once the offer is out.
+    pub(in crate::media::gst) fn local_candidate(
+        &mut self,
+        ctx: &Context,
+        mline: u32,
+        candidate: String,
+    ) -> Option<IceCandidate> {
+        // The configuration was checked; empty is no address.
+        let candidate = match ctx.config.webrtc.announce_address.parse() {
+            Ok(address) => Candidate::announced_at(candidate, address),
+            Err(_) => candidate,
+        };
+        if candidate.is_empty() || self.candidates.iter().any(|(_, known)| *known == candidate) {
+            return None;
+        }
+        let late = !matches!(self.phase, Phase::Offering(_));
+        let described = late.then(|| self.describe_candidate(mline, candidate.clone()));
+        self.candidates.push((mline, candidate));
+        described
+    }
+
+    fn describe_candidate(&self, mline: u32, candidate: String) -> IceCandidate {
+        let mid = usize::try_from(mline).ok().and_then(|mline| self.mids.get(mline).cloned());
+        IceCandidate { candidate, sdp_mid: mid, sdp_mline_index: Some(mline) }
+    }
+
+    /// The offer with what has been gathered.
+    ///
+    /// # Errors
+    /// Unavailable when nothing was gathered.
+    pub(in crate::media::gst) fn finish_offer(&mut self, ctx: &Context, complete: bool) -> Result<LocalOffer> {
+        let Some(local) = self.webrtc.property::<Option<WebRTCSessionDescription>>("local-description") else {
+            return Err(Error::internal("webrtcbin made no local description in time"));
+        };
+        let text = local.sdp().as_text().map_err(|error| Error::internal(format!("the offer's SDP: {error}")))?;
+        let text = dtls::with_fingerprint(&text, &self.identity.fingerprint);
+        self.mids = sdp::mids(&text);
+        for (mline, candidate) in sdp::candidates(&text) {
+            self.local_candidate(ctx, mline, candidate);
+        }
+        if self.candidates.is_empty() {
+            let (min, max) = (ctx.config.webrtc.min_port, ctx.config.webrtc.max_port);
+            return Err(Error::unavailable(if max > 0 {
+                format!(
+                    "No network port is free for another session: webrtc.min_port to max_port ({min}-{max}) is used up. \
+                     Close a session or widen the range."
+                )
+            } else {
+                "The server found no network address to send media from; check its network.".into()
+            }));
+        }
+        if self.spec.codecs.contains(&Codec::H264) {
+            let largest = self.spec.largest.iter().map(Some).chain(std::iter::repeat(None));
+            let ids = self.spec.streams.iter().zip(largest).map(|((stream, profile), largest)| {
+                let key = StreamKey::new(self.spec.device.clone(), *stream);
+                ctx.announced.of(&ctx.config, &key, [*profile, *largest.unwrap_or(profile)])
+            });
+            self.h264 = ids.collect();
+        }
+        let ids = self.h264.iter().copied().map(Some).chain(std::iter::repeat(None));
+        let streams: Vec<_> = self.spec.streams.iter().map(|(stream, _)| *stream).zip(ids).collect();
+        let session = &self.spec.session;
+        let sdp = sdp::finish_offer(&text, session, &streams, &self.spec.codecs, &self.candidates, complete);
+        let candidates =
+            self.candidates.iter().map(|(mline, text)| self.describe_candidate(*mline, text.clone())).collect();
+        self.phase = Phase::Offered;
+        Ok(LocalOffer { sdp, candidates })
+    }
+
+    /// Checks an answer and hands it to webrtcbin.
+    ///
+    /// # Errors
+    /// Invalid; the session waits for a better answer.
+    pub(in crate::media::gst) fn apply_answer(&mut self, ctx: &Context, text: &str) -> Result<()> {
+        match self.phase {
+            Phase::Offered => {}
+            Phase::Offering(_) => return Err(Error::invalid("The session's offer is not made yet.")),
+            Phase::Answering(_) | Phase::Answered => {
+                return Err(Error::invalid("The session has its answer already; ask for a new offer to change it."));
+            }
+        }
+        let h264: Vec<_> = self.h264.iter().map(|id| id.profile).collect();
+        let (codecs, tcp) = (&self.spec.codecs, ctx.config.webrtc.ice_tcp);
+        let checked = sdp::check_answer(text, &sdp::Terms { mids: &self.mids, h264: &h264, codecs, tcp })?;
+        let message = gst_sdp::SDPMessage::parse_buffer(checked.sdp.as_bytes())
+            .map_err(|error| Error::invalid(format!("The answer's SDP cannot be used: {error}")))?;
+        let answer = WebRTCSessionDescription::new(WebRTCSDPType::Answer, message);
+        self.named = checked.fingerprints;
+        self.phase = Phase::Answering(checked.chosen);
+        self.describe("set-remote-description", &answer, Signal::RemoteDescriptionSet);
+        Ok(())
+    }
+
+    /// Builds `appsrc ! payloader` for a stream in the codec that the answer chose.
+    ///
+    /// # Errors
+    /// Internal: an element is missing or does not link.
+    pub(in crate::media::gst) fn build_leg(
+        &mut self,
+        ctx: &Arc<Context>,
+        index: usize,
+        (payload, codec): (u8, Codec),
+        key_frames: Arc<KeyFrames>,
+    ) -> Result<Arc<Gate>> {
+        let leg =
+            self.legs.get_mut(index).ok_or_else(|| Error::internal("the answer has more streams than the offer"))?;
+        let failed = |error: &dyn std::fmt::Display| Error::internal(format!("payloader for {codec}: {error}"));
+        let source = wiring::session_source(codec);
+        let payloader = wiring::payloader(codec, payload, leg.ssrc).map_err(|error| failed(&error))?;
+        // For the log and the graph; neither has a parent yet that could refuse.
+        source.set_property("name", format!("source-{}", leg.stream));
+        payloader.set_property("name", format!("payloader-{}", leg.stream));
+        self.pipeline.add_many([source.upcast_ref(), &payloader]).map_err(|error| failed(&error))?;
+        source.link(&payloader).map_err(|error| failed(&error))?;
+        let out = payloader.static_pad("src").ok_or_else(|| failed(&"no src pad"))?;
+        wiring::count_packets(ctx, &out, &leg.counters);
+        out.link(&leg.pad).map_err(|error| failed(&error))?;
+        wiring::forward_key_frame_requests(ctx, &source, &key_frames, &leg.counters);
+        payloader.sync_state_with_parent().map_err(|error| failed(&error))?;
+        source.sync_state_with_parent().map_err(|error| failed(&error))?;
+        let gate = Gate::new(ctx.clone(), source, key_frames, leg.counters.clone());
+        let key = StreamKey::new(self.spec.device.clone(), leg.stream);
+        leg.share = Some(Share::new(ctx.metrics.encoder(&key, codec), leg.counters.clone()));
+        leg.codec = Some(codec);
+        leg.gate = Some(gate.clone());
+        Ok(gate)
+    }
+
+    /// Gives webrtcbin a candidate of the peer; one that cannot be used is logged and forgotten.
+    pub(in crate::media::gst) fn add_candidate(&mut self, ctx: &Context, candidate: &IceCandidate) {
+        if candidate.candidate.trim().is_empty() {
+            return;
+        }
+        let checked = sdp::check_candidate(&candidate.candidate, ctx.config.webrtc.ice_tcp);
+        let (Some(text), Some(_)) = (checked, sdp::candidate_mline(candidate, &self.mids)) else {
+            tracing::debug!(session = self.id().short(), candidate = %candidate.candidate, "Candidate ignored");
+            return;
+        };
+        self.remote_candidates += 1;
+        if self.remote_candidates > sdp::MAX_REMOTE_CANDIDATES || !matches!(self.phase, Phase::Answered) {
+            return;
+        }
+        // All m-lines share the first one's transport; webrtcbin knows no other and drops what is for another.
+        self.webrtc.emit_by_name::<()>("add-ice-candidate", &[&0u32, &text]);
+    }
+
+    /// Asks for the peer's reports; they come as [`Report::Stats`].
+    pub(in crate::media::gst) fn request_stats(&self, request: u64) {
+        let (signals, session) = (self.signals.clone(), self.id().clone());
+        let promise = gst::Promise::with_change_func(move |reply| {
+            let part = reply.ok().flatten().map(super::stats::parse).unwrap_or_default();
+            signals.send_stats(request, session, part);
+        });
+        self.webrtc.emit_by_name::<()>("get-stats", &[&None::<gst::Pad>, &promise]);
+    }
+
+    /// Adds what its streams did since the last time to what is counted for all sessions.
+    pub(in crate::media::gst) fn add_shares(&mut self, ctx: &Context) {
+        for leg in &mut self.legs {
+            if let Some(share) = &mut leg.share {
+                share.add(&leg.peer);
+            }
+        }
+        let (now, refused) = (self.retransmitted_now(), self.link.refused.load(Relaxed));
+        let device = ctx.metrics.device(&self.spec.device);
+        device.retransmitted.add(now.saturating_sub(self.retransmitted));
+        device.retransmissions_refused.add(refused.saturating_sub(self.refused));
+        (self.retransmitted, self.refused) = (now.max(self.retransmitted), refused);
+    }
+
+    /// Packets sent again, as the element tells that keeps them.
+    pub(in crate::media::gst) fn retransmitted_now(&self) -> u64 {
+        let element = self.link.rtprtxsend.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        element.map_or(0, |element| element.property::<u32>("num-rtx-packets").into())
+    }
+
+    /// webrtcbin's view of the connection.
+    pub(in crate::media::gst) fn connection_state(&self) -> gst_webrtc::WebRTCPeerConnectionState {
+        self.webrtc.property("connection-state")
+    }
+
+    /// Whether the peer's certificate is one that its answer named. Known once DTLS is up.
+    pub(in crate::media::gst) fn peer_is_who_answered(&self) -> bool {
+        let shown = self.link.dtlsdec().and_then(|dtlsdec| dtlsdec.property::<Option<String>>("peer-pem"));
+        shown.is_some_and(|shown| dtls::is_named(&shown, &self.named))
+    }
+
+    /// For who looks at it from another thread.
+    pub(in crate::media::gst) fn look(&self, wanted: bool) -> RunningSession {
+        let (session, pipeline) = (self.id().clone(), self.pipeline.clone());
+        RunningSession { serial: self.serial, session, opened_at: self.opened_at, wanted, pipeline }
+    }
+
+    pub(in crate::media::gst) fn id(&self) -> &SessionId {
+        &self.spec.session
+    }
+
+    /// Ends the session. Its branches are detached by the caller before; here the gates close, so nothing more comes in,
+    /// what is queued leaves, and the pipeline goes to NULL on a worker thread: from a callback of webrtcbin it would
+    /// deadlock, and here it would hold everybody up.
+    pub(in crate::media::gst) fn close(mut self, ctx: &Context, teardown: &Teardown) {
+        self.add_shares(ctx);
+        let gates: Vec<_> = self.legs.into_iter().filter_map(|leg| leg.gate).collect();
+        gates.iter().for_each(|gate| gate.close());
+        let dtlsenc = self.link.dtlsenc.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        // A good-bye to a peer that said it itself would only be an error in the log.
+        let dtlsenc = dtlsenc.filter(|_| self.connected && !self.peer_closed);
+        teardown.pipeline_after(self.pipeline, move || {
+            run_dry(&gates);
+            if let Some(dtlsenc) = dtlsenc {
+                say_good_bye(&dtlsenc);
+            }
+        });
+    }
+}
+
+fn codec_preferences(codecs: &[Codec], ssrc: u32) -> gst::Caps {
+    let mut caps = gst::Caps::new_empty();
+    let writable = caps.get_mut().expect("caps made just now have one owner");
+    for (payload, codec) in sdp::payload_types(codecs) {
+        let mut structure = gst::Structure::builder("application/x-rtp")
+            .field("media", "video")
+            .field("encoding-name", codec.name())
+            .field("payload", i32::from(payload))
+            .field("clock-rate", 90_000i32)
+            .field("ssrc", ssrc)
+            .field("rtcp-fb-nack-pli", true)
+            .field("rtcp-fb-ccm-fir", true)
+            .build();
+        if codec == Codec::H264 {
+            structure.set("packetization-mode", "1");
+        }
+        writable.append_structure(structure);
+    }
+    caps
+}
+
+/// Sender reports are to relate RTP times to when the frames were captured, not to when their packets were sent. For the latter
+/// GStreamer 1.26 waits for a latency event that no live pipeline of ours sends: it then makes no sender report at all,
+/// and without any, peers can neither bring streams in step nor tell the round trip.
+fn report_capture_times(webrtc: &gst::Element) {
+    match webrtc.downcast_ref::<gst::Bin>().and_then(|bin| bin.by_name("rtpbin")) {
+        Some(rtpbin) => rtpbin.set_property("rtcp-sync-send-time", false),
+        None => tracing::warn!("webrtcbin has no rtpbin of that name; peers may get no sender reports"),
+    }
+}
+
+fn random_ssrc() -> u32 {
+    let bytes = *uuid::Uuid::new_v4().as_bytes();
+    u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]).max(1)
+}
+
+/// A promise's reply, or the error that webrtcbin put into it.
+fn promised(
+    reply: std::result::Result<Option<&gst::StructureRef>, gst::PromiseError>,
+) -> Result<Option<&gst::StructureRef>, String> {
+    match reply {
+        Ok(Some(reply)) => match reply.get::<glib::Error>("error") {
+            Ok(error) => Err(error.message().to_owned()),
+            Err(_) => Ok(Some(reply)),
+        },
+        Ok(None) => Ok(None),
+        Err(error) => Err(format!("{error:?}")),
+    }
+}

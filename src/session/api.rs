@@ -1,0 +1,185 @@
+//! What may be asked of the sessions, and what is answered. Decides nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    camera::StreamConfig,
+    logging::Logs,
+    media::SessionStats,
+    metrics::Metrics,
+    model::{Codec, DeviceId, Profile, SessionId, StreamKey, StreamType},
+};
+
+/// A request for an offer, parsed.
+#[derive(Debug, Clone)]
+pub struct OfferRequest {
+    /// Device.
+    pub device: DeviceId,
+    /// Video streams in request order, without duplicates, never empty.
+    pub streams: Vec<StreamType>,
+    /// What the browser can receive, best first; `None` when it did not say.
+    pub codecs: Option<Vec<Codec>>,
+    /// Wanted profiles; they count only for streams that do not run yet.
+    pub profiles: BTreeMap<StreamType, Profile>,
+    /// The requester's `User-Agent`.
+    pub user_agent: Option<String>,
+}
+
+/// An offer for the browser.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// The new session.
+    pub session: SessionId,
+    /// The offer with candidates.
+    pub sdp: String,
+    /// What each stream really runs at, in m-line order.
+    pub streams: Vec<OfferedStream>,
+}
+
+/// What an offered stream really runs at.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct OfferedStream {
+    /// Stream.
+    #[schema(value_type = String)]
+    pub stream_type: StreamType,
+    /// Size and rate it runs at.
+    pub profile: Profile,
+    /// Said when this is not what was asked for: the stream ran already, or an encoder fails right now.
+    pub note: Option<String>,
+}
+
+/// Where a session is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionState {
+    /// The offer is being made.
+    New,
+    /// The offer is out, no answer yet.
+    Offered,
+    /// The answer is in, DTLS is not up yet.
+    Connecting,
+    /// DTLS is up.
+    Connected,
+    /// The peer is silent; it may come back.
+    Disconnected,
+}
+
+/// A session as the API shows it.
+#[derive(Debug, Clone)]
+pub struct SessionStatus {
+    /// Id.
+    pub session: SessionId,
+    /// Device.
+    pub device: DeviceId,
+    /// Streams in m-line order.
+    pub streams: Vec<StreamType>,
+    /// State.
+    pub state: SessionState,
+    /// Created.
+    pub created_at: SystemTime,
+    /// Last packet or request of the peer.
+    pub last_activity: SystemTime,
+    /// The peer's address.
+    pub remote_address: Option<String>,
+    /// The requester's `User-Agent`.
+    pub user_agent: Option<String>,
+    /// Counters.
+    pub stats: SessionStats,
+}
+
+/// An explicit start, parsed. Only enabled configs; never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartRequest {
+    /// Device.
+    pub device: DeviceId,
+    /// The sensor each config named, and the stream it wants.
+    pub configs: Vec<(usize, StreamConfig)>,
+}
+
+/// A device's streaming state.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct StreamStatus {
+    /// Device.
+    pub device_id: DeviceId,
+    /// Whether any stream runs.
+    pub is_streaming: bool,
+    /// The streams that run.
+    #[schema(value_type = Vec<String>)]
+    pub active_streams: Vec<StreamType>,
+    /// Frames per second of the fastest running video stream.
+    pub framerate: Option<f64>,
+    /// Seconds since the first running stream started.
+    pub duration: Option<f64>,
+    /// Whether streams are lingering before they stop.
+    pub stopping: bool,
+}
+
+/// A running stream of a device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunningStream {
+    /// The sensor it comes from.
+    pub sensor: usize,
+    /// What runs.
+    pub config: StreamConfig,
+    /// Since when.
+    pub started_at: SystemTime,
+}
+
+/// Who references what, and what runs.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct References {
+    /// Count of references by device and stream type; nothing with a count of zero.
+    pub references: BTreeMap<DeviceId, BTreeMap<StreamType, usize>>,
+    /// What runs by device, without what the server itself keeps running for metadata.
+    pub running: BTreeMap<DeviceId, Vec<RunningStream>>,
+}
+
+/// A cheap picture of what runs, for the metadata of Socket.IO. Replaced as a whole on every change.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Snapshot {
+    /// The running streams by device, motion streams included.
+    pub running: BTreeMap<DeviceId, Vec<StreamConfig>>,
+    /// Devices whose point cloud is wanted.
+    pub point_clouds: BTreeSet<DeviceId>,
+    /// Near and far end of the depth colour map in metres, for devices where it was changed.
+    pub depth_ranges: BTreeMap<DeviceId, (f32, f32)>,
+    /// Count of references by device and stream type.
+    pub references: BTreeMap<DeviceId, BTreeMap<StreamType, usize>>,
+    /// Every session's state.
+    pub session_states: Vec<(SessionId, crate::core::wishes::sessions::State)>,
+    /// The encoders that failed lately.
+    pub failing: Vec<(StreamKey, Codec)>,
+    /// Every device that was ever seen, and whether it can be used now.
+    pub devices: BTreeMap<DeviceId, bool>,
+    /// Bumped on every change of anything above, so that pages can be told to look again.
+    pub revision: u64,
+}
+
+/// A request to record a device, parsed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordRequest {
+    /// Device.
+    pub device: DeviceId,
+    /// The file's name as the client gave it; `None` for one of device and time.
+    pub file_name: Option<String>,
+    /// What to record, without duplicates and never empty; `None` for what runs.
+    pub streams: Option<Vec<StreamType>>,
+    /// Ends by itself after this, or earlier where the configuration says so.
+    pub max_time: Option<Duration>,
+}
+
+/// What the server writes down about itself; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Observe {
+    /// The log.
+    pub logs: Logs,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
