@@ -8,7 +8,7 @@ use std::{
     collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError},
     },
@@ -34,6 +34,7 @@ use crate::{
     error::{Error, Result},
     metrics::DeviceMetrics,
     model::{DeviceId, DeviceInfo, OptionInfo, SensorInfo, StreamKey, StreamType},
+    sync::lock,
 };
 pub(super) use control::Control;
 
@@ -196,7 +197,7 @@ impl DeviceThread {
     }
 
     fn take_wanted(&self) -> Option<(u64, Vec<(usize, StreamConfig)>)> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.wanted).take()
     }
 
     /// Where frames go in the end.

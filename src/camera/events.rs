@@ -2,7 +2,7 @@
 //! opening and its end, whichever threads tell them; never waits for whoever listens.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -10,6 +10,7 @@ use crate::{
     core::wishes::streams::Applied,
     error::Error,
     model::{Attachment, DeviceId, DeviceInfo, SensorInfo, StreamType},
+    sync::lock,
 };
 
 /// What the manager tells the session actor. Few: a handful for each start, stop or plug.
@@ -106,7 +107,7 @@ impl Reporter {
 
     /// Does something that must not be done after the end.
     pub(super) fn while_alive(&self, work: impl FnOnce()) {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = lock(&self.turn);
         if self.is_alive() {
             work();
         }

@@ -3,12 +3,15 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, Weak},
+    sync::{Arc, Condvar, Mutex, PoisonError, RwLock, Weak},
     time::Duration,
 };
 
 use super::Frame;
-use crate::model::{DeviceId, StreamKey};
+use crate::{
+    model::{DeviceId, StreamKey},
+    sync::lock,
+};
 
 /// The hub; cheap to clone by `Arc`.
 #[derive(Default)]
@@ -55,11 +58,6 @@ pub enum Next {
     Timeout,
     /// The subscription was closed.
     Closed,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Every critical section here leaves the data whole, so a poisoned lock is still usable.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl FrameHub {

@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
         mpsc::{self, SyncSender, TrySendError},
     },
@@ -32,6 +32,7 @@ use crate::{
     error::{Error, Result},
     metrics::Metrics,
     model::{Attachment, DeviceId, DeviceInfo, Health, OptionInfo, SensorInfo, StreamKey, StreamType},
+    sync::lock,
 };
 
 /// Commands that may wait for a device thread. More means that the device hangs.
@@ -149,11 +150,6 @@ pub fn start(
         .map_err(|error| Error::internal(format!("cannot start the camera watcher thread: {error}")))?;
     *lock(&shared.watcher) = Some(watcher);
     Ok(CameraHandle { shared, trouble: None })
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Critical sections here only move values in and out, so a poisoned lock is still whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {

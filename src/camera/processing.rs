@@ -5,7 +5,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
@@ -22,6 +22,7 @@ use crate::{
     },
     error::{Error, Result},
     model::{DeviceId, OptionInfo, PixelFormat, Profile, SensorInfo, StreamType},
+    sync::lock,
 };
 
 /// The option of a stereo camera's depth sensor that tells the distance of its imagers in millimetres.
@@ -64,11 +65,6 @@ struct Slot {
     /// What the thread works on, and what its filters remember, counts no more.
     flushed: bool,
     closed: bool,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Critical sections here only move values in and out, so a poisoned lock is still whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Processing {

@@ -1,9 +1,7 @@
 //! Connections of Socket.IO: where they are opened, and how many.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Instant,
-};
+use crate::sync::lock;
+use std::{sync::Mutex, time::Instant};
 
 /// Where Socket.IO listens.
 pub(super) const PATH: &str = "/socket";
@@ -24,7 +22,7 @@ impl Handshakes {
 
     /// Whether one more may be opened now.
     pub(super) fn take(&self, now: Instant) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         let (left, at) = *state;
         let left = (left + now.saturating_duration_since(at).as_secs_f64() * HANDSHAKES_PER_S).min(HANDSHAKE_BURST);
         let admitted = left >= 1.0;

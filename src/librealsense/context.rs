@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use realsense_sys as sys;
@@ -14,6 +14,7 @@ use super::{
     ffi::{Api, c_path, c_string},
     list::DeviceList,
 };
+use crate::sync::lock;
 
 /// A context. Dropping it ends word of its changes.
 pub struct Context {
@@ -60,7 +61,7 @@ impl Context {
     }
 
     fn listing(&self) -> MutexGuard<'_, ()> {
-        self.listing.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.listing)
     }
 
     /// Sets who is told of devices coming and going, on a thread of the SDK's. The last one set counts. Opening a recording
@@ -82,7 +83,7 @@ impl Context {
         api.call(|error| unsafe {
             (api.rs2_set_devices_changed_callback)(self.raw.raw(), Some(callbacks::on_change), user, error);
         })?;
-        *self.changes.lock().unwrap_or_else(PoisonError::into_inner) = Some(registration);
+        *lock(&self.changes) = Some(registration);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::{
     panic::catch_unwind,
     path::Path,
     sync::{
-        Mutex, OnceLock, PoisonError,
+        Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -14,6 +14,7 @@ use libloading::os::unix::{Library, RTLD_LAZY, RTLD_LOCAL};
 use realsense_sys as sys;
 
 use super::ffi::{Api, text};
+use crate::sync::lock;
 
 /// The oldest version whose interface fits. Older ones lack functions that are needed, and none was tried.
 pub const OLDEST: Version = Version { major: 2, minor: 56, patch: 0 };
@@ -117,7 +118,7 @@ impl Sdk {
     pub fn load(file: Option<&Path>) -> Result<Self, LoadError> {
         // Two loads at once would keep two libraries for ever.
         static LOADING: Mutex<()> = Mutex::new(());
-        let _one = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = lock(&LOADING);
         if let Some(sdk) = LOADED.get() {
             return Ok(*sdk);
         }

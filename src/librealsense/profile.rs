@@ -1,11 +1,14 @@
 //! A stream profile: one stream a sensor can deliver, and its calibration.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use realsense_sys as sys;
 
 use super::{Owned, Result, ffi::Api};
-use crate::model::{Distortion, Extrinsics, Intrinsics, PixelFormat, Profile, SensorProfile, StreamType};
+use crate::{
+    model::{Distortion, Extrinsics, Intrinsics, PixelFormat, Profile, SensorProfile, StreamType},
+    sync::lock,
+};
 
 /// A stream profile. Keeps what it belongs to alive.
 #[derive(Clone)]
@@ -99,7 +102,7 @@ impl StreamProfile {
         let api = self.api;
         // The SDK adds to one list of the whole process without a lock: two threads at once broke the heap (2.56.5).
         static REGISTERING: Mutex<()> = Mutex::new(());
-        let _one = REGISTERING.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = lock(&REGISTERING);
         let raw = sys::rs2_extrinsics { rotation: to.rotation, translation: to.translation };
         // SAFETY: both profiles are alive.
         api.call(|error| unsafe { (api.rs2_register_extrinsics)(self.raw, other.raw, raw, error) })

@@ -1,6 +1,6 @@
 //! A sensor: its profiles, and its streaming.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use realsense_sys as sys;
 
@@ -9,6 +9,7 @@ use super::{
     callbacks::{self, Registration},
     ffi::{Api, text},
 };
+use crate::sync::lock;
 
 /// A sensor of a device. Dropping it stops and closes it.
 pub struct Sensor {
@@ -99,14 +100,14 @@ impl Sensor {
             return Err(error);
         }
         let streaming = Streaming { _frames: frames, _profiles: profiles.to_vec() };
-        *self.streaming.lock().unwrap_or_else(PoisonError::into_inner) = Some(streaming);
+        *lock(&self.streaming) = Some(streaming);
         Ok(())
     }
 
     /// Stops and closes it. No frame is delivered after this returns, save one that is being delivered already. Stopping a
     /// stopped sensor does nothing.
     pub fn stop(&self) {
-        let Some(streaming) = self.streaming.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        let Some(streaming) = lock(&self.streaming).take() else { return };
         let api = self.api();
         // SAFETY: the sensor is alive. Of a device that is gone, the SDK refuses both, which leaves nothing behind.
         api.attempt(|error| unsafe { (api.rs2_stop)(self.raw(), error) });

@@ -4,7 +4,7 @@
 use std::{
     ffi::c_void,
     panic::catch_unwind,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use realsense_sys as sys;
@@ -14,7 +14,10 @@ use super::{
     ffi::{c_string, rs2_motion_stream, rs2_software_motion_frame, rs2_software_video_frame, rs2_video_stream},
     profile::{raw_format, raw_intrinsics, raw_stream},
 };
-use crate::model::{Intrinsics, MetadataKey, PixelFormat, SensorProfile, TimestampDomain};
+use crate::{
+    model::{Intrinsics, MetadataKey, PixelFormat, SensorProfile, TimestampDomain},
+    sync::lock,
+};
 
 /// A software device.
 pub struct SoftwareDevice {
@@ -118,7 +121,7 @@ type Data = Arc<dyn AsRef<[u8]> + Send + Sync>;
 unsafe extern "C" fn release(pixels: *mut c_void) {
     // A panic must not unwind into C++.
     let _ = catch_unwind(|| {
-        let entry = GIVEN.lock().unwrap_or_else(PoisonError::into_inner).remove(pixels.addr());
+        let entry = lock(&GIVEN).remove(pixels.addr());
         // Freed outside the lock.
         drop(entry);
     });
@@ -246,14 +249,14 @@ impl SoftwareSensor {
         if bytes.len() < needed {
             return Err(SdkError { message: "the frame has too few bytes".into(), function: "give".into() });
         }
-        let _one = self.giving.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = lock(&self.giving);
         for (key, value) in frame.metadata {
             // SAFETY: the sensor is alive.
             api.call(|error| unsafe {
                 (api.rs2_software_sensor_set_metadata)(self.sensor.raw(), key.0.into(), *value, error);
             })?;
         }
-        GIVEN.lock().unwrap_or_else(PoisonError::into_inner).keep(pixels.addr(), frame.data.clone());
+        lock(&GIVEN).keep(pixels.addr(), frame.data.clone());
         // SAFETY: the pixels live in `GIVEN` until the SDK calls `release`, which it does exactly once, also when the sensor
         // does not stream or the call fails; they are never written to.
         api.call(|error| unsafe {

@@ -4,14 +4,14 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt::Write,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::SystemTime,
 };
 
 use tracing::Level;
 
 use super::time;
-use crate::config::MOST_KEPT_LINES;
+use crate::{config::MOST_KEPT_LINES, sync::lock};
 
 /// Most bytes of a kept line's text; the rest is cut off.
 pub const LINE_BYTES: usize = 1000;
@@ -206,7 +206,7 @@ impl Rings {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Keeps a line.

@@ -2,7 +2,7 @@
 //! that changes them back.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -15,6 +15,7 @@ use super::{gst, levels};
 use crate::{
     core::text::log_thresholds::GstThresholds,
     error::{Error, Result},
+    sync::lock,
 };
 
 /// Longest time after which thresholds go back by themselves: a day.
@@ -99,7 +100,7 @@ impl Thresholds {
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.now)
     }
 
     pub(super) fn levels(&self) -> Levels {

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use serde_json::Value;
@@ -18,6 +18,7 @@ use crate::{
     model::{
         Codec, DeviceId, ElementInfo, Graph, IceCandidate, PipelineInfo, Profile, SessionId, StreamKey, StreamType,
     },
+    sync::lock,
 };
 
 /// What the fake was told.
@@ -126,7 +127,7 @@ impl FakeMedia {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn record(&self, call: Call) {
@@ -242,7 +243,7 @@ struct Script {
 
 impl FakeDiagnostics {
     fn script(&self) -> MutexGuard<'_, Script> {
-        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.script)
     }
 
     fn answer<T, E>(&self, reply: Answer<T, E>, answer: Result<T, E>) {
@@ -255,7 +256,7 @@ impl FakeDiagnostics {
 
 impl Diagnostics for FakeDiagnostics {
     fn trouble(&self) -> Option<String> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).trouble.clone()
+        lock(&self.state).trouble.clone()
     }
 
     fn pipelines(&self, reply: Answer<Vec<PipelineInfo>>) {

@@ -4,14 +4,17 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
 use super::values::{Counter, Gauge, Histogram};
-use crate::model::{Codec, DeviceId, StreamKey, StreamType};
+use crate::{
+    model::{Codec, DeviceId, StreamKey, StreamType},
+    sync::lock,
+};
 
 /// Devices shown at once; what comes on top of them while all are plugged in is counted together as [`OTHER`].
 pub const MAX_DEVICES: usize = 64;
@@ -254,7 +257,7 @@ impl EncoderMetrics {
     /// first.
     pub fn rate(&self, now: Instant) -> Option<(f64, f64)> {
         let (frames, bytes) = (self.frames.get(), self.bytes.get());
-        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rate = lock(&self.rate);
         match rate.read {
             Some((at, _, _)) if now.saturating_duration_since(at) < RATE_OVER => {}
             Some((at, frames_then, bytes_then)) => {
@@ -287,7 +290,7 @@ struct Entry {
 impl Devices {
     fn table(&self) -> MutexGuard<'_, BTreeMap<DeviceId, Entry>> {
         // Critical sections here only move values in and out, so a poisoned lock is still whole.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
 
     pub(super) fn get(&self, id: &DeviceId) -> Arc<DeviceMetrics> {

@@ -1,12 +1,10 @@
 //! What is counted about HTTP: requests by method, route template and class of status; Socket.IO's clients. Bounded by the
 //! table of routes: a path that leads nowhere counts as one of a few names.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Mutex};
 
 use super::values::Gauge;
+use crate::sync::lock;
 
 /// What a request asked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,10 +31,10 @@ pub struct HttpMetrics {
 impl HttpMetrics {
     /// A request was answered.
     pub fn answered(&self, route: Route) {
-        *self.requests.lock().unwrap_or_else(PoisonError::into_inner).entry(route).or_default() += 1;
+        *lock(&self.requests).entry(route).or_default() += 1;
     }
 
     pub(super) fn requests(&self) -> BTreeMap<Route, u64> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.requests).clone()
     }
 }

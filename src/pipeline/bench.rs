@@ -4,7 +4,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -15,19 +15,20 @@ use gst::prelude::*;
 use serde::Serialize;
 
 use super::{
-    bus::error_on_bus,
     frames::{self, Clip},
     meter::{self, Latency, Meter},
     subject::{StreamArgs, Subject, show_fault},
     table::{row, table},
-    terminal::Stop,
-    terminal::complain,
-    terminal::say,
+    terminal::{Stop, complain, say},
     threads::{self, Cost},
 };
 use crate::{
     config::Config,
-    media::gst::offline::files::{self, Built},
+    media::gst::{
+        bus::next_error,
+        offline::files::{self, Built},
+    },
+    sync::lock,
 };
 
 /// Seconds of test picture, shown again and again.
@@ -166,11 +167,6 @@ struct Out {
     first: Option<Instant>,
 }
 
-fn lock(out: &Mutex<Out>) -> MutexGuard<'_, Out> {
-    // A few additions; always whole.
-    out.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn measure(subject: &Subject, built: Built, clip: &Clip, length: Duration, stop: &Stop) -> Result<Measured, String> {
     let out = Arc::new(Mutex::new(Out::default()));
     let mut meters = meter::attach(built.source.upcast_ref());
@@ -178,7 +174,7 @@ fn measure(subject: &Subject, built: Built, clip: &Clip, length: Duration, stop:
     watch_fanout(&built, &out, &total)?;
     built.source.set_caps(Some(&clip.caps));
     if built.pipeline.set_state(gst::State::Playing).is_err() {
-        return Err(error_on_bus(&built.pipeline).unwrap_or_else(|| "the pipeline does not start".into()));
+        return Err(next_error(&built.pipeline).unwrap_or_else(|| "the pipeline does not start".into()));
     }
     let pushed = Arc::new(AtomicU64::new(0));
     let ended = Arc::new(AtomicBool::new(false));
@@ -316,7 +312,7 @@ fn watch(
         if let Some(first) = lock(out).first {
             break first;
         }
-        if let Some(words) = error_on_bus(&built.pipeline) {
+        if let Some(words) = next_error(&built.pipeline) {
             return Err(words);
         }
         if begun.elapsed() > PATIENCE || stop.is_asked() {
@@ -329,7 +325,7 @@ fn watch(
     meters.iter().chain([total]).for_each(Meter::reset);
     let (pushed_before, before) = (pushed.load(Relaxed).saturating_sub(1), threads::snapshot());
     while first.elapsed() < length && !stop.is_asked() {
-        if let Some(words) = error_on_bus(&built.pipeline) {
+        if let Some(words) = next_error(&built.pipeline) {
             return Err(words);
         }
         std::thread::sleep(LOOK.min(length.saturating_sub(first.elapsed())));

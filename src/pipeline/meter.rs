@@ -3,14 +3,17 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Instant,
 };
 
 use gst::prelude::*;
 use serde::Serialize;
 
-use crate::media::gst::offline::files::running_time;
+use crate::{
+    media::gst::{offline::files::running_time, walk},
+    sync::lock,
+};
 
 /// Frames that may be inside of an element; more means that it lets none out under the time it came in with.
 const INSIDE: usize = 256;
@@ -50,7 +53,7 @@ impl Meter {
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
         // Each critical section leaves the lists whole.
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.seen)
     }
 
     /// A frame of this running time came.
@@ -98,18 +101,10 @@ fn summary(mut took_ms: Vec<f32>) -> Option<Latency> {
 /// Puts meters on everything between the source and what follows, in the order of the flow. The source's own meter comes
 /// first: frames are told to it by whoever pushes them.
 pub(super) fn attach(source: &gst::Element) -> Vec<Meter> {
-    let mut reached = vec![source.clone()];
     let mut meters = Vec::new();
-    let mut next = 0;
-    while let Some(element) = reached.get(next).cloned() {
-        next += 1;
+    for element in walk::reached(source, |element| element.src_pads()) {
         let factory = element.factory().map(|factory| factory.name().to_string()).unwrap_or_default();
         let (sinks, sources) = (element.sink_pads(), element.src_pads());
-        for peer in sources.iter().filter_map(|pad| pad.peer()?.parent_element()) {
-            if !reached.contains(&peer) {
-                reached.push(peer);
-            }
-        }
         // A tee and a muxer have no one way through.
         if let ([out], true) = (sources.as_slice(), sinks.len() <= 1 && factory != "tee") {
             let meter = Meter::new(&element.name(), &factory);

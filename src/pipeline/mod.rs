@@ -3,7 +3,6 @@
 
 mod args;
 mod bench;
-mod bus;
 mod capture;
 mod check;
 mod display;

@@ -12,10 +12,12 @@ use std::{
 use gst::prelude::*;
 
 use super::{
-    args::PlayArgs, bus::error_words, display, launch::Sink, show::Plan, terminal::Stop, terminal::complain,
-    terminal::say, words,
+    args::PlayArgs, display, launch::Sink, show::Plan, terminal::Stop, terminal::complain, terminal::say, words,
 };
-use crate::config::Config;
+use crate::{
+    config::Config,
+    media::gst::bus::{error_words, next_error},
+};
 
 /// How often the bus is looked at.
 const LOOK: gst::ClockTime = gst::ClockTime::from_mseconds(50);
@@ -101,7 +103,7 @@ fn play_to_the_end(pipeline: &gst::Pipeline, fed: &Count, encoded: &Count, stop:
     let bus = pipeline.bus().ok_or("The pipeline has no bus.")?;
     let begun = Instant::now();
     if pipeline.set_state(gst::State::Playing).is_err() {
-        return Err(super::bus::error_on_bus(pipeline).unwrap_or_else(|| "The pipeline does not start.".into()));
+        return Err(next_error(pipeline).unwrap_or_else(|| "The pipeline does not start.".into()));
     }
     let wanted = [gst::MessageType::Error, gst::MessageType::Warning, gst::MessageType::Eos];
     let mut told = (Instant::now(), 0, 0, 0);

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock},
     time::Instant,
 };
 
@@ -15,7 +15,10 @@ use str0m::crypto::{
     },
 };
 
-use crate::srtp::{Authentication, KEY, Master, SALT};
+use crate::{
+    srtp::{Authentication, KEY, Master, SALT},
+    sync::lock,
+};
 
 /// The bit that says that the packet is encrypted (RFC 3711, section 3.4).
 const ENCRYPTED: u32 = 1 << 31;
@@ -78,7 +81,7 @@ impl DtlsInstance for Tapped {
         if let DtlsOutput::KeyingMaterial(material, SrtpProfile::AES128_CM_SHA1_80) = &output
             && let Some(master) = own(material, active)
         {
-            let mut keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut keys = lock(&KEYS);
             if keys.len() >= MAX_KEYS {
                 keys.clear();
             }
@@ -140,7 +143,7 @@ impl Protector {
     /// # Errors
     /// OpenSSL's.
     pub(super) fn of(certificate: &[u8]) -> Result<Option<Self>, ErrorStack> {
-        let master = KEYS.lock().unwrap_or_else(PoisonError::into_inner).remove(certificate);
+        let master = lock(&KEYS).remove(certificate);
         let Some(master) = master else { return Ok(None) };
         let ((key, salt), authentication) = (master.encryption()?, master.authentication()?);
         // Far from where str0m counts its own packets.

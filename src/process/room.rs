@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::core::wishes::room::{Free, Limits};
+use crate::{
+    core::wishes::room::{Free, Limits},
+    sync::lock,
+};
 
 /// How long a look at the descriptors and the cgroup counts: listing a thousand descriptors takes half a millisecond, and a
 /// session is not made in less than this.
@@ -50,7 +53,7 @@ impl Looker {
 /// Looks only when the last look is too old.
 fn cached<T: Copy>(seen: &Mutex<Option<(Instant, T)>>, now: Instant, fresh: Duration, look: impl FnOnce() -> T) -> T {
     let recent = |seen: &(Instant, T)| now.saturating_duration_since(seen.0) < fresh;
-    let lock = || seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let lock = || lock(seen);
     if let Some((_, value)) = lock().filter(recent) {
         return value;
     }

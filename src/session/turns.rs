@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::{
     error::{Error, Result},
     model::DeviceId,
+    sync::lock,
 };
 
 /// The turns of all devices; cheap to clone.
@@ -23,7 +24,7 @@ impl Turns {
     /// Unavailable while shutting down.
     pub(crate) async fn take(&self, device: &DeviceId) -> Result<OwnedSemaphorePermit> {
         let turn = {
-            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut turns = lock(&self.0);
             // Turns that nobody has or waits for are dropped, since whoever asks may name any device.
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
             turns.entry(device.clone()).or_insert_with(|| Arc::new(Semaphore::new(1))).clone()

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -13,6 +13,7 @@ use crate::{
     camera::{Frame, FrameSink},
     librealsense::{SdkFrame, StreamProfile},
     model::{Intrinsics, StreamType, TimestampDomain},
+    sync::lock,
 };
 
 /// A frame's timestamp on the host's clock older than this is not believed: a recording's are years old, and a clock that was
@@ -92,7 +93,7 @@ impl Shown {
     }
 
     fn newest(&self) -> MutexGuard<'_, BTreeMap<StreamType, Frame>> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.newest)
     }
 
     /// Delivers the newest frames once more, as of now.

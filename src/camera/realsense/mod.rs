@@ -28,7 +28,7 @@ use tracing::warn;
 
 use self::{
     camera::RsCamera,
-    presence::{Change, Known, Shared, lock},
+    presence::{Change, Known, Shared},
     software::Feeder,
 };
 use super::{Attached, Backend, BackendEvents, Camera, Fault, FrameSink};
@@ -36,7 +36,7 @@ use crate::{
     error::{Error, Result},
     librealsense::{Context, Sdk},
     model::DeviceId,
-    sync::join_until,
+    sync::{join_until, lock},
 };
 
 pub use recorder::SdkRecorderFactory;

@@ -3,7 +3,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
@@ -11,6 +11,7 @@ use crate::{
     camera::PlaybackCommand,
     librealsense::{Device, PlaybackState, Result, SdkError},
     model::PlaybackStatus,
+    sync::lock,
 };
 
 /// Slowest and fastest playback. Faster than this no disk delivers, and slower is a pause.
@@ -68,7 +69,7 @@ impl Player {
     }
 
     fn wish(&self) -> MutexGuard<'_, Wish> {
-        self.wish.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.wish)
     }
 
     pub(super) fn file(&self) -> &Path {

@@ -8,7 +8,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         mpsc::{Receiver, RecvTimeoutError, SyncSender},
     },
     time::Duration,
@@ -23,6 +23,7 @@ use crate::{
     error::{Error, Result},
     librealsense::{CameraInfo, Changes, Context, Device, DeviceList, Sdk, SdkError},
     model::{Attachment, DeviceId, DeviceInfo},
+    sync::lock,
 };
 
 /// The longest time between attempts.
@@ -81,11 +82,6 @@ pub(super) enum Kind {
     Live,
     Recording(Arc<Player>),
     Software(Arc<Feeder>),
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Critical sections here only move values in and out, so a poisoned lock is still whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {

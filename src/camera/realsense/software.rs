@@ -18,6 +18,7 @@ use crate::{
         SoftwareStream, StreamProfile,
     },
     model::{DeviceId, OptionInfo, PixelFormat, SensorInfo, SensorProfile, StreamType},
+    sync::lock,
 };
 
 /// The serial number, beside those of simulated cameras.
@@ -90,7 +91,7 @@ impl Feeder {
     }
 
     fn camera(&self) -> MutexGuard<'_, Option<Box<dyn Camera>>> {
-        self.camera.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.camera)
     }
 
     /// Opens the simulated camera.

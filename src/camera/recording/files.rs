@@ -6,7 +6,7 @@ use std::{
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::SystemTime,
 };
 
@@ -14,6 +14,7 @@ use crate::{
     core::wishes::recording,
     error::{Error, Result},
     process,
+    sync::lock,
 };
 
 /// Most files listed: the newest.
@@ -59,7 +60,7 @@ impl Folder {
     }
 
     fn writing(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.writing)
     }
 
     /// Makes the folder when it is not there and checks the space on its disk: for what is to stay free, and for the recorder's

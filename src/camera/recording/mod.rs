@@ -36,6 +36,7 @@ use crate::{
     error::{Error, Result},
     metrics::DeviceMetrics,
     model::{DeviceId, StreamType},
+    sync::lock,
 };
 
 /// How long a recording that was asked to end may go on writing what waits in its queue.
@@ -244,7 +245,7 @@ impl Recording {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Critical sections here only move values in and out, so a poisoned lock is still whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn offer(&self, frame: &Frame) {
@@ -413,7 +414,7 @@ impl Recordings {
         // The order lies here until the thread takes it up: with no thread, who waits hears why. The job is dropped then, and
         // that ends the recording.
         let order = Arc::new(Mutex::new(Some(order)));
-        let take = |order: &Mutex<Option<RecordingOrder>>| order.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let take = |order: &Mutex<Option<RecordingOrder>>| lock(order).take();
         let work = {
             let order = order.clone();
             move || {
@@ -442,7 +443,7 @@ impl Recordings {
     }
 
     fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.threads)
     }
 
     /// Lets nothing begin that nobody would end.

@@ -2,7 +2,7 @@
 //! Owns light and distance per pixel in linear units; what exposure, laser and formats make of them is the painters'.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -10,6 +10,7 @@ use super::{
     optics::{BASELINE_M, View, Viewpoint},
     scene::{self, BALL_RADIUS_M, Ball, Hit, Light, V3},
 };
+use crate::sync::lock;
 
 /// Fixed-point 1.0 of [`Sample`]; the most is 4.0.
 pub(crate) const UNIT: f32 = 16384.0;
@@ -279,7 +280,7 @@ impl Backdrops {
     /// The backdrop of a view, cast now if need be. `None` when told to stop meanwhile.
     pub(crate) fn get(&self, view: View, stop: &AtomicBool) -> Option<Arc<Backdrop>> {
         let find = || {
-            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut kept = lock(&self.0);
             let at = kept.iter().position(|b| b.view == view)?;
             let found = kept.remove(at);
             kept.push(found.clone());
@@ -293,7 +294,7 @@ impl Backdrops {
         if let Some(found) = find() {
             return Some(found);
         }
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.0);
         if kept.len() >= KEPT {
             kept.remove(0);
         }

@@ -1,7 +1,7 @@
 //! One simulated device: whether it is plugged in, its options and faults, and the [`Camera`] that opens it.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, Weak},
     time::{Duration, Instant},
 };
 
@@ -17,6 +17,7 @@ use crate::{
     camera::{Attached, BackendEvent, BackendEvents, Camera, Fault, FrameSink, StreamConfig},
     error::{Error, Result},
     model::{Attachment, DeviceId, DeviceInfo, Extrinsics, Intrinsics, OptionInfo, SensorInfo, StreamType},
+    sync::lock,
 };
 
 /// How long a reset takes until the device is back.
@@ -86,7 +87,7 @@ impl Slot {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// What the API shows, and since when; `None` while it is unplugged.
@@ -139,7 +140,7 @@ impl Slot {
     }
 
     fn tell(&self, event: BackendEvent) {
-        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let events = lock(&self.events).clone();
         if let Some(events) = events {
             events(event);
         }

@@ -20,7 +20,7 @@ pub mod strip;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use self::{
     backdrop::Backdrops,
@@ -30,6 +30,7 @@ use super::{Attached, Backend, BackendEvents, Camera, Fault, FrameSink};
 use crate::{
     error::{Error, Result},
     model::DeviceId,
+    sync::lock,
 };
 
 /// Serial number of the first simulated camera; the next ones count up.
@@ -70,7 +71,7 @@ impl Backend for SimBackend {
     }
 
     fn set_events(&self, events: BackendEvents) {
-        *self.events.lock().unwrap_or_else(PoisonError::into_inner) = Some(events);
+        *lock(&self.events) = Some(events);
     }
 
     fn attached(&self) -> Vec<Attached> {

@@ -24,6 +24,7 @@ use crate::{
     camera::{Frame, FrameSink, StreamConfig},
     error::{Error, Result},
     model::{PixelFormat, StreamType},
+    sync::lock,
 };
 
 /// Buffers kept for reuse per stream: one being drawn, one in the hub, one being encoded, one to spare.
@@ -45,7 +46,7 @@ struct Stop {
 impl Stop {
     /// Waits until `deadline`; false when told to stop.
     fn wait_until(&self, deadline: Instant) -> bool {
-        let mut guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = lock(&self.lock);
         loop {
             if self.flag.load(Ordering::Acquire) {
                 return false;
@@ -87,7 +88,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.stop.flag.store(true, Ordering::Release);
         // Taking the lock makes sure the thread is either before its check of the flag or already waiting.
-        drop(self.stop.lock.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(lock(&self.stop.lock));
         self.stop.wake.notify_all();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
@@ -246,7 +247,7 @@ struct Buffer {
 impl Pool {
     /// A buffer of exactly `size` bytes with any content.
     fn take(&self, size: usize) -> Buffer {
-        let mut bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let mut bytes = lock(&self.0).pop().unwrap_or_default();
         bytes.resize(size, 0);
         Buffer { bytes, pool: self.clone() }
     }
@@ -260,7 +261,7 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut pool = self.pool.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pool = lock(&self.pool.0);
         if pool.len() < POOLED {
             pool.push(std::mem::take(&mut self.bytes));
         }

@@ -31,6 +31,7 @@ use crate::{
     },
     error::Error,
     metrics::ControlMetrics,
+    sync::lock,
 };
 
 /// Local candidates of one session that may wait. A machine with 8 addresses has 8 to 24.
@@ -140,11 +141,11 @@ struct Watch {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Held for a few instructions; nothing of GStreamer's is called or freed under it.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn watch(&self) -> MutexGuard<'_, Watch> {
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.watch)
     }
 }
 

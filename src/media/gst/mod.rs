@@ -7,6 +7,7 @@
 //!                                                       (one branch per session and stream; session.rs)
 //! ```
 
+pub(crate) mod bus;
 mod context;
 mod control;
 mod diagnostics;
@@ -19,6 +20,7 @@ pub(crate) mod offline;
 mod port;
 mod session;
 mod teardown;
+pub(crate) mod walk;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

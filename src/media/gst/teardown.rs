@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::sync::lock;
 use gst::prelude::*;
 
 /// Workers. Each takes down some 90 sessions a second.
@@ -62,14 +63,14 @@ enum Job {
 impl Work {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Held for a few instructions each time, never over a job.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// A worker's life: it ends with the queue, or when it comes back from a job that it had been given up for.
     fn run(&self, number: usize, queue: &Mutex<mpsc::Receiver<Job>>) {
         loop {
             // The lock only serialises the wait for the next job, never a job.
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let next = lock(queue).recv();
             let Ok(job) = next else { break };
             let running = Running { what: job.name(), since: Instant::now(), hangs: false, replaced: false };
             self.lock().running.insert(number, running);

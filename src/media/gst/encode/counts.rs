@@ -3,7 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::Instant,
 };
 
@@ -13,6 +13,7 @@ use super::gate::Counters;
 use crate::{
     media::StreamStats,
     metrics::{EncoderMetrics, StreamMetrics},
+    sync::lock,
 };
 
 /// Frames that may be inside an encoder at once; one that keeps more shows no times.
@@ -75,14 +76,14 @@ pub(super) fn watch_encoder(pipeline: &gst::Pipeline, metrics: &Arc<EncoderMetri
     sink.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data {
             let now = Instant::now();
-            entering.lock().unwrap_or_else(PoisonError::into_inner).entered(buffer.pts(), now);
+            lock(&entering).entered(buffer.pts(), now);
         }
         gst::PadProbeReturn::Ok
     });
     let metrics = metrics.clone();
     src.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data {
-            let entered = inside.lock().unwrap_or_else(PoisonError::into_inner).left(buffer.pts());
+            let entered = lock(&inside).left(buffer.pts());
             metrics.frames.inc();
             metrics.bytes.add(buffer.size() as u64);
             if !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT) {

@@ -2,7 +2,7 @@
 //! the pipeline and its tee pads; used by the control thread only.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -15,12 +15,14 @@ use super::{
 use crate::{
     core::text::template::{Fault, Values},
     media::gst::{
+        bus::{self, Said},
         context::{Context, next_serial},
         files::{announced::Announced, build, limits, text::Text},
         port::Port,
         teardown::Teardown,
     },
     model::{Codec, StreamKey},
+    sync::lock,
 };
 
 /// What the control thread is told of encoders.
@@ -75,7 +77,7 @@ impl Encoder {
         Announced::watch(&ctx.announced, &text.name, &graph.fanout);
         if pipeline.set_state(gst::State::Playing).is_err() {
             let _ = pipeline.set_state(gst::State::Null);
-            let words = words.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let words = lock(&words).take();
             let message = match words {
                 // An error on the bus has been counted there.
                 Some(words) => format!("the {codec} pipeline of {} does not start: {words}", key.stream),
@@ -220,8 +222,7 @@ fn pictures(source: &gst::Element) -> String {
     described.unwrap_or_default()
 }
 
-/// Errors go to the control thread, warnings to the log, the rest is dropped: an undrained bus keeps what posts on it
-/// alive. Gives back where the first error's words are kept.
+/// Errors go to the control thread, warnings to the log. Gives back where the first error's words are kept.
 fn watch_bus(
     ctx: &Context,
     reports: &Port<Report>,
@@ -231,7 +232,6 @@ fn watch_bus(
     serial: u64,
 ) -> Arc<Mutex<Option<String>>> {
     let words = Arc::new(Mutex::new(None));
-    let Some(bus) = pipeline.bus() else { return words };
     let first = words.clone();
     // Weak, as the handler belongs to the pipeline that the element is in.
     let source = pipeline.by_name("source").map(|source| source.downgrade());
@@ -240,28 +240,24 @@ fn watch_bus(
     let (metrics, failed) = (ctx.metrics.encoder(key, codec), AtomicBool::new(false));
     // One failure often posts several errors.
     let count_failure = move || metrics.failures.add(u64::from(!failed.swap(true, Ordering::Relaxed)));
-    bus.set_sync_handler(move |_, message| {
-        match message.view() {
-            gst::MessageView::Error(error) => {
-                let at = error.src().map(|at| at.name().to_string()).unwrap_or_default();
-                tracing::error!(%stream, %codec, element = %at, debug = ?error.debug(), "{}", error.error());
-                let pictures = source.as_ref().and_then(gst::glib::WeakRef::upgrade).map(|source| pictures(&source));
-                let text = format!("{at}: {}{}", error.error(), pictures.unwrap_or_default());
-                first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| text.clone());
-                count_failure();
-                // However many an element posts, one of them waits.
-                reports.tell(Report::Failed(serial, text));
-            }
-            gst::MessageView::Eos(_) => {
-                count_failure();
-                reports.tell(Report::Failed(serial, "the pipeline ended by itself (end of stream)".into()));
-            }
-            gst::MessageView::Warning(warning) => {
-                tracing::warn!(%stream, %codec, debug = ?warning.debug(), "{}", warning.error());
-            }
-            _ => {}
+    bus::listen(pipeline, move |said| match said {
+        Said::Error { words, error } => {
+            let at = error.src().map(|at| at.name().to_string()).unwrap_or_default();
+            tracing::error!(%stream, %codec, element = %at, debug = ?error.debug(), "{}", error.error());
+            let pictures = source.as_ref().and_then(gst::glib::WeakRef::upgrade).map(|source| pictures(&source));
+            let text = format!("{words}{}", pictures.unwrap_or_default());
+            lock(&first).get_or_insert_with(|| text.clone());
+            count_failure();
+            // However many an element posts, one of them waits.
+            reports.tell(Report::Failed(serial, text));
         }
-        gst::BusSyncReply::Drop
+        Said::Ended => {
+            count_failure();
+            reports.tell(Report::Failed(serial, "the pipeline ended by itself (end of stream)".into()));
+        }
+        Said::Warning(warning) => {
+            tracing::warn!(%stream, %codec, debug = ?warning.debug(), "{}", warning.error());
+        }
     });
     words
 }

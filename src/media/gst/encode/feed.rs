@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread::JoinHandle,
@@ -27,6 +27,7 @@ use crate::{
     media::gst::context::Context,
     metrics::StreamMetrics,
     model::{Codec, PixelFormat, StreamKey, StreamType},
+    sync::lock,
 };
 
 /// How often at most unusable frames are logged.
@@ -54,11 +55,6 @@ struct Shared {
 pub(in crate::media::gst) struct Target {
     pub(in crate::media::gst) source: gst_app::AppSrc,
     pub(in crate::media::gst) key_frames: Arc<KeyFrames>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // Each critical section is one assignment or clone.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Feed {

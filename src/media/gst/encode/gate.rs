@@ -4,7 +4,7 @@
 //! over a push: two encoders at one gate are kept apart by a flag that nobody waits for.
 
 use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+    Arc, Mutex, MutexGuard, OnceLock,
     atomic::{
         AtomicBool, AtomicU32, AtomicU64,
         Ordering::{Relaxed, SeqCst},
@@ -13,7 +13,7 @@ use std::sync::{
 
 use gst::prelude::*;
 
-use crate::{core::peer::key_frames::Patience, media::gst::context::Context, metrics::EncoderMetrics};
+use crate::{core::peer::key_frames::Patience, media::gst::context::Context, metrics::EncoderMetrics, sync::lock};
 
 /// Access units that may wait in a session before it counts as behind: half a second at 30 fps. On a network that keeps
 /// up, none waits.
@@ -52,7 +52,7 @@ impl KeyFrames {
     pub(super) fn set_target(&self, fanout: &gst::Element) {
         let pad = fanout.static_pad("sink").map(|pad| pad.downgrade()).unwrap_or_default();
         self.running.store(false, Relaxed);
-        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = pad;
+        *lock(&self.target) = pad;
     }
 
     /// Asks for a key frame, now or as soon as the interval allows.
@@ -122,7 +122,7 @@ impl KeyFrames {
         if self.last_ms.compare_exchange(last, now_ms.max(1), Relaxed, Relaxed).is_err() {
             return;
         }
-        let Some(pad) = self.target.lock().unwrap_or_else(PoisonError::into_inner).upgrade() else { return };
+        let Some(pad) = lock(&self.target).upgrade() else { return };
         self.wanted.store(false, Relaxed);
         // all_headers=true would make the payloaders answer with requests of their own, for ever.
         let event = gst_video::UpstreamForceKeyUnitEvent::builder()
@@ -203,11 +203,11 @@ pub(in crate::media::gst) struct Counters {
 impl Counters {
     /// Held for a few instructions each time.
     fn patience(&self) -> MutexGuard<'_, Patience> {
-        self.patience.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.patience)
     }
 
     fn own_patience(&self) -> MutexGuard<'_, Patience> {
-        self.own_patience.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.own_patience)
     }
 }
 
@@ -303,7 +303,7 @@ impl Gate {
             return;
         }
         #[cfg(test)]
-        if let Some(first) = self.before_push.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(first) = lock(&self.before_push).take() {
             first();
         }
         // A session on its way out refuses; that is no concern of the encoder's.

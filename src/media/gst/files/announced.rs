@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     str::FromStr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use gst::prelude::*;
@@ -20,6 +20,7 @@ use crate::{
         },
     },
     model::{self, Codec, StreamKey},
+    sync::lock,
 };
 
 /// By pipeline name, where it is known; bounded by the pipelines there are.
@@ -40,7 +41,7 @@ impl Announced {
     /// comes out is the last word.
     pub(in crate::media::gst) fn note_text(&self, config: &Config, text: &Text) {
         let declared = declared(config, text);
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.0);
         match declared {
             Some(profile) => drop(known.insert(text.name.clone(), profile)),
             None => drop(known.remove(&text.name)),
@@ -59,7 +60,7 @@ impl Announced {
                 && let Some(made) = of_caps(caps.caps())
                 && let Some(announced) = announced.upgrade()
             {
-                announced.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), made);
+                lock(&announced.0).insert(name.clone(), made);
                 if !made.is_for_all_browsers() {
                     tracing::warn!(
                         pipeline = %name,
@@ -82,7 +83,7 @@ impl Announced {
         sizes: [model::Profile; 2],
     ) -> ProfileLevelId {
         let name = choice::known(config, key, Codec::H264);
-        let known = name.and_then(|name| self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&name).copied());
+        let known = name.and_then(|name| lock(&self.0).get(&name).copied());
         let level = sizes.map(Level::of).into_iter().fold(Level::LEAST_OFFERED, Level::max);
         ProfileLevelId { profile: known.map_or(Profile::CONSTRAINED_BASELINE, Profile::announced), level }
     }

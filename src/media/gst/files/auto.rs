@@ -15,6 +15,7 @@ use super::{
 use crate::{
     config::Config,
     model::{Codec, Profile, StreamKey},
+    sync::lock,
 };
 
 /// Pipelines with hardware encoders, best first: they cost next to no CPU. A graphics card's encoder before one of the CPU's
@@ -49,9 +50,9 @@ impl Found {
     }
 }
 
-fn lock() -> MutexGuard<'static, Found> {
+fn table() -> MutexGuard<'static, Found> {
     // Never held while something is tried.
-    FOUND.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&FOUND)
 }
 
 /// Folder, own pipeline and size.
@@ -70,7 +71,7 @@ fn place(config: &Config, key: &StreamKey) -> Place {
 
 /// What [`best`] found for a stream; tries nothing.
 pub(in crate::media::gst) fn found(config: &Config, key: &StreamKey) -> Option<String> {
-    lock().get(&place(config, key))
+    table().get(&place(config, key))
 }
 
 /// The first H.264 pipeline that works, tried with test pictures at the stream's configured size; the stream's own where none
@@ -78,7 +79,7 @@ pub(in crate::media::gst) fn found(config: &Config, key: &StreamKey) -> Option<S
 pub(in crate::media::gst) fn best(config: &Config, key: &StreamKey) -> String {
     let place = place(config, key);
     {
-        let waited = TRIED.wait_while(lock(), |state| state.trying && state.get(&place).is_none());
+        let waited = TRIED.wait_while(table(), |state| state.trying && state.get(&place).is_none());
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
         if let Some(name) = state.get(&place) {
             return name;
@@ -88,7 +89,7 @@ pub(in crate::media::gst) fn best(config: &Config, key: &StreamKey) -> String {
     // Also when trying panics.
     let _trying = Trying;
     let name = try_all(config, key);
-    lock().names.get_or_insert_default().insert(place, name.clone());
+    table().names.get_or_insert_default().insert(place, name.clone());
     name
 }
 
@@ -97,7 +98,7 @@ struct Trying;
 
 impl Drop for Trying {
     fn drop(&mut self) {
-        lock().trying = false;
+        table().trying = false;
         TRIED.notify_all();
     }
 }

@@ -13,6 +13,7 @@ use crate::{
         picture::size::encoded_size,
         text::template::{Fault, NAMED_ELEMENTS, Template, Values},
     },
+    media::gst::walk::{self, factory_name},
     model::{Codec, Profile, StreamKey, StreamType},
 };
 
@@ -149,24 +150,12 @@ fn check_output(sheet: &Sheet<'_>, codec: Codec, encoder: &gst::Element, fanout:
 
 /// A forgotten "!" parses well and makes two pipelines side by side, of which the second never sees a frame.
 fn check_connected(sheet: &Sheet<'_>, source: &gst::Element, wanted: &[(&str, &gst::Element)]) -> Result<(), Fault> {
-    let mut reached: Vec<gst::Element> = vec![source.clone()];
-    let mut open_end = None;
-    let mut next = 0;
-    while let Some(element) = reached.get(next).cloned() {
-        next += 1;
-        // Pads that come later are linked when they come.
-        if element.pad_template_list().iter().any(|pad| pad.presence() == gst::PadPresence::Sometimes) {
-            return Ok(());
-        }
-        for pad in element.src_pads() {
-            // The peer may be a bin's ghost pad, whose parent is the bin: that is the element in the text.
-            match pad.peer().and_then(|peer| peer.parent_element()) {
-                Some(peer) if !reached.contains(&peer) => reached.push(peer),
-                Some(_) => {}
-                None => open_end = open_end.or(Some(element.clone())),
-            }
-        }
+    let reached = walk::reached(source, |element| element.src_pads());
+    if reached.iter().any(walk::grows) {
+        return Ok(());
     }
+    let is_open = |element: &&gst::Element| element.src_pads().iter().any(|pad| !pad.is_linked());
+    let open_end = reached.iter().find(is_open).cloned();
     // An encoder may sit in a bin of its own; then it is the bin that is linked.
     let missed = wanted.iter().find(|(_, element)| !reached.contains(&outermost(element)));
     let Some((name, _)) = missed else { return Ok(()) };
@@ -205,10 +194,6 @@ fn never_wait(source: &gst_app::AppSrc) {
     if source.max_buffers() == 0 {
         source.set_max_buffers(MAX_WAITING);
     }
-}
-
-fn factory_name(element: &gst::Element) -> String {
-    element.factory().map_or_else(|| element.type_().name().to_owned(), |factory| factory.name().to_string())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, mpsc},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -19,6 +19,7 @@ use crate::{
         gst::port::Port,
     },
     model::PipelineInfo,
+    sync::lock,
 };
 
 /// How often the folder is looked at. A file counts as saved when two looks in a row find it the same.
@@ -183,11 +184,6 @@ impl Files {
             mpsc::TrySendError::Disconnected(ask) => Box::new((ask, Error::stopping())),
         })
     }
-}
-
-fn lock(listing: &Mutex<Listing>) -> std::sync::MutexGuard<'_, Listing> {
-    // Held for a few instructions each time, never over the making of a list.
-    listing.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes one list for everybody who waits for one by now.

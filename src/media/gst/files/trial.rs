@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
         mpsc,
     },
@@ -20,7 +20,12 @@ use crate::{
         peer::h264::Profile,
         text::template::{Fault, Values},
     },
+    media::gst::{
+        bus::{self, Said},
+        walk,
+    },
     model::Codec,
+    sync::lock,
 };
 
 /// Test pictures. Enough for an encoder to show whether it holds pictures back.
@@ -89,7 +94,7 @@ pub(crate) fn try_pipeline(text: &Text, values: &Values, codec: Codec, deadline:
     let (own_text, own_values, own_flag) = (text.clone(), values.clone(), given_up.clone());
     let trial = move || {
         let tried = run(&own_text, &own_values, codec, deadline);
-        let given_up = own_flag.lock().unwrap_or_else(PoisonError::into_inner);
+        let given_up = lock(&own_flag);
         if *given_up {
             HANGING.fetch_sub(1, Relaxed);
             tracing::warn!(pipeline = %own_text.name, "A pipeline's trial that had been given up came to an end");
@@ -105,7 +110,7 @@ pub(crate) fn try_pipeline(text: &Text, values: &Values, codec: Codec, deadline:
             Err(fault("the trial of the pipeline panicked; see the log".into()))
         }
         Err(mpsc::RecvTimeoutError::Timeout) => {
-            let mut flag = given_up.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut flag = lock(&given_up);
             // It may have come to its end in this moment.
             if let Ok(tried) = result.try_recv() {
                 return tried;
@@ -143,7 +148,7 @@ fn run(text: &Text, values: &Values, codec: Codec, deadline: Duration) -> Result
     let sink = attach(&graph).map_err(fault)?;
     let errors: Arc<Mutex<Option<String>>> = Arc::default();
     watch(&running.0, &errors);
-    let words = || errors.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let words = || lock(&errors).clone();
     graph.source.set_caps(info.to_caps().ok().as_ref());
     if running.0.set_state(gst::State::Playing).is_err() {
         return Err(fault(words().unwrap_or_else(|| "it does not start".into())));
@@ -246,23 +251,11 @@ fn has_parameter_sets(unit: &[u8]) -> bool {
 /// Unlinks all that does not lead to the tee and keeps it from starting.
 fn cut_branches(graph: &build::Graph) {
     let children = graph.pipeline.children();
-    let later = |element: &gst::Element| {
-        element.pad_template_list().iter().any(|pad| pad.presence() == gst::PadPresence::Sometimes)
-    };
     // What is linked later cannot be told apart now.
-    if children.iter().any(later) {
+    if children.iter().any(walk::grows) {
         return;
     }
-    let mut wanted = vec![graph.fanout.clone()];
-    let mut next = 0;
-    while let Some(element) = wanted.get(next).cloned() {
-        next += 1;
-        for peer in element.sink_pads().iter().filter_map(|pad| pad.peer()?.parent_element()) {
-            if !wanted.contains(&peer) {
-                wanted.push(peer);
-            }
-        }
-    }
+    let wanted = walk::reached(&graph.fanout, |element| element.sink_pads());
     for pad in wanted.iter().flat_map(|element| element.src_pads()) {
         let Some(peer) = pad.peer() else { continue };
         if peer.parent_element().is_some_and(|element| !wanted.contains(&element)) {
@@ -285,16 +278,11 @@ fn attach(graph: &build::Graph) -> Result<gst_app::AppSink, String> {
 
 /// Keeps the first error's words.
 fn watch(pipeline: &gst::Pipeline, errors: &Arc<Mutex<Option<String>>>) {
-    let Some(bus) = pipeline.bus() else { return };
     let errors = errors.clone();
-    bus.set_sync_handler(move |_, message| {
-        if let gst::MessageView::Error(error) = message.view() {
-            let source = error.src().map(|source| source.name().to_string()).unwrap_or_default();
-            let detail = error.debug().and_then(|debug| debug.lines().last().map(|line| format!(" ({})", line.trim())));
-            let words = format!("{source}: {}{}", error.error(), detail.unwrap_or_default());
-            errors.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(words);
+    bus::listen(pipeline, move |said| {
+        if let Said::Error { words, .. } = said {
+            lock(&errors).get_or_insert(words);
         }
-        gst::BusSyncReply::Drop
     });
 }
 

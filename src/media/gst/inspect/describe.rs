@@ -17,7 +17,10 @@ use super::{
 use crate::{
     core::graph,
     error::{Error, Result},
-    media::diagnostics::GraphRequest,
+    media::{
+        diagnostics::GraphRequest,
+        gst::walk::{elements, factory_name},
+    },
     model::{Graph, GraphElement, GraphKind, GraphLink, GraphPipeline, GraphQueue, SessionId},
 };
 
@@ -147,30 +150,6 @@ fn look_at(
     let mut elements: Vec<_> = elements.collect();
     graph::sort_by_flow(&mut elements, &links);
     Looked { state: pipeline.current_state().name().to_string(), elements, links }
-}
-
-fn factory_name(element: &gst::Element) -> String {
-    element.factory().map_or_else(|| element.type_().name().to_owned(), |factory| factory.name().to_string())
-}
-
-/// Every element that is no bin, with its name; those in bins are called `BIN/NAME`.
-pub(in crate::media::gst) fn elements(pipeline: &gst::Pipeline) -> Vec<(gst::Element, String)> {
-    let mut found = Vec::new();
-    collect(pipeline.upcast_ref(), "", &mut found);
-    // What the pipeline itself is made of comes before the inside of its bins.
-    found.sort_by_key(|(_, name)| name.contains('/'));
-    found
-}
-
-fn collect(bin: &gst::Bin, prefix: &str, found: &mut Vec<(gst::Element, String)>) {
-    // The newest child comes first.
-    for element in bin.children().into_iter().rev() {
-        let name = format!("{prefix}{}", element.name());
-        match element.downcast_ref::<gst::Bin>() {
-            Some(inner) if !inner.children().is_empty() => collect(inner, &format!("{name}/"), found),
-            _ => found.push((element, name)),
-        }
-    }
 }
 
 fn links(named: &[(gst::Element, String)], names: &HashMap<&gst::Element, &str>) -> Vec<GraphLink> {

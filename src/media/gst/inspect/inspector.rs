@@ -15,6 +15,7 @@ use crate::{
     error::{Error, Result},
     media::{diagnostics::Answer, gst::port::Port},
     model::{DeviceId, SessionId},
+    sync::lock,
 };
 
 /// Most threads, those included that hang.
@@ -134,7 +135,7 @@ fn refuse(jobs: VecDeque<Job>, why: &Error) {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Held for a few instructions each time, never over a job.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn run(self: Arc<Self>) {

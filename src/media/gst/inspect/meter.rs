@@ -5,7 +5,7 @@
 use std::{
     collections::{HashMap, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex},
     thread,
     time::{Duration, Instant},
 };
@@ -13,14 +13,14 @@ use std::{
 use gst::{glib, prelude::*};
 
 use super::{
-    describe,
     flow::Flow,
     inspector::ask_control,
     snapshot::{Running, SnapshotRequest},
 };
 use crate::{
-    media::gst::port::Port,
+    media::gst::{port::Port, walk::elements},
     model::{DeviceId, GraphMeter, SessionId},
+    sync::lock,
 };
 
 /// How often the thread looks for what is new.
@@ -68,11 +68,6 @@ pub(in crate::media::gst) struct PipelineMeters {
 struct ElementMeter {
     begun: Instant,
     flow: Mutex<Flow>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each critical section is a few assignments.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Meters {
@@ -218,7 +213,7 @@ impl PipelineMeters {
     fn install(&self, pipeline: &gst::Pipeline, deep: bool) {
         lock(&self.meters).retain(|(element, _)| element.upgrade().is_some());
         lock(&self.probes).retain(|(pad, _)| pad.upgrade().is_some());
-        for (element, name) in describe::elements(pipeline) {
+        for (element, name) in elements(pipeline) {
             if !deep && name.contains('/') {
                 continue;
             }

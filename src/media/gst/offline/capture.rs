@@ -17,6 +17,7 @@ use crate::{
     camera::hub::FrameHub,
     config::Config,
     media::gst::{
+        bus::{error_words, next_error},
         context::Context,
         encode::feed::{Feed, Target},
         files::folder::Files,
@@ -105,9 +106,7 @@ impl Capture {
 
     /// Why nothing more is written, in the element's words.
     pub(crate) fn failed(&self) -> Option<String> {
-        let message = self.pipeline.bus()?.pop_filtered(&[gst::MessageType::Error])?;
-        let gst::MessageView::Error(error) = message.view() else { return None };
-        Some(format!("{}", error.error()))
+        next_error(&self.pipeline)
     }
 
     /// Completes the file: what it holds, as caps.
@@ -124,7 +123,7 @@ impl Capture {
         let wanted = [gst::MessageType::Eos, gst::MessageType::Error];
         let message = self.pipeline.bus().and_then(|bus| bus.timed_pop_filtered(FINISH, &wanted));
         match message.as_ref().map(|message| message.view()) {
-            Some(gst::MessageView::Error(error)) => Err(error.error().to_string()),
+            Some(gst::MessageView::Error(error)) => Err(error_words(error)),
             Some(_) => Ok(caps),
             None => Err(format!("the file was not completed within {:?}", Duration::from(FINISH))),
         }

@@ -2,7 +2,7 @@
 //! pair; knows no session.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -22,6 +22,7 @@ use crate::{
     core::peer::fingerprint::{Fingerprint, HashName},
     error::{Error, Result},
     srtp::{Authentication, KEY, Master},
+    sync::lock,
 };
 
 /// How long a certificate is shown to new peers. Browsers make theirs for 30 days (W3C WebRTC, section 4.9.1).
@@ -51,7 +52,7 @@ impl Identities {
     /// # Errors
     /// Internal when OpenSSL cannot make the first one.
     pub(in crate::media::gst) fn current(&self, now: Instant) -> Result<Arc<Identity>> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = lock(&self.current);
         let known = current.as_ref().map(|(made, identity)| (*made, identity.clone()));
         if let Some((made, identity)) = &known
             && now.saturating_duration_since(*made) < RENEW_AFTER

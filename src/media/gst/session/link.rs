@@ -1,6 +1,6 @@
 //! What a session's callbacks know of its connection, and the addresses that it is offered at. Decides nothing.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, atomic::AtomicU64};
 
 use gst::glib;
 
@@ -8,6 +8,7 @@ use super::net;
 use crate::{
     core::peer::silence::Rhythm,
     media::gst::{context::Context, encode::gate::Counters},
+    sync::lock,
 };
 
 /// What the session's callbacks write down.
@@ -37,17 +38,17 @@ impl Link {
 
     /// The element that knows the peer's certificate, while there is one.
     pub(in crate::media::gst) fn dtlsdec(&self) -> Option<gst::Element> {
-        self.dtlsdec.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+        lock(&self.dtlsdec).upgrade()
     }
 
     /// The element that asks for the peer's keys, while there is one.
     pub(super) fn srtpdec(&self) -> Option<gst::Element> {
-        self.srtpdec.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+        lock(&self.srtpdec).upgrade()
     }
 
     /// When the peer spoke; held for a few instructions.
     pub(in crate::media::gst) fn rhythm(&self) -> MutexGuard<'_, Rhythm> {
-        self.rhythm.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.rhythm)
     }
 }
 

@@ -2,7 +2,7 @@
 //! to teardown; used by the control thread only, its callbacks only send signals.
 
 use std::{
-    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -34,6 +34,7 @@ use crate::{
         },
     },
     model::{Codec, IceCandidate, SessionId, StreamKey, StreamType},
+    sync::lock,
 };
 
 /// A live session.
@@ -406,7 +407,7 @@ impl Session {
 
     /// Packets sent again, as the element tells that keeps them.
     pub(in crate::media::gst) fn retransmitted_now(&self) -> u64 {
-        let element = self.link.rtprtxsend.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let element = lock(&self.link.rtprtxsend).upgrade();
         element.map_or(0, |element| element.property::<u32>("num-rtx-packets").into())
     }
 
@@ -438,7 +439,7 @@ impl Session {
         self.add_shares(ctx);
         let gates: Vec<_> = self.legs.into_iter().filter_map(|leg| leg.gate).collect();
         gates.iter().for_each(|gate| gate.close());
-        let dtlsenc = self.link.dtlsenc.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let dtlsenc = lock(&self.link.dtlsenc).upgrade();
         // A good-bye to a peer that said it itself would only be an error in the log.
         let dtlsenc = dtlsenc.filter(|_| self.connected && !self.peer_closed);
         teardown.pipeline_after(self.pipeline, move || {

@@ -2,7 +2,7 @@
 //! handed over or runs in a GStreamer thread, where it counts, forwards or sends a signal and waits for nothing.
 
 use std::sync::{
-    Arc, Mutex, OnceLock, PoisonError,
+    Arc, Mutex, OnceLock,
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
@@ -19,12 +19,14 @@ use crate::{
         rtcp::{Filter, Verdict},
     },
     media::gst::{
+        bus::{self, Said},
         context::Context,
         encode::gate::{Counters, KeyFrames},
         files::build,
     },
     model::Codec,
     srtp::Authentication,
+    sync::lock,
 };
 
 /// Bytes of an RTP packet: leaves room for SRTP, DTLS and tunnels within 1280.
@@ -122,18 +124,18 @@ pub(super) fn watch_webrtc(
             Some("nicesrc") => watch_packets(&ctx, element, &link),
             Some("rtprtxsend") => {
                 bound_history(element);
-                *link.rtprtxsend.lock().unwrap_or_else(PoisonError::into_inner) = element.downgrade();
+                *lock(&link.rtprtxsend) = element.downgrade();
             }
             Some("dtlsdec") => {
                 element.set_property("pem", &identity.pem);
-                *link.dtlsdec.lock().unwrap_or_else(PoisonError::into_inner) = element.downgrade();
+                *lock(&link.dtlsdec) = element.downgrade();
                 watch_dtls(element, &signals);
             }
             Some("srtpdec") => {
-                *link.srtpdec.lock().unwrap_or_else(PoisonError::into_inner) = element.downgrade();
+                *lock(&link.srtpdec) = element.downgrade();
                 filter_rtcp(&ctx, element, &signals, &link);
             }
-            Some("dtlsenc") => *link.dtlsenc.lock().unwrap_or_else(PoisonError::into_inner) = element.downgrade(),
+            Some("dtlsenc") => *lock(&link.dtlsenc) = element.downgrade(),
             _ => {}
         }
     });
@@ -163,7 +165,7 @@ fn filter_rtcp(ctx: &Arc<Context>, srtpdec: &gst::Element, signals: &Signals, li
         let verdict = {
             let Ok(bytes) = buffer.map_readable() else { return gst::PadProbeReturn::Drop };
             let sent = link.sent.iter().map(|(_, counters)| counters.packets.load(Relaxed)).sum();
-            let mut filter = filter.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut filter = lock(&filter);
             let verdict = filter.judge(ctx.now_ms(), sent, &bytes);
             link.refused.store(filter.refused(), Relaxed);
             verdict
@@ -242,7 +244,7 @@ impl Door {
             Some(known) => known.as_ref().map(|known| known.is_genuine(packet)),
             None => Some(false),
         };
-        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).judge(packet, is_genuine)
+        lock(&self.arrivals).judge(packet, is_genuine)
     }
 }
 
@@ -266,18 +268,14 @@ fn watch_dtls(dtlsdec: &gst::Element, signals: &Signals) {
     });
 }
 
-/// Forwards errors to the control thread and drops everything else; see `encoder::watch_bus`.
-pub(in crate::media::gst) fn watch_bus(pipeline: &gst::Pipeline, signals: &Signals) {
-    let Some(bus) = pipeline.bus() else { return };
+/// Forwards errors to the control thread.
+pub(super) fn watch_bus(pipeline: &gst::Pipeline, signals: &Signals) {
     let to = signals.clone();
-    bus.set_sync_handler(move |_, message| {
-        if let gst::MessageView::Error(error) = message.view() {
-            let source = error.src().map(|source| source.name().to_string()).unwrap_or_default();
-            tracing::debug!(element = %source, debug = ?error.debug(), "{}", error.error());
-            let text = format!("{source}: {}", error.error());
-            to.send(Signal::Error(text));
+    bus::listen(pipeline, move |said| {
+        if let Said::Error { words, error } = said {
+            tracing::debug!(debug = ?error.debug(), "{words}");
+            to.send(Signal::Error(words));
         }
-        gst::BusSyncReply::Drop
     });
 }
 
