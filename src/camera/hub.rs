@@ -150,3 +150,46 @@ impl SubscriptionCloser {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{PixelFormat, StreamType, TimestampDomain};
+
+    fn frame() -> Frame {
+        Frame {
+            stream: StreamType::Color,
+            format: PixelFormat::I420,
+            width: 2,
+            height: 2,
+            data: Arc::new(vec![0u8; 6]),
+            number: 1,
+            timestamp_ms: 0.0,
+            timestamp_domain: TimestampDomain::SystemTime,
+            metadata: Default::default(),
+            captured_at: std::time::Instant::now(),
+            depth_units: 0.0,
+            intrinsics: None,
+        }
+    }
+
+    #[test]
+    fn a_device_that_is_forgotten_leaves_only_what_is_waited_for() {
+        let hub = FrameHub::default();
+        let (gone, stays) = (DeviceId::new("gone"), DeviceId::new("stays"));
+        let key = |device: &DeviceId| StreamKey::new(device.clone(), StreamType::Color);
+        let depth = StreamKey::new(gone.clone(), StreamType::Depth);
+        let waiting = hub.subscribe(&depth);
+        hub.publish(&gone, frame());
+        hub.publish(&stays, frame());
+        hub.forget(&gone);
+        let known: Vec<_> = hub.streams.read().expect("no panic").keys().cloned().collect();
+        assert!(hub.latest(&key(&gone)).is_none() && hub.latest(&key(&stays)).is_some());
+        assert!(known.contains(&depth) && known.len() == 2, "somebody waits for depth: {known:?}");
+        hub.publish(&gone, Frame { stream: StreamType::Depth, ..frame() });
+        assert!(matches!(waiting.next(Duration::from_secs(5)), Next::Frame(_)), "and gets it");
+        drop(waiting);
+        hub.forget(&gone);
+        assert_eq!(hub.streams.read().expect("no panic").len(), 1);
+    }
+}

@@ -345,6 +345,13 @@ mod tests {
         ] {
             assert_eq!(check_fields(&header).is_ok(), is_right, "{header:?}");
         }
+        // Every record's header is checked, not only the description of a topic.
+        let good = bag(&[("none", 100)]);
+        let at = good.windows(4).position(|window| window == b"size").unwrap();
+        let mut twice = good.clone();
+        // "size" becomes a second field of another's name, of the same length.
+        twice[at..at + 4].copy_from_slice(b"op\x3d\x05");
+        assert!(checked(&twice).unwrap_err().contains("not made of fields"), "{:?}", checked(&twice));
         // A topic's description is one, too.
         let mut bytes = bag(&[("none", 100)]);
         let at = bytes.windows(4).position(|window| window == b"type").unwrap();

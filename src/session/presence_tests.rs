@@ -30,7 +30,7 @@ use crate::{
     config::Config,
     core::wishes::streams::Applied,
     error::{Error, Result},
-    media::fake::FakeMedia,
+    media::fake::{Call, FakeMedia},
     model::{
         Attachment, DeviceId, DeviceInfo, Extrinsics, Intrinsics, OptionInfo, PixelFormat, Profile, SensorInfo,
         SensorProfile, StreamType,
@@ -254,6 +254,7 @@ struct Bench {
     handle: Handle,
     cameras: manager::CameraHandle,
     events: EventSender,
+    media: Arc<FakeMedia>,
     _dir: tempfile::TempDir,
 }
 
@@ -284,9 +285,10 @@ impl Bench {
         let media = FakeMedia::new(Arc::new(|_| {}));
         let config = Arc::new(config);
         let machine = Machine::default();
-        let parts = Parts { config, hub, cameras: cameras.clone(), media, observe, machine, events: inbox };
+        let parts =
+            Parts { config, hub, cameras: cameras.clone(), media: media.clone(), observe, machine, events: inbox };
         let (handle, _task) = spawn(parts);
-        Self { backend, handle, cameras, events, _dir: dir }
+        Self { backend, handle, cameras, events, media, _dir: dir }
     }
 
     /// Does one step. It may fail, as it does in the world: what is asked for may just have gone.
@@ -410,6 +412,7 @@ async fn news_of_an_earlier_attachment_change_nothing() {
     bench.handle.references().await.unwrap();
     let snapshot = bench.handle.snapshot().borrow().clone();
     assert!(snapshot.devices.is_empty() && snapshot.depth_ranges.is_empty(), "{snapshot:?}");
+    assert!(bench.media.calls().contains(&Call::Forget(device.clone())), "nor at the media side");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]

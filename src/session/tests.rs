@@ -483,7 +483,7 @@ async fn a_machine_without_room_refuses_offers_until_there_is_some() {
     let read = left.clone();
     let room = Room { limits: Limits { fds: Some(256), threads: None }, session_fds: 9 };
     let machine = Machine::new(room, move || Free { fds: Some(read.load(Relaxed)), ..Free::default() });
-    let bench = Bench::with_machine(Arc::new(SimBackend::new(1)), machine, |_| {}).await;
+    let bench = Bench::with_machine(Arc::new(SimBackend::new(1)), machine, |config| config.camera.motion = false).await;
     let error = bench.offer(&[StreamType::Color]).await.unwrap_err();
     assert!(matches!(error.kind(), Kind::Unavailable { .. }), "{error:?}");
     assert!(error.public().contains("file descriptors") && error.public().contains("LimitNOFILE"), "{error}");

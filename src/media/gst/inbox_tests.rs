@@ -1,7 +1,7 @@
 //! The policy for each message, and what the inbox does with it.
 
 use super::*;
-use crate::model::SessionId;
+use crate::{media::gst::inspect::snapshot::SnapshotRequest, model::SessionId};
 
 fn close(name: &str) -> Msg {
     Msg::Close(SessionId::new(name))
@@ -52,6 +52,22 @@ fn nothing_is_posted_to_a_thread_that_ended_and_what_waited_is_let_go() {
     assert!(matches!(answer.try_recv(), Err(tokio::sync::oneshot::error::TryRecvError::Closed)));
     let refused = sender.send(close("x")).expect_err("nobody is there");
     assert!(matches!(*refused, Msg::Close(_)));
+}
+
+#[test]
+fn whatever_is_asked_for_somebody_is_bounded() {
+    use crate::{core::mailbox::MAX_ASKED, model::DeviceId};
+    let device = || DeviceId::new("1");
+    let asked: [fn(DeviceId) -> Msg; 3] = [
+        |device| Msg::DepthRange(device, 0.0, 1.0),
+        |_| Msg::Pipelines(tokio::sync::oneshot::channel().0),
+        |device| Msg::Running(SnapshotRequest { device, session: None, reply: std::sync::mpsc::sync_channel(1).0 }),
+    ];
+    for ask in asked {
+        let (sender, receiver) = inbox(Arc::default());
+        let taken = (0..2 * MAX_ASKED).filter(|_| sender.send(ask(device())).is_ok()).count();
+        assert_eq!((taken, receiver.drain().count()), (MAX_ASKED, MAX_ASKED), "{}", ask(device()).doing());
+    }
 }
 
 #[test]

@@ -130,6 +130,27 @@ fn a_unit_of_the_old_encoder_that_is_under_way_comes_before_all_of_the_new_one()
 }
 
 #[test]
+fn a_new_encoder_begins_with_its_own_key_frame() {
+    let (pipeline, gate, out) = open();
+    let pass = |epoch, key, number| gate.deliver(epoch, numbered(key, number).as_ref(), numbered(key, number));
+    pass(1, true, 10);
+    assert_eq!(gate.restart(), 2);
+    pass(2, false, 20);
+    pass(2, true, 21);
+    pass(2, false, 22);
+    let sent = || out.try_pull_sample(gst::ClockTime::from_seconds(10)).expect("sent");
+    let order: Vec<_> = (0..3).map(|_| sent().buffer().expect("a unit").size()).collect();
+    assert_eq!(order, [10, 21, 22], "20 refers to a picture that this session never got");
+    // What is lost of the old encoder is no loss of the new one.
+    gate.delivering.store(true, SeqCst);
+    pass(1, false, 11);
+    gate.delivering.store(false, SeqCst);
+    pass(2, false, 23);
+    assert_eq!(sent().buffer().expect("a unit").size(), 23);
+    pipeline.set_state(gst::State::Null).expect("stops");
+}
+
+#[test]
 fn a_gate_that_lost_a_unit_waits_for_a_key_frame() {
     let (pipeline, gate, out) = open();
     let pass = |key, number| gate.deliver(1, numbered(key, number).as_ref(), numbered(key, number));

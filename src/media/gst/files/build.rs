@@ -217,6 +217,13 @@ mod tests {
     const GOOD: &str = "# c\nappsrc name=source\n! videoconvert\n! x264enc name=encoder\n    bitrate={bitrate_kbps}\n! video/x-h264,profile=baseline\n! tee name=fanout\n";
 
     #[test]
+    fn the_size_in_a_pipelines_text_is_the_one_that_is_encoded() {
+        let (config, key) = (Config::default(), StreamKey::new(DeviceId::new("1"), StreamType::Color));
+        let values = values(&config, &key, Profile { width: 321, height: 241, framerate: 30 });
+        assert_eq!((values.width, values.height), (320, 240));
+    }
+
+    #[test]
     fn every_built_in_file_builds_with_its_named_elements() {
         for (name, text) in crate::media::gst::files::library::BUILT_IN {
             match try_named(name, text) {

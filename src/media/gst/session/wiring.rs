@@ -353,3 +353,7 @@ pub(super) fn forward_key_frame_requests(
         gst::PadProbeReturn::Ok
     });
 }
+
+#[cfg(test)]
+#[path = "wiring_tests.rs"]
+mod tests;
