@@ -6,8 +6,9 @@
 # library (package libgstreamer-plugins-bad1.0-0) stands in for it. See docs/decisions.md.
 if ! pkg-config --exists gstreamer-webrtc-1.0 2>/dev/null; then
   _gst_link_dir="${XDG_CACHE_HOME:-$HOME/.cache}/realsense-webrtc/lib"
-  _gst_real=$(ldconfig -p 2>/dev/null | awk '/libgstwebrtc-1\.0\.so\.0 /{print $NF; exit}')
-  [ -n "$_gst_real" ] || _gst_real=$(/sbin/ldconfig -p 2>/dev/null | awk '/libgstwebrtc-1\.0\.so\.0 /{print $NF; exit}')
+  # Read to the end: where a script has pipefail, a reader that stops early fails the pipe now and then.
+  _gst_real=$(ldconfig -p 2>/dev/null | awk '!found && /libgstwebrtc-1\.0\.so\.0 /{print $NF; found=1}')
+  [ -n "$_gst_real" ] || _gst_real=$(/sbin/ldconfig -p 2>/dev/null | awk '!found && /libgstwebrtc-1\.0\.so\.0 /{print $NF; found=1}')
   if [ -n "$_gst_real" ]; then
     mkdir -p "$_gst_link_dir"
     ln -sf "$_gst_real" "$_gst_link_dir/libgstwebrtc-1.0.so"

@@ -25,7 +25,7 @@ packages=(
 # The mirror that this machine's apt has for Debian itself, and not one of somebody else's repositories.
 mirror() {
   # shellcheck disable=SC2016 # apt fills it in.
-  apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' 'Label: Debian' | head -n1
+  apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' 'Label: Debian' | awk 'NR == 1'
 }
 
 # Two marks, so that an attempt that broke off in the second half need not begin anew.
