@@ -210,7 +210,7 @@ async fn trim() {
     let mut tick = tokio::time::interval(TRIM);
     loop {
         tick.tick().await;
-        // A failed join means shutdown; the next tick does not come then.
+        // It fails only while the runtime shuts down, and then there is no next tick.
         let _ = tokio::task::spawn_blocking(process::trim_memory).await;
     }
 }

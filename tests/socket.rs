@@ -313,7 +313,7 @@ async fn a_page_elsewhere_gets_no_socket() {
 
 /// A site that lets its own name lead to 127.0.0.1 is of the server's origin; only the host tells it apart.
 #[tokio::test]
-async fn a_page_whose_name_was_bent_here_gets_nothing() {
+async fn a_page_whose_name_was_rebound_to_this_server_gets_nothing() {
     let server = TestServer::start().await;
     let bent = [("host", "evil.example:8000"), ("origin", "http://evil.example:8000")];
     let polled = server.send(Method::GET, "/socket/?EIO=4&transport=polling", &bent, "").await;

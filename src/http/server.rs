@@ -37,7 +37,7 @@ pub struct Limits {
     pub connections: usize,
     /// How long a client may take to send a request's head, and stay idle between requests.
     pub header_timeout: Duration,
-    /// How long a client may take no byte of what is being sent to it.
+    /// How long a write may make no progress before the connection is closed.
     pub write_stall: Duration,
     /// How long requests in flight may go on after the shutdown began.
     pub drain: Duration,

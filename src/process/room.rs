@@ -1,5 +1,5 @@
 //! What the system lets the process use, and what of it is free: file descriptors, threads. Owns reading `/proc`, the cgroups
-//! of versions 1 and 2, and the limits of a user; decides nothing (`core::room` does).
+//! of versions 1 and 2, and the limits of a user; decides nothing (`core::wishes::room` does).
 
 use std::{
     fs,

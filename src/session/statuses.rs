@@ -1,5 +1,5 @@
-//! The actor's part about telling how sessions are: from its table, from the media side's figures and from what it said of
-//! encoders that fail.
+//! How the actor answers questions about sessions: it puts its own table, the media side's figures and the failures of encoders
+//! together.
 
 use std::{
     collections::HashMap,

@@ -1,5 +1,5 @@
-//! Writes recordings with the SDK's own recorder. What is recorded is a software device that looks like the camera and is
-//! given copies of its frames' handles: the camera itself is never touched, so starting and stopping a recording cannot
+//! Writes recordings with the SDK's own recorder. What is recorded is a software device that looks like the camera and is given
+//! the frames that the recording's tap has copied. The camera itself is never touched, so a recording that starts or stops cannot
 //! disturb a viewer, and whatever delivers frames can be recorded.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};

@@ -262,7 +262,7 @@ fn ms(ms: f64) -> String {
     if ms >= 10.0 { format!("{ms:.0}") } else { format!("{ms:.1}") }
 }
 
-/// Everything about an element, for who points at it.
+/// Everything about an element, shown to a person who points at it.
 fn details(element: &GraphElement) -> String {
     let mut lines = vec![format!("{} ({})", element.name, element.factory)];
     if !element.klass.is_empty() {

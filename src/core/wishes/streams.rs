@@ -53,7 +53,7 @@ pub enum Effect {
         /// What runs.
         config: StreamConfig,
     },
-    /// A stream that never ran could not be started; its holders hold it no more.
+    /// A stream that never ran could not be started; nobody holds a reference to it any longer.
     Failed {
         /// Stream.
         key: StreamKey,
@@ -286,7 +286,7 @@ impl Streams {
         }
     }
 
-    /// Ends what only lingers on a device, for who asks it to stop.
+    /// Ends what only lingers on a device, because somebody asks the device to stop.
     pub fn stop_lingering(&mut self, id: &DeviceId) {
         self.end_lingering(id, |_| true);
     }
@@ -388,7 +388,7 @@ impl Streams {
         self.stream(key).filter(|stream| !stream.lingers()).map(|stream| stream.config)
     }
 
-    /// Whether nobody holds the stream any more: it only waits for who may come back, and is in nobody's way.
+    /// Whether nobody holds the stream any more: it only waits in case a viewer comes back, and is in nobody's way.
     pub fn lingers(&self, key: &StreamKey) -> bool {
         self.stream(key).is_some_and(Stream::lingers)
     }

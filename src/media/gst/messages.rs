@@ -40,7 +40,7 @@ pub(super) enum Msg {
     FileRead(FileRead),
     /// A start or a check is through.
     Started(Started),
-    /// What runs of a device, and of the session that is named, for who looks at it from a thread of its own.
+    /// A thread that looks inside asks what runs of a device, and of the session that it names.
     Running(SnapshotRequest),
     /// From an encoder.
     Encoder(encoder::Report),

@@ -38,7 +38,7 @@ impl Inside {
         self.frames.push_back((pts, now));
     }
 
-    /// When the frame that comes out went in. Those before it were left out.
+    /// When the frame that now leaves had entered the encoder. Frames that entered before it were skipped.
     fn left(&mut self, pts: Option<gst::ClockTime>) -> Option<Instant> {
         let ns = |time: gst::ClockTime| i128::from(time.nseconds());
         let Some(out) = pts.map(ns) else { return self.frames.pop_front().map(|(_, at)| at) };

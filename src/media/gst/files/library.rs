@@ -114,7 +114,7 @@ pub(crate) fn no_such(config: &Config, name: &str) -> String {
     }
 }
 
-/// What the API and the command line say about a pipeline, but for who uses it: that is left empty. It is parsed, never
+/// What the API and the command line say about a pipeline, without its users, which are left empty. It is parsed, never
 /// started. `None` when there is none of this name.
 pub(crate) fn info(config: &Config, name: &str) -> Option<PipelineInfo> {
     Some(info_of(config, &read(config, name)?))

@@ -1,4 +1,4 @@
-//! What an element's properties take. Owns the words for what they do not; sets nothing.
+//! Which values a property of an element accepts, and the sentence for a value that it does not. Sets nothing.
 
 use gst::{glib, prelude::*};
 

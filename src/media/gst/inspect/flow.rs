@@ -93,7 +93,7 @@ impl Flow {
         }
     }
 
-    /// The unit that what goes out was made of. Units older than it never will come out.
+    /// Finds the input that this output was made of. Inputs older than it are counted as dropped, because they never come out.
     fn matching(&mut self, time: Option<u64>) -> Option<Unit> {
         let is = |a: u64, b: u64| a.abs_diff(b) <= SAME_NS;
         if let Some(time) = time {

@@ -65,7 +65,8 @@ pub(in crate::media::gst) fn values(element: &gst::Element, defaults_too: bool) 
     values.collect()
 }
 
-// By a plain reference: one more level, and `value_type` would be the trait's that tells a `GParam` from other values.
+// `ParamSpec::value_type` is what the property holds. On a reference to a reference the compiler would find the trait
+// `ValueType`'s method of the same name, which tells what a `GParam` is: hence the plain reference.
 fn is_readable(property: &glib::ParamSpec) -> bool {
     // A deprecated one may complain on the server's standard error when it is read.
     let flags = property.flags();

@@ -1,4 +1,4 @@
-//! What runs of the streams, for those who look at it from a thread of their own. Changes nothing.
+//! A snapshot of the running encoders for the threads that look inside. Changes nothing.
 
 use std::collections::HashMap;
 
