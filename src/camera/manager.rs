@@ -32,7 +32,7 @@ use crate::{
     error::{Error, Result},
     metrics::Metrics,
     model::{Attachment, DeviceId, DeviceInfo, Health, OptionInfo, SensorInfo, StreamKey, StreamType},
-    sync::lock,
+    sync::{join_until, lock},
 };
 
 /// Commands that may wait for a device thread. More means that the device hangs.
@@ -379,7 +379,7 @@ impl CameraHandle {
         if self.shared.hints.try_send(Hint::Quit).is_ok()
             && let Some(watcher) = lock(&self.shared.watcher).take()
         {
-            crate::sync::join_until(watcher, deadline);
+            join_until(watcher, deadline);
         }
         let threads: Vec<_> = lock(&self.shared.devices)
             .values_mut()
@@ -391,7 +391,7 @@ impl CameraHandle {
         // First the files: a device thread that hangs in the SDK must not take their time. It ends, or not, meanwhile.
         self.shared.recordings.join_until(deadline);
         for thread in threads {
-            crate::sync::join_until(thread, deadline);
+            join_until(thread, deadline);
         }
     }
 

@@ -48,19 +48,15 @@ impl Format {
 impl Metrics {
     /// Everything as text.
     pub fn render(self: &Arc<Self>, observed: Observed, format: Format) -> String {
-        render(self.clone(), observed, format)
-    }
-}
-
-fn render(metrics: Arc<Metrics>, observed: Observed, format: Format) -> String {
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(Collected { metrics, observed }));
-    let mut written = String::with_capacity(16 * 1024);
-    // Writing to a string does not fail.
-    let _ = text::encode(&mut written, &registry);
-    match format {
-        Format::OpenMetrics => written,
-        Format::Prometheus => to_0_0_4(&written),
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Collected { metrics: self.clone(), observed }));
+        let mut written = String::with_capacity(16 * 1024);
+        // Writing to a string does not fail.
+        let _ = text::encode(&mut written, &registry);
+        match format {
+            Format::OpenMetrics => written,
+            Format::Prometheus => to_0_0_4(&written),
+        }
     }
 }
 

@@ -12,7 +12,12 @@ use std::{
 use gst::prelude::*;
 
 use super::{
-    args::PlayArgs, display, launch::Sink, show::Plan, terminal::Stop, terminal::complain, terminal::say, words,
+    args::PlayArgs,
+    display,
+    launch::Sink,
+    show::Plan,
+    terminal::{Stop, complain, say},
+    words,
 };
 use crate::{
     config::Config,

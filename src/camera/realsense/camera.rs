@@ -131,6 +131,7 @@ impl RsCamera {
         } else {
             player.jump(&self.device, position, true)?;
         }
+        // One that was paused stays so.
         player.started(&self.device);
         Ok(())
     }

@@ -36,7 +36,7 @@ use crate::{
     error::{Error, Result},
     metrics::DeviceMetrics,
     model::{DeviceId, StreamType},
-    sync::lock,
+    sync::{join_until, lock},
 };
 
 /// How long a recording that was asked to end may go on writing what waits in its queue.
@@ -455,7 +455,7 @@ impl Recordings {
     pub(super) fn join_until(&self, deadline: Instant) {
         let threads = std::mem::take(&mut *self.threads());
         for thread in threads {
-            crate::sync::join_until(thread, deadline);
+            join_until(thread, deadline);
         }
     }
 

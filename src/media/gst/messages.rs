@@ -37,6 +37,7 @@ pub(super) enum Msg {
     Pipelines(Answer<Vec<PipelineInfo>>),
     /// Check a pipeline again and swap it in.
     Reload(String, ReloadAnswer),
+    /// A pipeline was read, or why not.
     FileRead(FileRead),
     /// A start or a check is through.
     Started(Started),
