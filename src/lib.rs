@@ -1,19 +1,18 @@
 //! Gets an Intel RealSense depth camera into many browsers at once: each stream is encoded once with GStreamer and
 //! fanned out to every WebRTC session. `main.rs` is the program; everything it does lives here.
 
+pub use realsense_webrtc_core::{self as core, error, model};
+
 pub mod app;
 pub mod camera;
 pub mod cli;
 pub mod config;
-pub mod core;
-pub mod error;
 pub mod healthcheck;
 pub mod http;
 pub mod librealsense;
 pub mod logging;
 pub mod media;
 pub mod metrics;
-pub mod model;
 pub mod pipeline;
 pub mod probe;
 pub mod process;

@@ -56,7 +56,7 @@ fn depth(number: u64, first: u16) -> Frame {
     let (width, height) = (64u32, 48u32);
     let mut z16: Vec<u8> = vec![1000u16; (width * height) as usize].into_iter().flat_map(u16::to_le_bytes).collect();
     z16[..2].copy_from_slice(&first.to_le_bytes());
-    let camera = crate::camera::sim::SimBackend::new(1);
+    let camera = SimBackend::new(1);
     let device = camera.devices()[0].device_id.clone();
     let intrinsics = camera.open(&device, Arc::new(|_| {})).unwrap().intrinsics(StreamType::Depth, width, height);
     Frame {

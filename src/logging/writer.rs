@@ -177,7 +177,7 @@ mod tests {
             stderr.write_all(&line).unwrap();
         }
         assert!(stderr.lost() >= 3, "{}", stderr.lost());
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         drop(guard);
         assert!(begun.elapsed() < 4 * LAST_LINES, "the end waits for a reader that hangs");
     }

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    core::matching::Reorder,
     media::gst::{
         bus::next_error,
         offline::files::{self, Built},
@@ -170,7 +171,7 @@ struct Out {
 fn measure(subject: &Subject, built: Built, clip: &Clip, length: Duration, stop: &Stop) -> Result<Measured, String> {
     let out = Arc::new(Mutex::new(Out::default()));
     let mut meters = meter::attach(built.source.upcast_ref());
-    let total = Meter::new("total", "");
+    let total = Meter::new("total", "", Reorder::CODEC);
     watch_fanout(&built, &out, &total)?;
     built.source.set_caps(Some(&clip.caps));
     if built.pipeline.set_state(gst::State::Playing).is_err() {

@@ -2,7 +2,6 @@
 //! time. Owns the probes; what they see is kept per element and bounded.
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard},
     time::Instant,
 };
@@ -11,17 +10,13 @@ use gst::prelude::*;
 use serde::Serialize;
 
 use crate::{
+    core::matching::{Matcher, Reorder},
     media::gst::{offline::files::running_time, walk},
     sync::lock,
 };
 
-/// Frames that may be inside of an element; more means that it lets none out under the time it came in with.
-const INSIDE: usize = 256;
 /// Frames remembered: an hour at 30 fps.
 const REMEMBERED: usize = 108_000;
-/// Two times nearer than this are one frame's. Frames are 3 ms apart at 300 fps.
-const SAME: u64 = 500_000;
-
 /// An element and what was seen of it.
 #[derive(Clone)]
 pub(super) struct Meter {
@@ -30,9 +25,8 @@ pub(super) struct Meter {
     seen: Arc<Mutex<Seen>>,
 }
 
-#[derive(Default)]
 struct Seen {
-    inside: VecDeque<(u64, Instant)>,
+    inside: Matcher<Instant>,
     took_ms: Vec<f32>,
 }
 
@@ -47,8 +41,9 @@ pub(super) struct Latency {
 
 impl Meter {
     /// A meter that is told by hand.
-    pub(super) fn new(name: &str, factory: &str) -> Self {
-        Self { name: name.into(), factory: factory.into(), seen: Arc::default() }
+    pub(super) fn new(name: &str, factory: &str, reorder: Reorder) -> Self {
+        let seen = Seen { inside: Matcher::new(reorder), took_ms: Vec::new() };
+        Self { name: name.into(), factory: factory.into(), seen: Arc::new(Mutex::new(seen)) }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -58,24 +53,16 @@ impl Meter {
 
     /// A frame of this running time came.
     pub(super) fn came(&self, running_ns: u64) {
-        let mut seen = self.seen();
-        if seen.inside.len() >= INSIDE {
-            seen.inside.pop_front();
-        }
-        seen.inside.push_back((running_ns, Instant::now()));
+        self.seen().inside.came(Some(running_ns), Instant::now());
     }
 
     /// A frame of this running time left.
     pub(super) fn left(&self, running_ns: u64) {
         let now = Instant::now();
         let mut seen = self.seen();
-        let Some(index) = seen.inside.iter().position(|(came, _)| came.abs_diff(running_ns) < SAME) else { return };
-        // What came before it and did not leave was dropped, or is held back for a later one: encoders reorder nothing here.
-        let came = seen.inside.drain(..=index).next_back();
-        if let Some((_, came)) = came
-            && seen.took_ms.len() < REMEMBERED
-        {
-            seen.took_ms.push(now.saturating_duration_since(came).as_secs_f32() * 1000.0);
+        let Some(unit) = seen.inside.left(Some(running_ns)) else { return };
+        if seen.took_ms.len() < REMEMBERED {
+            seen.took_ms.push(now.saturating_duration_since(unit.entered).as_secs_f32() * 1000.0);
         }
     }
 
@@ -107,7 +94,7 @@ pub(super) fn attach(source: &gst::Element) -> Vec<Meter> {
         let (sinks, sources) = (element.sink_pads(), element.src_pads());
         // A tee and a muxer have no one way through.
         if let ([out], true) = (sources.as_slice(), sinks.len() <= 1 && factory != "tee") {
-            let meter = Meter::new(&element.name(), &factory);
+            let meter = Meter::new(&element.name(), &factory, walk::reorder(&element));
             if let Some(into) = sinks.first() {
                 watch(into, &meter, Meter::came);
             }
@@ -149,13 +136,12 @@ mod tests {
 
     #[test]
     fn frames_are_told_apart_and_dropped_ones_forgotten() {
-        let meter = Meter::new("a", "b");
+        let meter = Meter::new("a", "b", Reorder::Never);
         for frame in 0..1000 {
             meter.came(frame * 33_000_000);
         }
-        assert_eq!(meter.seen().inside.len(), INSIDE);
         meter.left(999 * 33_000_000 + 10);
-        assert!(meter.seen().inside.is_empty());
+        assert_eq!(meter.seen().inside.inside(), 0);
         meter.left(5);
         assert_eq!(meter.latency().expect("one").frames, 1);
         meter.reset();

@@ -133,7 +133,7 @@ impl Handle {
     ///
     /// # Errors
     /// The stats that did not satisfy `wanted`.
-    pub async fn wait(&self, limit: Duration, wanted: impl Fn(&Stats) -> bool) -> std::result::Result<Stats, Stats> {
+    pub async fn wait(&self, limit: Duration, wanted: impl Fn(&Stats) -> bool) -> Result<Stats, Stats> {
         let end = tokio::time::Instant::now() + limit;
         let mut changed = self.changed.clone();
         loop {

@@ -100,8 +100,8 @@ impl Program {
             .spawn()
             .expect("the program starts");
         let log = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
-        let out: Box<dyn std::io::Read + Send> = Box::new(child.stdout.take().expect("piped"));
-        let err: Box<dyn std::io::Read + Send> = Box::new(child.stderr.take().expect("piped"));
+        let out: Box<dyn Read + Send> = Box::new(child.stdout.take().expect("piped"));
+        let err: Box<dyn Read + Send> = Box::new(child.stderr.take().expect("piped"));
         for pipe in [out, err] {
             let log = log.clone();
             std::thread::spawn(move || {

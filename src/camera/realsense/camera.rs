@@ -306,9 +306,7 @@ impl Camera for RsCamera {
         if let Some(command) = command {
             let restart =
                 player.carry_out(&self.device, command, self.is_running()).map_err(|problem| match problem {
-                    playback_problem @ super::playback::Problem::Invalid(_) => {
-                        Error::invalid(playback_problem.to_string())
-                    }
+                    playback_problem @ Problem::Invalid(_) => Error::invalid(playback_problem.to_string()),
                     Problem::Sdk(error) => failed(error),
                 })?;
             if let Some(position) = restart {

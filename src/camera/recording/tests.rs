@@ -46,7 +46,7 @@ struct Bench {
     recordings: Arc<Recordings>,
     tap: Arc<Tap>,
     permits: Option<SyncSender<()>>,
-    events: mpsc::Receiver<CameraEvent>,
+    events: Receiver<CameraEvent>,
     dir: tempfile::TempDir,
 }
 
@@ -199,7 +199,7 @@ async fn a_recorder_that_panics_ends_the_recording() {
 
 type Waiting = oneshot::Receiver<Result<RecordingStatus>>;
 
-fn order(name: &str) -> (RecordingOrder, Waiting, mpsc::Receiver<CameraEvent>) {
+fn order(name: &str) -> (RecordingOrder, Waiting, Receiver<CameraEvent>) {
     let (told, events) = mpsc::channel();
     let told = Mutex::new(told);
     let (reply, answer) = oneshot::channel();

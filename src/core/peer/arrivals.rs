@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-/// Most sources (SSRCs) of a session whose packets are decrypted. Twice as many as end it (`core::rtcp`), so it counts only
+/// Most sources (SSRCs) of a session whose packets are decrypted. Twice as many as end it (`rtcp`), so it counts only
 /// where nobody can tell what is genuine. Browsers use one, or one per m-line.
 const MAX_SOURCES: usize = 128;
 

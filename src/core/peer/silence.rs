@@ -9,7 +9,7 @@ const RHYTHM_AFTER: u32 = 3;
 /// How long a peer without a rhythm may be silent: RFC 7675, section 5.1, gives consent this long.
 const NO_RHYTHM: Duration = Duration::from_secs(30);
 /// Longest silence of a peer that speaks seldom.
-pub(crate) const LONGEST: Duration = Duration::from_secs(60);
+pub const LONGEST: Duration = Duration::from_secs(60);
 /// From "silent" to "gone" at least.
 const GRACE: Duration = Duration::from_secs(5);
 /// Reports that come sooner than this after the beginning of a moment belong to it; browsers report every 0.5 to 1.5 s. What is

@@ -166,7 +166,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::core::text::words::words;
+    use crate::text::words::words;
 
     #[test]
     fn what_makes_no_sense_is_pointed_at() {

@@ -324,10 +324,9 @@ fn contains_word(line: &str, word: &str) -> bool {
     })
 }
 
-#[cfg(test)]
 impl Values {
-    /// A colour stream as configured by default.
-    pub(crate) fn example() -> Self {
+    /// A colour stream as configured by default, for looking at a description that no stream has filled yet.
+    pub fn example() -> Self {
         Self {
             width: 640,
             height: 480,

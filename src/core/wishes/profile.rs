@@ -1,9 +1,9 @@
 //! Chooses among the profiles a device really offers. A wish that cannot be met is refused with the nearest that can.
 
 use crate::{
-    core::peer::h264::Level,
     error::{Error, Kind, Result},
     model::{PixelFormat, Profile, SensorInfo, StreamConfig, StreamType},
+    peer::h264::Level,
 };
 
 /// Formats in the order the media side likes them: the ones that need least conversion before the encoder first.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    core::calendar,
+    calendar,
     error::{Error, Result},
 };
 

@@ -7,9 +7,9 @@ use std::{
 };
 
 use crate::{
-    core::peer::silence,
     error::{Error, Result},
     model::{DeviceId, IceCandidate, SessionId, StreamType},
+    peer::silence,
 };
 
 /// Most candidates of a peer kept before its answer, and of ours kept for reading. Browsers send under 30.

@@ -1,6 +1,8 @@
 //! The REST routes, by subject. Owns the table of routes, which is also the source of the OpenAPI document: a route that
 //! is not documented cannot be registered. Handlers parse, call the session handle and shape the answer; no more.
 
+#![allow(unused_qualifications, reason = "the macros of utoipa write paths out in full")]
+
 mod bundle;
 mod debug;
 mod description;

@@ -117,7 +117,7 @@ impl Control {
         self.warm_up = Some(session.clone());
         self.open(SessionSpec {
             session,
-            device: crate::model::DeviceId::new("warm-up"),
+            device: DeviceId::new("warm-up"),
             streams: vec![(StreamType::Color, profile)],
             largest: Vec::new(),
             codecs: self.ctx.config.pipelines.codecs.clone(),

@@ -2,6 +2,8 @@
 
 use gst::prelude::*;
 
+use crate::core::matching::Reorder;
+
 /// Everything that can be reached from an element over linked pads, itself first, the nearest before the farther ones. `pads`
 /// gives an element's pads in the direction to go: its src pads lead down the flow, its sink pads up.
 pub(crate) fn reached(start: &gst::Element, pads: impl Fn(&gst::Element) -> Vec<gst::Pad>) -> Vec<gst::Element> {
@@ -22,6 +24,15 @@ pub(crate) fn reached(start: &gst::Element, pads: impl Fn(&gst::Element) -> Vec<
 /// Whether an element gets pads later, which are then linked: what can be reached through it is not known yet.
 pub(super) fn grows(element: &gst::Element) -> bool {
     element.pad_template_list().iter().any(|pad| pad.presence() == gst::PadPresence::Sometimes)
+}
+
+/// Whether an element may put units out in another order than they went in: encoders and decoders may, by the class that
+/// their factory states, and so may a bin that was made of text, because one may be inside.
+pub(crate) fn reorder(element: &gst::Element) -> Reorder {
+    match element.factory().and_then(|factory| factory.metadata(gst::ELEMENT_METADATA_KLASS).map(str::to_owned)) {
+        Some(class) if !class.contains("Encoder") && !class.contains("Decoder") => Reorder::Never,
+        _ => Reorder::CODEC,
+    }
 }
 
 /// The name of an element's factory, or of its type where it has none, as a bin that was made of text.

@@ -2,8 +2,8 @@
 //! the other camera's picture and covers there what its corners span, and where patches meet the nearest one is seen.
 
 use crate::{
-    core::picture::geometry,
     model::{Extrinsics, Intrinsics},
+    picture::geometry,
 };
 
 /// How much wider than the focal lengths say a depth pixel's patch may be. Wider ones are of points that lie at the other

@@ -2,7 +2,6 @@
 //! sums; decides nothing. The probes run on the encoder's threads and hold their lock for a few instructions.
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::Instant,
 };
@@ -11,58 +10,11 @@ use gst::prelude::*;
 
 use super::gate::Counters;
 use crate::{
+    core::matching::{Matcher, Reorder},
     media::StreamStats,
     metrics::{EncoderMetrics, StreamMetrics},
     sync::lock,
 };
-
-/// Frames that may be inside an encoder at once; one that keeps more shows no times.
-const MAX_INSIDE: usize = 32;
-
-/// The frames inside an encoder, by the time stamp they came with.
-///
-/// Encoders put out frames in another order (B-frames), leave some out (vp8enc under load) or move time stamps by a constant
-/// (x264enc by 1000 hours), so neither order nor time stamp alone tells which frame came out.
-#[derive(Default)]
-struct Inside {
-    frames: VecDeque<(Option<gst::ClockTime>, Instant)>,
-    /// How much later a frame is stamped when it comes out, in nanoseconds.
-    shift_ns: Option<i128>,
-}
-
-impl Inside {
-    fn entered(&mut self, pts: Option<gst::ClockTime>, now: Instant) {
-        if self.frames.len() >= MAX_INSIDE {
-            self.frames.pop_front();
-        }
-        self.frames.push_back((pts, now));
-    }
-
-    /// When the frame that now leaves had entered the encoder. Frames that entered before it were skipped.
-    fn left(&mut self, pts: Option<gst::ClockTime>) -> Option<Instant> {
-        let ns = |time: gst::ClockTime| i128::from(time.nseconds());
-        let Some(out) = pts.map(ns) else { return self.frames.pop_front().map(|(_, at)| at) };
-        let find = |frames: &VecDeque<(Option<gst::ClockTime>, Instant)>, shift: i128| {
-            frames.iter().position(|(pts, _)| pts.is_some_and(|pts| ns(pts) + shift == out))
-        };
-        let known = self.shift_ns.and_then(|shift| find(&self.frames, shift)).or_else(|| find(&self.frames, 0));
-        let index = match known {
-            Some(index) => index,
-            None => {
-                // The first frame, or the encoder began anew: this one is the oldest inside.
-                let oldest = self.frames.front()?.0;
-                self.shift_ns = oldest.map(|pts| out - ns(pts));
-                0
-            }
-        };
-        let at = self.frames.remove(index).map(|(_, at)| at);
-        // Without B-frames what is older will not come any more; with them it is at most a few frames older.
-        if index >= MAX_INSIDE / 4 {
-            self.frames.drain(..index);
-        }
-        at
-    }
-}
 
 /// Counts an encoder's frames, bytes, key frames and the time it takes for each, from now on.
 pub(super) fn watch_encoder(pipeline: &gst::Pipeline, metrics: &Arc<EncoderMetrics>) {
@@ -71,26 +23,26 @@ pub(super) fn watch_encoder(pipeline: &gst::Pipeline, metrics: &Arc<EncoderMetri
     else {
         return;
     };
-    let inside = Arc::new(Mutex::new(Inside::default()));
+    let inside = Arc::new(Mutex::new(Matcher::new(Reorder::CODEC)));
     let entering = inside.clone();
     sink.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data {
             let now = Instant::now();
-            lock(&entering).entered(buffer.pts(), now);
+            lock(&entering).came(buffer.pts().map(gst::ClockTime::nseconds), now);
         }
         gst::PadProbeReturn::Ok
     });
     let metrics = metrics.clone();
     src.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data {
-            let entered = lock(&inside).left(buffer.pts());
+            let unit = lock(&inside).left(buffer.pts().map(gst::ClockTime::nseconds));
             metrics.frames.inc();
             metrics.bytes.add(buffer.size() as u64);
             if !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT) {
                 metrics.key_frames.inc();
             }
-            if let Some(entered) = entered {
-                metrics.encode_seconds.observe_time(entered.elapsed());
+            if let Some(unit) = unit {
+                metrics.encode_seconds.observe_time(unit.entered.elapsed());
             }
         }
         gst::PadProbeReturn::Ok
@@ -184,48 +136,11 @@ impl Drop for Share {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{
         metrics::Metrics,
         model::{Codec, DeviceId, StreamKey, StreamType},
     };
-
-    fn ms(n: u64) -> Option<gst::ClockTime> {
-        Some(gst::ClockTime::from_mseconds(n))
-    }
-
-    #[test]
-    fn frames_are_found_again_when_shifted_reordered_or_left_out() {
-        let t0 = Instant::now();
-        let at = |n: u64| t0 + Duration::from_millis(n);
-        let hours = 3_600_000 * 1000;
-        let mut x264 = Inside::default();
-        for n in 0..4 {
-            x264.entered(ms(n * 33), at(n));
-        }
-        for n in [0, 2, 1, 3] {
-            assert_eq!(x264.left(ms(hours + n * 33)), Some(at(n)), "shifted by 1000 h, with a B-frame");
-        }
-        let mut vpx = Inside::default();
-        (0..4).for_each(|n| vpx.entered(ms(n * 33), at(n)));
-        assert_eq!(vpx.left(ms(0)), Some(at(0)));
-        assert_eq!(vpx.left(ms(66)), Some(at(2)), "the second was left out");
-        assert_eq!(vpx.left(ms(99)), Some(at(3)));
-        assert_eq!(Inside::default().left(ms(5)), None, "a header of its own");
-    }
-
-    #[test]
-    fn what_never_comes_out_does_not_pile_up() {
-        let mut inside = Inside::default();
-        for n in 0..1000 {
-            inside.entered(ms(n), Instant::now());
-        }
-        assert_eq!(inside.frames.len(), MAX_INSIDE);
-        assert!(inside.left(ms(999)).is_some());
-        assert!(inside.frames.is_empty(), "what is much older was left out");
-    }
 
     #[test]
     fn a_share_is_added_once_and_a_loss_taken_back_is_kept() {

@@ -1,39 +1,27 @@
-//! The arithmetic of a meter: what came in, what went out, which of it belongs together. Knows neither pads nor clocks: times
-//! are nanoseconds since the meter began. Nothing here allocates after `new`.
+//! The arithmetic of a meter: what came in, what went out, and how long it took. Knows neither pads nor clocks: times are
+//! nanoseconds since the meter began. Nothing here allocates after `new`.
 
-use crate::model::GraphMeter;
+use crate::{
+    core::matching::{Matcher, Reorder},
+    model::GraphMeter,
+};
 
-/// Units that may be in an element at once: above `queue`'s default of 200.
-const IN_FLIGHT: usize = 256;
 /// Seconds that rates and latencies are taken over.
 const WINDOW_S: u64 = 5;
 /// Seconds kept: the window, the present one, and one that is just being reused.
 const KEPT: usize = 8;
-/// Running times this close are the same unit's: encoders may round to their own clock, frames are milliseconds apart.
-const SAME_NS: u64 = 500_000;
 /// A shorter time says nothing about a rate.
 const LEAST_NS: u64 = 200_000_000;
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// What flows through one element.
 pub(super) struct Flow {
-    /// Whether units are followed from in to out: it has one way in and one way out.
-    follows: bool,
+    /// The units inside, where they are followed from in to out: the element has one way in and one way out.
+    inside: Option<Matcher<u64>>,
     /// Whether rates are of what comes in, because nothing goes out or in several ways.
     counts_in: bool,
-    /// Units inside, oldest first; a ring.
-    inside: Box<[Unit; IN_FLIGHT]>,
-    oldest: usize,
-    len: usize,
-    last_out: Option<u64>,
     dropped: u64,
     seconds: [Second; KEPT],
-}
-
-#[derive(Clone, Copy, Default)]
-struct Unit {
-    at: u64,
-    time: Option<u64>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -47,17 +35,9 @@ struct Second {
 }
 
 impl Flow {
-    pub(in crate::media::gst) fn new(follows: bool, counts_in: bool) -> Self {
-        Self {
-            follows,
-            counts_in,
-            inside: Box::new([Unit::default(); IN_FLIGHT]),
-            oldest: 0,
-            len: 0,
-            last_out: None,
-            dropped: 0,
-            seconds: [Second::default(); KEPT],
-        }
+    /// Units are followed from in to out where it is known whether the element may reorder them.
+    pub(in crate::media::gst) fn new(followed: Option<Reorder>, counts_in: bool) -> Self {
+        Self { inside: followed.map(Matcher::new), counts_in, dropped: 0, seconds: [Second::default(); KEPT] }
     }
 
     /// Something came in; `time` is its running time.
@@ -65,15 +45,9 @@ impl Flow {
         if self.counts_in {
             self.count(now, buffers, bytes);
         }
-        if !self.follows {
-            return;
+        if let Some(inside) = &mut self.inside {
+            self.dropped += u64::from(inside.came(time, now));
         }
-        if self.len == IN_FLIGHT {
-            self.take_oldest();
-            self.dropped += 1;
-        }
-        self.inside[(self.oldest + self.len) % IN_FLIGHT] = Unit { at: now, time };
-        self.len += 1;
     }
 
     /// Something went out.
@@ -81,56 +55,13 @@ impl Flow {
         if !self.counts_in {
             self.count(now, buffers, bytes);
         }
-        if !self.follows {
-            return;
-        }
-        if let Some(unit) = self.matching(time) {
-            let took = now.saturating_sub(unit.at);
-            let second = self.second(now);
-            second.latencies += 1;
-            second.latency_ns += took;
-            second.latency_max_ns = second.latency_max_ns.max(took);
-        }
-    }
-
-    /// Finds the input that this output was made of. Inputs older than it are counted as dropped, because they never come out.
-    fn matching(&mut self, time: Option<u64>) -> Option<Unit> {
-        let is = |a: u64, b: u64| a.abs_diff(b) <= SAME_NS;
-        if let Some(time) = time {
-            if self.last_out.is_some_and(|last| is(last, time)) {
-                // Another packet of the same unit.
-                return None;
-            }
-            self.last_out = Some(time);
-            let position = (0..self.len).find(|offset| self.unit(*offset).time.is_some_and(|known| is(known, time)));
-            if let Some(position) = position {
-                for _ in 0..position {
-                    self.take_oldest();
-                }
-                self.dropped += position as u64;
-                return self.take_oldest();
-            }
-            if self.len > 0 && self.unit(0).time.is_some_and(|oldest| oldest > time) {
-                // It came in before measuring began.
-                return None;
-            }
-        }
-        // The element makes its own times: first in, first out.
-        self.take_oldest()
-    }
-
-    fn unit(&self, offset: usize) -> Unit {
-        self.inside[(self.oldest + offset) % IN_FLIGHT]
-    }
-
-    fn take_oldest(&mut self) -> Option<Unit> {
-        if self.len == 0 {
-            return None;
-        }
-        let unit = self.unit(0);
-        self.oldest = (self.oldest + 1) % IN_FLIGHT;
-        self.len -= 1;
-        Some(unit)
+        let Some(unit) = self.inside.as_mut().and_then(|inside| inside.left(time)) else { return };
+        self.dropped += unit.skipped;
+        let took = now.saturating_sub(unit.entered);
+        let second = self.second(now);
+        second.latencies += 1;
+        second.latency_ns += took;
+        second.latency_max_ns = second.latency_max_ns.max(took);
     }
 
     fn count(&mut self, now: u64, buffers: u64, bytes: u64) {
@@ -151,7 +82,7 @@ impl Flow {
     /// Units that came in and did not go out yet.
     #[cfg(test)]
     pub(in crate::media::gst) fn inside(&self) -> usize {
-        self.len
+        self.inside.as_ref().map_or(0, Matcher::inside)
     }
 
     /// What was measured over the last seconds; `None` when that is less than tells anything.
@@ -188,13 +119,14 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::matching::IN_FLIGHT;
 
     const MS: u64 = 1_000_000;
     const FRAME: u64 = 33 * MS;
 
     #[test]
     fn rates_and_latencies_are_of_the_last_seconds() {
-        let mut flow = Flow::new(true, false);
+        let mut flow = Flow::new(Some(Reorder::Never), false);
         assert_eq!(flow.read(LEAST_NS - 1), None);
         // Ten seconds at 25 a second; the first five are slow.
         for number in 0..250 {
@@ -212,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_does_not_come_out_is_dropped() {
-        let mut flow = Flow::new(true, false);
+        let mut flow = Flow::new(Some(Reorder::Never), false);
         for number in 0..100u64 {
             let at = number * FRAME;
             flow.arrived(at, 1, 1, Some(at));
@@ -227,8 +159,24 @@ mod tests {
     }
 
     #[test]
+    fn an_encoder_with_b_frames_drops_nothing() {
+        let mut flow = Flow::new(Some(Reorder::CODEC), false);
+        for number in 0..100u64 {
+            flow.arrived(number * FRAME, 1, 1, Some(number * FRAME));
+            // P before the two B-frames that lie before it: 0 3 1 2 6 4 5 …
+            if number > 0 && number % 3 == 0 {
+                for out in [number, number - 2, number - 1] {
+                    flow.left(number * FRAME, 1, 1, Some(out * FRAME));
+                }
+            }
+        }
+        let meter = flow.read(99 * FRAME).expect("measured");
+        assert_eq!((meter.dropped, meter.latency_ms, meter.latency_max_ms), (0, Some(33.0), Some(66.0)));
+    }
+
+    #[test]
     fn packets_of_one_unit_count_once_and_own_times_go_first_in_first_out() {
-        let mut packets = Flow::new(true, false);
+        let mut packets = Flow::new(Some(Reorder::Never), false);
         packets.left(0, 1, 1, Some(5)); // Was inside before measuring began.
         packets.arrived(0, 1, 9000, Some(FRAME));
         packets.left(MS, 8, 8800, Some(FRAME));
@@ -239,7 +187,7 @@ mod tests {
         let meter = packets.read(SECOND_NS).expect("measured");
         assert_eq!((meter.buffers_per_s, meter.latency_ms, meter.latency_max_ms), (18.0, Some(2.0), Some(3.0)));
         assert_eq!(meter.dropped, 0);
-        let mut own = Flow::new(true, false);
+        let mut own = Flow::new(Some(Reorder::Never), false);
         for number in 0..30 {
             own.arrived(number * FRAME, 1, 1, Some(number * FRAME));
             own.left(number * FRAME + 7 * MS, 1, 1, None);
@@ -249,11 +197,11 @@ mod tests {
 
     #[test]
     fn an_element_that_lets_nothing_out_stays_bounded() {
-        let mut flow = Flow::new(true, false);
+        let mut flow = Flow::new(Some(Reorder::Never), false);
         (0..1000).for_each(|number| flow.arrived(number * MS, 1, 1, Some(number * FRAME)));
-        assert_eq!(flow.len, IN_FLIGHT);
+        assert_eq!(flow.inside(), IN_FLIGHT);
         assert_eq!(flow.read(SECOND_NS).expect("measured").dropped, 1000 - IN_FLIGHT as u64);
-        let mut sink = Flow::new(false, true);
+        let mut sink = Flow::new(None, true);
         (0..1000).for_each(|number| sink.arrived(number * MS, 1, 125, None));
         let meter = sink.read(SECOND_NS).expect("measured");
         assert_eq!((meter.buffers_per_s, meter.kbps, meter.dropped, meter.latency_ms), (1000.0, 1000.0, 0, None));

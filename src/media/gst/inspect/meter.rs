@@ -18,7 +18,10 @@ use super::{
     snapshot::{Running, SnapshotRequest},
 };
 use crate::{
-    media::gst::{port::Port, walk::elements},
+    media::gst::{
+        port::Port,
+        walk::{elements, reorder},
+    },
     model::{DeviceId, GraphMeter, SessionId},
     sync::lock,
 };
@@ -246,7 +249,7 @@ impl PipelineMeters {
         let one_to_one = sources == 1 && pads.len() == 2;
         // Of a tee it tells more what went in than the sum over its branches.
         let counts_in = sources == 0 || (sources > 1 && pads.len() == sources + 1) || is_tee(element);
-        let flow = Mutex::new(Flow::new(one_to_one && !counts_in, counts_in));
+        let flow = Mutex::new(Flow::new((one_to_one && !counts_in).then(|| reorder(element)), counts_in));
         let meter = Arc::new(ElementMeter { begun: Instant::now(), flow });
         meters.push((element.downgrade(), meter.clone()));
         meter

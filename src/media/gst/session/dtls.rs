@@ -182,7 +182,7 @@ mod tests {
         // RFC 8827, section 6.5: the curve that everybody must take.
         let key = X509::from_pem(ours.pem.as_bytes()).and_then(|certificate| certificate.public_key()).expect("a key");
         let curve = key.ec_key().expect("of an elliptic curve").group().curve_name();
-        assert_eq!(curve, Some(openssl::nid::Nid::X9_62_PRIME256V1));
+        assert_eq!(curve, Some(Nid::X9_62_PRIME256V1));
         let named = [read(&ours.fingerprint)];
         assert!(is_named(&ours.pem, &named));
         assert!(is_named(&ours.pem, &[read(&other.fingerprint), read(&ours.fingerprint)]), "one of several");
