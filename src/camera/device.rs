@@ -8,7 +8,7 @@ use std::{
     collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError},
     },
@@ -34,7 +34,7 @@ use crate::{
     error::{Error, Result},
     metrics::DeviceMetrics,
     model::{DeviceId, DeviceInfo, OptionInfo, SensorInfo, StreamKey, StreamType},
-    sync::lock,
+    sync::{Mutex, lock},
 };
 pub(super) use control::Control;
 
@@ -101,7 +101,7 @@ struct Open<'a> {
 /// When each stream last delivered, in milliseconds since the device was opened.
 struct FrameClock {
     opened: Instant,
-    last_ms: [AtomicU64; 6],
+    last_ms: [AtomicU64; StreamType::ALL.len()],
     wrong_size: AtomicU64,
 }
 
@@ -111,15 +111,7 @@ impl FrameClock {
     }
 
     fn slot(&self, stream: StreamType) -> &AtomicU64 {
-        let index = match stream {
-            StreamType::Color => 0,
-            StreamType::Depth => 1,
-            StreamType::Infrared(1) => 2,
-            StreamType::Infrared(_) => 3,
-            StreamType::Gyro => 4,
-            StreamType::Accel => 5,
-        };
-        &self.last_ms[index]
+        &self.last_ms[stream.index()]
     }
 
     fn touch(&self, stream: StreamType) {

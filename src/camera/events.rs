@@ -2,7 +2,7 @@
 //! opening and its end, whichever threads tell them; never waits for whoever listens.
 
 use std::sync::{
-    Arc, Mutex,
+    Arc,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -10,7 +10,7 @@ use crate::{
     core::wishes::streams::Applied,
     error::Error,
     model::{Attachment, DeviceId, DeviceInfo, SensorInfo, StreamType},
-    sync::lock,
+    sync::{Mutex, lock},
 };
 
 /// What the manager tells the session actor. Few: a handful for each start, stop or plug.

@@ -3,14 +3,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Condvar, Mutex, PoisonError, RwLock, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
 use super::Frame;
 use crate::{
     model::{DeviceId, StreamKey},
-    sync::lock,
+    sync::{Mutex, RwLock, Slot, Taken, lock, lock_read, lock_write},
 };
 
 /// The hub; cheap to clone by `Arc`.
@@ -22,31 +22,18 @@ pub struct FrameHub {
 #[derive(Default)]
 struct Entry {
     latest: Mutex<Option<Arc<Frame>>>,
-    subscribers: Mutex<Vec<Weak<Slot>>>,
-}
-
-#[derive(Default)]
-struct Slot {
-    state: Mutex<SlotState>,
-    ready: Condvar,
-}
-
-#[derive(Default)]
-struct SlotState {
-    frame: Option<Arc<Frame>>,
-    dropped: u64,
-    closed: bool,
+    subscribers: Mutex<Vec<Weak<Slot<Arc<Frame>>>>>,
 }
 
 /// One consumer's slot. Dropping it unsubscribes.
 pub struct Subscription {
-    slot: Arc<Slot>,
+    slot: Arc<Slot<Arc<Frame>>>,
 }
 
 /// Closes its subscription from another thread, waking a waiting reader.
 #[derive(Clone)]
 pub struct SubscriptionCloser {
-    slot: Weak<Slot>,
+    slot: Weak<Slot<Arc<Frame>>>,
 }
 
 /// What a wait on a subscription gave.
@@ -69,25 +56,20 @@ impl FrameHub {
         *lock(&entry.latest) = Some(frame.clone());
         lock(&entry.subscribers).retain(|weak| {
             let Some(slot) = weak.upgrade() else { return false };
-            let mut state = lock(&slot.state);
-            if state.frame.replace(frame.clone()).is_some() {
-                state.dropped += 1;
-            }
-            drop(state);
-            slot.ready.notify_one();
+            slot.put(frame.clone());
             true
         });
     }
 
     /// The newest frame of a running stream.
     pub fn latest(&self, key: &StreamKey) -> Option<Arc<Frame>> {
-        let entry = self.streams.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()?;
+        let entry = lock_read(&self.streams).get(key).cloned()?;
         lock(&entry.latest).clone()
     }
 
     /// Forgets the newest frame of a stream that stopped; subscriptions stay.
     pub fn clear(&self, key: &StreamKey) {
-        let entry = self.streams.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        let entry = lock_read(&self.streams).get(key).cloned();
         if let Some(entry) = entry {
             *lock(&entry.latest) = None;
         }
@@ -96,7 +78,7 @@ impl FrameHub {
     /// Forgets a device's streams, but for those whose frames somebody still waits for.
     pub fn forget(&self, device: &DeviceId) {
         let waited_for = |entry: &Entry| lock(&entry.subscribers).iter().any(|slot| slot.strong_count() > 0);
-        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+        let mut streams = lock_write(&self.streams);
         streams.retain(|key, entry| key.device != *device || waited_for(entry));
     }
 
@@ -108,31 +90,26 @@ impl FrameHub {
     }
 
     fn entry(&self, key: &StreamKey) -> Arc<Entry> {
-        if let Some(entry) = self.streams.read().unwrap_or_else(PoisonError::into_inner).get(key) {
+        if let Some(entry) = lock_read(&self.streams).get(key) {
             return entry.clone();
         }
-        self.streams.write().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default().clone()
+        lock_write(&self.streams).entry(key.clone()).or_default().clone()
     }
 }
 
 impl Subscription {
     /// Waits for the next frame.
     pub fn next(&self, timeout: Duration) -> Next {
-        let state = lock(&self.slot.state);
-        let (mut state, _) = self
-            .slot
-            .ready
-            .wait_timeout_while(state, timeout, |state| state.frame.is_none() && !state.closed)
-            .unwrap_or_else(PoisonError::into_inner);
-        if state.closed {
-            return Next::Closed;
+        match self.slot.take(timeout) {
+            Taken::Value(frame) => Next::Frame(frame),
+            Taken::Timeout => Next::Timeout,
+            Taken::Closed => Next::Closed,
         }
-        state.frame.take().map_or(Next::Timeout, Next::Frame)
     }
 
     /// Frames replaced before they were read.
     pub fn dropped(&self) -> u64 {
-        lock(&self.slot.state).dropped
+        self.slot.replaced()
     }
 
     /// A handle that closes this subscription from elsewhere.
@@ -145,8 +122,7 @@ impl SubscriptionCloser {
     /// Closes: a waiting and every later `next` gives `Closed`.
     pub fn close(&self) {
         if let Some(slot) = self.slot.upgrade() {
-            lock(&slot.state).closed = true;
-            slot.ready.notify_all();
+            slot.close();
         }
     }
 }

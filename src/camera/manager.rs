@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
         mpsc::{self, SyncSender, TrySendError},
     },
@@ -32,7 +32,7 @@ use crate::{
     error::{Error, Result},
     metrics::Metrics,
     model::{Attachment, DeviceId, DeviceInfo, Health, OptionInfo, SensorInfo, StreamKey, StreamType},
-    sync::{join_until, lock},
+    sync::{Mutex, join_until, lock},
 };
 
 /// Commands that may wait for a device thread. More means that the device hangs.

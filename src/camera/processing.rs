@@ -4,10 +4,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     thread::JoinHandle,
     time::Duration,
 };
@@ -22,15 +19,15 @@ use crate::{
     },
     error::{Error, Result},
     model::{DeviceId, OptionInfo, PixelFormat, Profile, SensorInfo, StreamType},
-    sync::lock,
+    sync::{Mutex, Slot, Taken, lock},
 };
 
 /// The option of a stereo camera's depth sensor that tells the distance of its imagers in millimetres.
 const BASELINE: &str = "stereo-baseline";
 /// The size that depth is aligned to when neither colour nor depth ever ran.
 const USUAL: Profile = Profile { width: 640, height: 480, framerate: 30 };
-/// Longest wait for the frame under way: it takes some 10 ms, in a debug build on a busy machine ten times that.
-const FLUSH: Duration = Duration::from_secs(2);
+/// How long the thread waits for a frame before it looks again: it is woken by a frame and by the end, so any time will do.
+const WAIT: Duration = Duration::from_secs(60);
 
 /// A device's settings. They live as long as the device is known, so that they survive a replug.
 pub(super) type SharedSettings = Arc<Mutex<Settings>>;
@@ -49,29 +46,16 @@ pub(super) struct Processing {
 
 struct Shared {
     output: FrameSink,
-    /// Whether depth frames go through the thread.
-    active: AtomicBool,
-    slot: Mutex<Slot>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Slot {
-    frame: Option<Frame>,
-    settings: Settings,
-    calibration: Calibration,
-    /// The thread works on a frame or hands it on.
-    busy: bool,
-    /// What the thread works on, and what its filters remember, counts no more.
-    flushed: bool,
-    closed: bool,
+    /// Where depth frames wait for the thread, while there is one.
+    waiting: Mutex<Option<Arc<Slot<Frame>>>>,
+    /// What the next frame is processed with.
+    setup: Mutex<(Settings, Calibration)>,
 }
 
 impl Processing {
     /// For a device that is about to be opened; `output` is where all its frames go in the end.
     pub(super) fn new(device: DeviceId, settings: SharedSettings, output: FrameSink) -> Self {
-        let active = AtomicBool::new(false);
-        let shared = Arc::new(Shared { output, active, slot: Mutex::default(), changed: Condvar::new() });
+        let shared = Arc::new(Shared { output, waiting: Mutex::default(), setup: Mutex::default() });
         Self { device, settings, shared, thread: None, sensors: Vec::new(), depth_sensor: None, last_color: None }
     }
 
@@ -79,15 +63,12 @@ impl Processing {
     pub(super) fn input(&self) -> FrameSink {
         let shared = self.shared.clone();
         Arc::new(move |frame: Frame| {
-            let processed = frame.stream == StreamType::Depth
-                && frame.format == PixelFormat::Z16
-                && shared.active.load(Ordering::Relaxed);
-            if !processed {
-                return (shared.output)(frame);
+            let depth = frame.stream == StreamType::Depth && frame.format == PixelFormat::Z16;
+            // Both locks are only ever held for a few instructions.
+            match depth.then(|| lock(&shared.waiting).clone()).flatten() {
+                Some(slot) => drop(slot.put(frame)),
+                None => (shared.output)(frame),
             }
-            // The slot is only ever held for a few instructions.
-            lock(&shared.slot).frame = Some(frame);
-            shared.changed.notify_all();
         })
     }
 
@@ -148,11 +129,10 @@ impl Processing {
             return self.end();
         }
         let calibration = self.calibration(&settings, camera, running);
-        {
-            let mut slot = lock(&self.shared.slot);
-            (slot.settings, slot.calibration) = (settings, calibration);
+        *lock(&self.shared.setup) = (settings, calibration);
+        if self.thread.is_none() {
+            self.begin();
         }
-        self.begin();
     }
 
     fn calibration(&self, settings: &Settings, camera: &mut dyn Camera, running: &BySensor) -> Calibration {
@@ -176,50 +156,45 @@ impl Processing {
     }
 
     fn begin(&mut self) {
-        if self.thread.is_some() {
-            return;
-        }
-        {
-            let mut slot = lock(&self.shared.slot);
-            (slot.frame, slot.closed, slot.flushed) = (None, false, true);
-        }
+        let slot = Arc::new(Slot::default());
+        *lock(&self.shared.waiting) = Some(slot.clone());
         let (shared, device) = (self.shared.clone(), self.device.clone());
         let run = move || {
             debug!(%device, "depth processing starts");
-            shared.run(&device);
+            shared.run(&slot, &device);
             debug!(%device, "depth processing ends");
         };
         match std::thread::Builder::new().name(format!("depth-{}", self.device)).spawn(run) {
-            Ok(thread) => {
-                self.thread = Some(thread);
-                self.shared.active.store(true, Ordering::Relaxed);
+            Ok(thread) => self.thread = Some(thread),
+            Err(error) => {
+                *lock(&self.shared.waiting) = None;
+                error!(device = %self.device, %error, "no thread for depth processing; depth stays as it is");
             }
-            Err(error) => error!(device = %self.device, %error, "no thread for depth processing; depth stays as it is"),
         }
     }
 
     /// Ends the thread before frames pass by it, so that none overtakes another; a frame that comes meanwhile is lost.
     fn end(&mut self) {
+        self.end_thread();
+        *lock(&self.shared.waiting) = None;
+    }
+
+    fn end_thread(&mut self) {
         let Some(thread) = self.thread.take() else { return };
-        lock(&self.shared.slot).closed = true;
-        self.shared.changed.notify_all();
+        if let Some(slot) = lock(&self.shared.waiting).clone() {
+            slot.close();
+        }
         // A panic was logged by the panic hook already. The wait is for one frame at most.
         let _ = thread.join();
-        self.shared.active.store(false, Ordering::Relaxed);
-        lock(&self.shared.slot).frame = None;
     }
 
     /// Forgets what is under way and what the filters remember. Once it returns, no earlier frame goes out any more. To be
     /// called when depth was stopped.
-    pub(super) fn flush(&self, sensor: usize) {
-        if self.thread.is_none() || self.depth_sensor != Some(sensor) {
-            return;
+    pub(super) fn flush(&mut self, sensor: usize) {
+        if self.thread.is_some() && self.depth_sensor == Some(sensor) {
+            self.end_thread();
+            self.begin();
         }
-        let mut slot = lock(&self.shared.slot);
-        (slot.frame, slot.flushed) = (None, true);
-        // Bounded, so that a thread that died over a frame cannot hold the device's.
-        let wait = self.shared.changed.wait_timeout_while(slot, FLUSH, |slot| slot.busy);
-        drop(wait.unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -234,35 +209,23 @@ fn offers(sensor: &SensorInfo, stream: StreamType) -> bool {
 }
 
 impl Shared {
-    /// The thread: one frame after the other until closed.
-    fn run(&self, device: &DeviceId) {
+    /// The thread: one frame after the other until the slot is closed.
+    fn run(&self, slot: &Slot<Frame>, device: &DeviceId) {
         let mut stage = Stage::default();
         loop {
-            let slot = lock(&self.slot);
-            let waiting = |slot: &mut Slot| slot.frame.is_none() && !slot.closed;
-            let mut slot = self.changed.wait_while(slot, waiting).unwrap_or_else(PoisonError::into_inner);
-            if slot.closed {
-                return;
-            }
-            let Some(frame) = slot.frame.take() else { continue };
-            if std::mem::take(&mut slot.flushed) {
-                stage = Stage::default();
-            }
-            slot.busy = true;
-            let (settings, calibration) = (slot.settings, slot.calibration);
-            drop(slot);
+            let frame = match slot.take(WAIT) {
+                Taken::Value(frame) => frame,
+                Taken::Timeout => continue,
+                Taken::Closed => return,
+            };
+            let (settings, calibration) = *lock(&self.setup);
             let done = catch_unwind(AssertUnwindSafe(|| process(&mut stage, &settings, &calibration, &frame)));
             let frame = done.unwrap_or_else(|_| {
                 error!(%device, ?frame, "depth processing failed inside; the frame goes out as it came");
                 stage = Stage::default();
                 frame
             });
-            let counts = !lock(&self.slot).flushed;
-            if counts {
-                (self.output)(frame);
-            }
-            lock(&self.slot).busy = false;
-            self.changed.notify_all();
+            (self.output)(frame);
         }
     }
 }

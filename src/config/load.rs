@@ -5,7 +5,7 @@ use std::{net::IpAddr, path::Path};
 use toml::{Table, Value};
 
 use super::{Config, MOST_KEPT_LINES, SIM_CAMERAS, SimCameras};
-use crate::core::text::log_thresholds::GstThresholds;
+use crate::core::text::{log_thresholds::GstThresholds, nearest::nearest};
 
 /// Environment variables with this prefix override keys: `REALSENSE_WEBRTC__SESSIONS__LIMIT=20` sets `sessions.limit`.
 pub const ENV_PREFIX: &str = "REALSENSE_WEBRTC__";
@@ -215,8 +215,7 @@ fn with_hint(message: &str) -> String {
         return message.trim_end().to_owned();
     }
     let Some(unknown) = quoted.next() else { return message.to_owned() };
-    let nearest = quoted.max_by(|a, b| strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown)));
-    match nearest {
+    match nearest(unknown, quoted) {
         Some(nearest) => format!("{}\nDid you mean '{nearest}'?", message.trim_end()),
         None => message.to_owned(),
     }

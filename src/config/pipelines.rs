@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{PipelineNames, Pipelines};
-use crate::{core::text::template::nearest, model::Codec};
+use crate::{core::text::nearest::nearest, model::Codec};
 
 /// What a stream's pipelines may be chosen by.
 const STREAMS: [&str; 5] = ["color", "depth", "infrared", "infrared-1", "infrared-2"];

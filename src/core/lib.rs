@@ -10,6 +10,7 @@ pub mod graph;
 pub mod mailbox;
 pub mod matching;
 pub mod model;
+pub mod options;
 pub mod peer;
 pub mod picture;
 pub mod text;

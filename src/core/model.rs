@@ -27,6 +27,38 @@ pub use pipelines::{
 
 use crate::error::Error;
 
+/// Where a session is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionState {
+    /// Streams are starting, or the offer is being made.
+    New,
+    /// The offer is out, no answer yet.
+    Offered,
+    /// The answer is in, DTLS is not up yet.
+    Connecting,
+    /// DTLS is up.
+    Connected,
+    /// The peer is silent; it may come back.
+    Disconnected,
+}
+
+impl SessionState {
+    /// All of them, in the order of a session's life.
+    pub const ALL: [Self; 5] = [Self::New, Self::Offered, Self::Connecting, Self::Connected, Self::Disconnected];
+
+    /// As it reads on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Offered => "offered",
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Disconnected => "disconnected",
+        }
+    }
+}
+
 /// A device's identity: its serial number.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(transparent)]
@@ -123,6 +155,22 @@ pub enum StreamType {
 impl StreamType {
     /// The stream types that can be watched as video, in the order they are listed to people.
     pub const VIDEO: [StreamType; 4] = [Self::Color, Self::Depth, Self::Infrared(1), Self::Infrared(2)];
+
+    /// Every stream that a device can have, in the order they are shown.
+    pub const ALL: [StreamType; 6] =
+        [Self::Color, Self::Depth, Self::Infrared(1), Self::Infrared(2), Self::Gyro, Self::Accel];
+
+    /// Its place in [`StreamType::ALL`], for tables with a row for each stream.
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Color => 0,
+            Self::Depth => 1,
+            Self::Infrared(1) => 2,
+            Self::Infrared(_) => 3,
+            Self::Gyro => 4,
+            Self::Accel => 5,
+        }
+    }
 
     /// Whether the stream can be sent as video.
     pub fn is_video(self) -> bool {

@@ -1,7 +1,7 @@
 //! Connections of Socket.IO: where they are opened, and how many.
 
-use crate::sync::lock;
-use std::{sync::Mutex, time::Instant};
+use crate::sync::{Mutex, lock};
+use std::time::Instant;
 
 /// Where Socket.IO listens.
 pub(super) const PATH: &str = "/socket";

@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 use crate::{
     config::Webrtc,
     media::SessionStats,
-    model::{DeviceId, OptionInfo, Profile, SensorInfo, SessionId, StreamType},
-    session::api::{Offer, OfferedStream, References, RunningStream, SessionState, SessionStatus},
+    model::{DeviceId, OptionInfo, Profile, SensorInfo, SessionId, SessionState, StreamType},
+    session::api::{Offer, OfferedStream, References, RunningStream, SessionStatus},
 };
 
 /// Something was done.

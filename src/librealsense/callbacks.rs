@@ -6,7 +6,7 @@ use std::{
     ffi::c_void,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, LazyLock, PoisonError, RwLock,
+        Arc, LazyLock,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -14,6 +14,7 @@ use std::{
 use realsense_sys::{rs2_device_list, rs2_frame};
 
 use super::{Owned, SdkFrame, library};
+use crate::sync::{RwLock, lock_read, lock_write};
 
 /// What a callback is told.
 type FrameFn = Arc<dyn Fn(SdkFrame) + Send + Sync>;
@@ -43,7 +44,7 @@ impl Registration {
 
     fn add(entry: Entry) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        TABLE.write().unwrap_or_else(PoisonError::into_inner).insert(number, entry);
+        lock_write(&TABLE).insert(number, entry);
         Self(number)
     }
 
@@ -55,12 +56,12 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        TABLE.write().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+        lock_write(&TABLE).remove(&self.0);
     }
 }
 
 fn find(user: *mut c_void) -> Option<Entry> {
-    TABLE.read().unwrap_or_else(PoisonError::into_inner).get(&user.addr()).cloned()
+    lock_read(&TABLE).get(&user.addr()).cloned()
 }
 
 /// Called by the SDK for each frame of a started sensor.

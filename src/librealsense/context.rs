@@ -1,10 +1,6 @@
 //! A context: the SDK's list of devices, and word of its changes.
 
-use std::{
-    cell::Cell,
-    path::Path,
-    sync::{Arc, Mutex, MutexGuard},
-};
+use std::{cell::Cell, path::Path, sync::Arc};
 
 use realsense_sys as sys;
 
@@ -14,7 +10,7 @@ use super::{
     ffi::{Api, c_path, c_string},
     list::DeviceList,
 };
-use crate::sync::lock;
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// A context. Dropping it ends word of its changes.
 pub struct Context {

@@ -5,7 +5,7 @@ use std::{
     panic::catch_unwind,
     path::Path,
     sync::{
-        Mutex, OnceLock,
+        OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -14,7 +14,7 @@ use libloading::os::unix::{Library, RTLD_LAZY, RTLD_LOCAL};
 use realsense_sys as sys;
 
 use super::ffi::{Api, text};
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// The oldest version whose interface fits. Older ones lack functions that are needed, and none was tried.
 pub const OLDEST: Version = Version { major: 2, minor: 56, patch: 0 };

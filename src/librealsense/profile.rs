@@ -1,13 +1,13 @@
 //! A stream profile: one stream a sensor can deliver, and its calibration.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use realsense_sys as sys;
 
 use super::{Owned, Result, ffi::Api};
 use crate::{
     model::{Distortion, Extrinsics, Intrinsics, PixelFormat, Profile, SensorProfile, StreamType},
-    sync::lock,
+    sync::{Mutex, lock},
 };
 
 /// A stream profile. Keeps what it belongs to alive.

@@ -1,6 +1,6 @@
 //! A sensor: its profiles, and its streaming.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use realsense_sys as sys;
 
@@ -9,7 +9,7 @@ use super::{
     callbacks::{self, Registration},
     ffi::{Api, text},
 };
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// A sensor of a device. Dropping it stops and closes it.
 pub struct Sensor {

@@ -1,11 +1,7 @@
 //! Software devices: the SDK's own cameras without hardware, fed by a program. They exercise the real library in tests, and
 //! write recordings.
 
-use std::{
-    ffi::c_void,
-    panic::catch_unwind,
-    sync::{Arc, Mutex},
-};
+use std::{ffi::c_void, panic::catch_unwind, sync::Arc};
 
 use realsense_sys as sys;
 
@@ -16,7 +12,7 @@ use super::{
 };
 use crate::{
     model::{Intrinsics, MetadataKey, PixelFormat, SensorProfile, TimestampDomain},
-    sync::lock,
+    sync::{Mutex, lock},
 };
 
 /// A software device.

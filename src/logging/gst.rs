@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, LazyLock, PoisonError, RwLock,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -23,7 +23,11 @@ use gst::{
 use tracing::{Level, field::display};
 
 use super::{layer::SHORT_ID, levels::TARGET};
-use crate::{core::text::log_thresholds::GstThresholds, model::StreamType};
+use crate::{
+    core::text::log_thresholds::GstThresholds,
+    model::StreamType,
+    sync::{RwLock, lock_read, lock_write},
+};
 
 /// Messages a second that are let through, of warnings and errors, and of the rest. At `*:5` one stream alone makes some
 /// thousands; formatting them all would take the time that video needs.
@@ -281,7 +285,7 @@ fn add(address: usize, owner: &Arc<Owner>) {
 
 /// Changes the table. What is done under its lock calls nothing of GStreamer's: the log function waits for it.
 fn owners_mut(change: impl FnOnce(&mut HashMap<usize, Arc<Owner>>)) {
-    change(&mut OWNERS.write().unwrap_or_else(PoisonError::into_inner));
+    change(&mut lock_write(&OWNERS));
 }
 
 /// Whose an object is: by itself, or by its parent for a pad or another part of an element.
@@ -289,7 +293,7 @@ fn owner_of(object: *const glib::gobject_ffi::GObject) -> Option<Arc<Owner>> {
     if object.is_null() {
         return None;
     }
-    let find = |address: usize| OWNERS.read().unwrap_or_else(PoisonError::into_inner).get(&address).cloned();
+    let find = |address: usize| lock_read(&OWNERS).get(&address).cloned();
     find(object as usize).or_else(|| find(parent_address(object)?))
 }
 

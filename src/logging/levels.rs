@@ -3,7 +3,7 @@
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{EnvFilter, filter::Directive};
 
-use crate::core::text::log_thresholds::GstThresholds;
+use crate::core::text::{log_thresholds::GstThresholds, nearest::nearest};
 
 /// The target of GStreamer's messages.
 pub(super) const TARGET: &str = "gstreamer";
@@ -41,10 +41,8 @@ fn check_directive(word: &str) -> Result<(), String> {
     let bare_target = !word.contains('=') && (word.contains("::") || word.contains('[') || word == "realsense_webrtc");
     let spaced = word.contains(char::is_whitespace) && !word.contains('[');
     if spaced || !is_level && !bare_target {
-        let nearest = LEVELS.iter().min_by_key(|level| strsim::levenshtein(level, &level_like.to_ascii_lowercase()));
-        let hint = nearest
-            .filter(|level| strsim::levenshtein(level, &level_like.to_ascii_lowercase()) <= 2)
-            .map_or(String::new(), |level| format!(" Did you mean '{level}'?"));
+        let near = nearest(level_like, LEVELS.iter().copied());
+        let hint = near.map_or(String::new(), |level| format!(" Did you mean '{level}'?"));
         return Err(format!("'{word}' is not a log level or filter: {told}.{hint}"));
     }
     word.parse::<Directive>().map(drop).map_err(|error| format!("'{word}' is not a filter ({error}): {told}."))

@@ -4,14 +4,17 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt::Write,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::Arc,
     time::SystemTime,
 };
 
 use tracing::Level;
 
 use super::time;
-use crate::{config::MOST_KEPT_LINES, sync::lock};
+use crate::{
+    config::MOST_KEPT_LINES,
+    sync::{Mutex, MutexGuard, lock},
+};
 
 /// Most bytes of a kept line's text; the rest is cut off.
 pub const LINE_BYTES: usize = 1000;

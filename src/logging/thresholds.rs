@@ -1,10 +1,7 @@
 //! The thresholds as they are now, and their change at run time: at once, and back by itself after a while. Owns the task
 //! that changes them back.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tokio::{task::AbortHandle, time::Instant};
@@ -15,7 +12,7 @@ use super::{gst, levels};
 use crate::{
     core::text::log_thresholds::GstThresholds,
     error::{Error, Result},
-    sync::lock,
+    sync::{Mutex, MutexGuard, lock},
 };
 
 /// Longest time after which thresholds go back by themselves: a day.

@@ -130,9 +130,8 @@ impl Drop for Guard {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
+    use crate::sync::Mutex;
 
     /// Takes a line each time it is allowed to.
     struct Slow(Receiver<()>, Arc<Mutex<Vec<u8>>>);

@@ -1,10 +1,7 @@
 //! A media side without GStreamer, for tests of everything above it: it makes canned offers, takes every answer that looks
 //! like SDP, remembers what it was told, and sends the events a test asks for.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -18,7 +15,7 @@ use crate::{
     model::{
         Codec, DeviceId, ElementInfo, Graph, IceCandidate, PipelineInfo, Profile, SessionId, StreamKey, StreamType,
     },
-    sync::lock,
+    sync::{Mutex, MutexGuard, lock},
 };
 
 /// What the fake was told.

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -13,7 +13,7 @@ use std::{
 use super::values::{Counter, Gauge, Histogram};
 use crate::{
     model::{Codec, DeviceId, StreamKey, StreamType},
-    sync::lock,
+    sync::{Mutex, MutexGuard, lock},
 };
 
 /// Devices shown at once; what comes on top of them while all are plugged in is counted together as [`OTHER`].
@@ -34,27 +34,6 @@ const JITTER_SECONDS: &[f64] = &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 
 const LOSS_RATIO: &[f64] = &[0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
 /// Seconds a sensor takes to start. Real cameras take 0.1 to 15.
 const START_SECONDS: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0];
-
-/// The streams a device can have, in the order they are shown.
-pub(super) const STREAMS: [StreamType; 6] = [
-    StreamType::Color,
-    StreamType::Depth,
-    StreamType::Infrared(1),
-    StreamType::Infrared(2),
-    StreamType::Gyro,
-    StreamType::Accel,
-];
-
-fn stream_index(stream: StreamType) -> usize {
-    match stream {
-        StreamType::Color => 0,
-        StreamType::Depth => 1,
-        StreamType::Infrared(1) => 2,
-        StreamType::Infrared(_) => 3,
-        StreamType::Gyro => 4,
-        StreamType::Accel => 5,
-    }
-}
 
 /// What is counted about a device.
 #[derive(Debug)]
@@ -82,7 +61,7 @@ pub struct DeviceMetrics {
     /// RTP packets that were asked for again and not sent.
     pub retransmissions_refused: Counter,
     known: AtomicBool,
-    streams: [Arc<StreamMetrics>; STREAMS.len()],
+    streams: [Arc<StreamMetrics>; StreamType::ALL.len()],
 }
 
 impl DeviceMetrics {
@@ -106,7 +85,7 @@ impl DeviceMetrics {
 
     /// What is counted about a stream of it, which is shown from now on.
     pub fn stream(&self, stream: StreamType) -> &Arc<StreamMetrics> {
-        let found = &self.streams[stream_index(stream)];
+        let found = &self.streams[stream.index()];
         found.shown.store(true, Relaxed);
         found
     }
@@ -117,7 +96,7 @@ impl DeviceMetrics {
     }
 
     pub(super) fn shown_streams(&self) -> impl Iterator<Item = (StreamType, &Arc<StreamMetrics>)> {
-        STREAMS.into_iter().zip(&self.streams).filter(|(_, stream)| stream.shown.load(Relaxed))
+        StreamType::ALL.into_iter().zip(&self.streams).filter(|(_, stream)| stream.shown.load(Relaxed))
     }
 }
 

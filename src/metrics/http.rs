@@ -1,10 +1,10 @@
 //! What is counted about HTTP: requests by method, route template and class of status; Socket.IO's clients. Bounded by the
 //! table of routes: a path that leads nowhere counts as one of a few names.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::collections::BTreeMap;
 
 use super::values::Gauge;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// What a request asked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -20,7 +20,7 @@ pub use self::{
     text::Format,
     values::{Counter, Gauge, Histogram},
 };
-use super::{core::wishes::sessions::State, process::Usage};
+use super::{model::SessionState, process::Usage};
 
 /// Every metric.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ pub struct Metrics {
 #[derive(Debug, Default)]
 pub struct Observed {
     /// The state of every session.
-    pub sessions: Vec<State>,
+    pub sessions: Vec<SessionState>,
     /// What the process uses.
     pub process: Usage,
     /// GStreamer's version.

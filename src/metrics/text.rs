@@ -15,10 +15,7 @@ use prometheus_client::{
 };
 
 use super::{DeviceMetrics, EncoderMetrics, Metrics, Observed, StreamMetrics, values::Histogram};
-use crate::{
-    core::wishes::sessions::State,
-    model::{Codec, StreamType},
-};
+use crate::model::{Codec, SessionState, StreamType};
 
 /// How the text is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,18 +209,6 @@ fn codec_label(codec: Codec) -> &'static str {
     }
 }
 
-fn state_label(state: State) -> &'static str {
-    match state {
-        State::New => "new",
-        State::Offered => "offered",
-        State::Answering | State::Connecting => "connecting",
-        State::Connected => "connected",
-        State::Disconnected => "disconnected",
-    }
-}
-
-const STATES: [State; 5] = [State::New, State::Offered, State::Connecting, State::Connected, State::Disconnected];
-
 impl Collected {
     fn server(&self, out: &mut Out<'_>) -> fmt::Result {
         let Observed { gstreamer, sdk, .. } = &self.observed;
@@ -258,9 +243,9 @@ impl Collected {
 
     fn sessions(&self, out: &mut Out<'_>) -> fmt::Result {
         let sessions = &self.metrics.sessions;
-        let states = STATES.map(|state| {
-            let here = self.observed.sessions.iter().filter(|other| state_label(**other) == state_label(state)).count();
-            ([("state", state_label(state))], f64::from(u32::try_from(here).unwrap_or(u32::MAX)))
+        let states = SessionState::ALL.map(|state| {
+            let here = self.observed.sessions.iter().filter(|other| **other == state).count();
+            ([("state", state.as_str())], f64::from(u32::try_from(here).unwrap_or(u32::MAX)))
         });
         out.gauges("realsense_webrtc_sessions", "Sessions by state", states)?;
         out.counter("realsense_webrtc_sessions_opened", "Sessions made by an offer", sessions.opened.get())?;

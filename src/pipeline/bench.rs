@@ -4,7 +4,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -29,7 +29,7 @@ use crate::{
         bus::next_error,
         offline::files::{self, Built},
     },
-    sync::lock,
+    sync::{Mutex, lock},
 };
 
 /// Seconds of test picture, shown again and again.

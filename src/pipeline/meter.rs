@@ -1,10 +1,7 @@
 //! How long frames take through each element: from their arrival at its sink pad to their leaving it, told apart by running
 //! time. Owns the probes; what they see is kept per element and bounded.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use gst::prelude::*;
 use serde::Serialize;
@@ -12,7 +9,7 @@ use serde::Serialize;
 use crate::{
     core::matching::{Matcher, Reorder},
     media::gst::{offline::files::running_time, walk},
-    sync::lock,
+    sync::{Mutex, MutexGuard, lock},
 };
 
 /// Frames remembered: an hour at 30 fps.

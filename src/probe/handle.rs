@@ -3,7 +3,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,7 +16,7 @@ use super::{
     assemble::{Assembler, StreamStats},
     rtcp::Rtcp,
 };
-use crate::sync::lock;
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// Where the connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

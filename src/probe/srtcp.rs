@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, OnceLock},
     time::Instant,
 };
 
@@ -17,7 +17,7 @@ use str0m::crypto::{
 
 use crate::{
     srtp::{Authentication, KEY, Master, SALT},
-    sync::lock,
+    sync::{Mutex, lock},
 };
 
 /// The bit that says that the packet is encrypted (RFC 3711, section 3.4).

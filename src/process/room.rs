@@ -4,13 +4,12 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Mutex,
     time::{Duration, Instant},
 };
 
 use crate::{
     core::wishes::room::{Free, Limits},
-    sync::lock,
+    sync::{Mutex, lock},
 };
 
 /// How long a look at the descriptors and the cgroup counts: listing a thousand descriptors takes half a millisecond, and a

@@ -27,7 +27,7 @@ use crate::{
         peer::candidate,
         wishes::{
             ended::Ended,
-            sessions::{CandidateFate, Limits, Session, Sessions, State},
+            sessions::{CandidateFate, Limits, Session, Sessions},
             streams::{Effect, Holder, Streams, Timing},
             trouble::Troubles,
         },
@@ -35,7 +35,7 @@ use crate::{
     error::{Error, Result},
     media::{Media, MediaEvent},
     metrics::End,
-    model::{DeviceId, IceCandidate, SessionEnd, SessionId, StreamKey},
+    model::{DeviceId, IceCandidate, SessionEnd, SessionId, SessionState, StreamKey},
 };
 
 /// Commands that may wait for the actor. It answers in microseconds, so more than this means a flood; senders then wait.
@@ -379,7 +379,7 @@ impl Actor {
 
     /// Counts a session's first connection; a silent peer that comes back is announced as connected, too.
     fn count_connection(&self, now: Instant, id: &SessionId) {
-        let first = |session: &&Session| !matches!(session.state, State::Connected | State::Disconnected);
+        let first = |session: &&Session| !matches!(session.state, SessionState::Connected | SessionState::Disconnected);
         if let Some(session) = self.sessions.get(id).ok().filter(first) {
             self.metrics.sessions.connected.inc();
             self.metrics.sessions.connect_seconds.observe_time(now.saturating_duration_since(session.created));

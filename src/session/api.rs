@@ -14,7 +14,7 @@ use crate::{
     logging::Logs,
     media::SessionStats,
     metrics::Metrics,
-    model::{Codec, DeviceId, Profile, SessionId, StreamKey, StreamType},
+    model::{Codec, DeviceId, Profile, SessionId, SessionState, StreamKey, StreamType},
 };
 
 /// A request for an offer, parsed.
@@ -53,22 +53,6 @@ pub struct OfferedStream {
     pub profile: Profile,
     /// Said when this is not what was asked for: the stream ran already, or an encoder fails right now.
     pub note: Option<String>,
-}
-
-/// Where a session is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum SessionState {
-    /// The offer is being made.
-    New,
-    /// The offer is out, no answer yet.
-    Offered,
-    /// The answer is in, DTLS is not up yet.
-    Connecting,
-    /// DTLS is up.
-    Connected,
-    /// The peer is silent; it may come back.
-    Disconnected,
 }
 
 /// A session as the API shows it.
@@ -153,7 +137,7 @@ pub struct Snapshot {
     /// Count of references by device and stream type.
     pub references: BTreeMap<DeviceId, BTreeMap<StreamType, usize>>,
     /// Every session's state.
-    pub session_states: Vec<(SessionId, crate::core::wishes::sessions::State)>,
+    pub session_states: Vec<(SessionId, SessionState)>,
     /// The encoders that failed lately.
     pub failing: Vec<(StreamKey, Codec)>,
     /// Every device that was ever seen, and whether it can be used now.

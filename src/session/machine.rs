@@ -5,13 +5,10 @@ use std::{fmt, sync::Arc};
 use super::state::Actor;
 use crate::{
     config::Config,
-    core::wishes::{
-        room::{Free, Limits, Room, Young},
-        sessions::State,
-    },
+    core::wishes::room::{Free, Limits, Room, Young},
     error::{Error, Result},
     metrics::Metrics,
-    model::{DeviceId, StreamType},
+    model::{DeviceId, SessionState, StreamType},
     process,
 };
 
@@ -71,9 +68,9 @@ impl Actor {
         let mut young = Young { streams: (idle.count() + self.streams.starting()) as u64, ..Young::default() };
         for (_, session) in self.sessions.iter() {
             match session.state {
-                State::New => young.new += 1,
-                State::Offered | State::Answering | State::Connecting => young.unconnected += 1,
-                State::Connected | State::Disconnected => {}
+                SessionState::New => young.new += 1,
+                SessionState::Offered | SessionState::Connecting => young.unconnected += 1,
+                SessionState::Connected | SessionState::Disconnected => {}
             }
         }
         self.machine.room.check((self.machine.free)(), young).map_err(|short| {

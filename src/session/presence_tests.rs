@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{
-        Arc, Mutex, Weak,
+        Arc, Weak,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -35,6 +35,7 @@ use crate::{
         Attachment, DeviceId, DeviceInfo, Extrinsics, Intrinsics, OptionInfo, PixelFormat, Profile, SensorInfo,
         SensorProfile, StreamType,
     },
+    sync::Mutex,
 };
 
 /// How long everything may take to agree once nothing changes any more; an attempt to open is repeated after 2 s.

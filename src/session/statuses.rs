@@ -8,12 +8,9 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{
-    api::{SessionState, SessionStatus},
-    state::Actor,
-};
+use super::{api::SessionStatus, state::Actor};
 use crate::{
-    core::wishes::sessions::{Session, State},
+    core::wishes::sessions::Session,
     media::SessionStats,
     model::{Codec, SessionId, StreamKey},
 };
@@ -23,18 +20,11 @@ const STATS_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Actor {
     pub(super) fn describe(&self, id: &SessionId, session: &Session) -> SessionStatus {
-        let state = match session.state {
-            State::New => SessionState::New,
-            State::Offered => SessionState::Offered,
-            State::Answering | State::Connecting => SessionState::Connecting,
-            State::Connected => SessionState::Connected,
-            State::Disconnected => SessionState::Disconnected,
-        };
         SessionStatus {
             session: id.clone(),
             device: session.device.clone(),
             streams: session.streams.clone(),
-            state,
+            state: session.state,
             created_at: self.wall_time(session.created),
             last_activity: self.wall_time(session.last_activity),
             remote_address: session.remote_address.clone(),

@@ -16,7 +16,7 @@ use crate::{
     },
     model::{
         Codec, DeviceId, Extrinsics, IceCandidate, Intrinsics, OptionInfo, PixelFormat, Profile, SensorInfo,
-        SessionEnd, SessionId, StreamType,
+        SessionEnd, SessionId, SessionState, StreamType,
     },
 };
 

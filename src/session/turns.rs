@@ -1,16 +1,13 @@
 //! Whose turn it is to set a device's options for a start that may yet be refused. Owns one turn for each device; sets nothing.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     error::{Error, Result},
     model::DeviceId,
-    sync::lock,
+    sync::{Mutex, lock},
 };
 
 /// The turns of all devices; cheap to clone.

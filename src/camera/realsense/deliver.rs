@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -13,7 +13,7 @@ use crate::{
     camera::{Frame, FrameSink},
     librealsense::{SdkFrame, StreamProfile},
     model::{Intrinsics, StreamType, TimestampDomain},
-    sync::lock,
+    sync::{Mutex, MutexGuard, lock},
 };
 
 /// A frame's timestamp on the host's clock older than this is not believed: a recording's are years old, and a clock that was

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    core::text::nearest::nearest,
     error::{Error, Result},
     librealsense::{OptionId, OptionRange, Sensor},
     model::OptionInfo,
@@ -67,10 +68,9 @@ fn find(sensor: &Sensor, option: &str) -> Result<OptionId> {
     let has = |id: &OptionId| sensor.has_option(*id) && sensor.option_slug(*id) == option;
     ids.iter().copied().find(has).ok_or_else(|| {
         let names: Vec<_> = ids.iter().map(|id| sensor.option_slug(*id)).collect();
-        let near =
-            names.iter().max_by(|a, b| strsim::jaro_winkler(a, option).total_cmp(&strsim::jaro_winkler(b, option)));
+        let near = nearest(option, names.iter().map(String::as_str));
         let shown: String = option.chars().take(60).collect();
-        let hint = near.map(|near| format!(" The nearest is '{near}'.")).unwrap_or_default();
+        let hint = near.map(|near| format!(" Did you mean '{near}'?")).unwrap_or_default();
         Error::not_found(format!("This sensor has no option '{shown}'.{hint}"))
     })
 }

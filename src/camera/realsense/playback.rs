@@ -3,7 +3,6 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
@@ -11,7 +10,7 @@ use crate::{
     camera::PlaybackCommand,
     librealsense::{Device, PlaybackState, Result, SdkError},
     model::PlaybackStatus,
-    sync::lock,
+    sync::{Mutex, MutexGuard, lock},
 };
 
 /// Slowest and fastest playback. Faster than this no disk delivers, and slower is a pause.

@@ -8,7 +8,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex,
+        Arc,
         mpsc::{Receiver, RecvTimeoutError, SyncSender},
     },
     time::Duration,
@@ -23,7 +23,7 @@ use crate::{
     error::{Error, Result},
     librealsense::{CameraInfo, Changes, Context, Device, DeviceList, Sdk, SdkError},
     model::{Attachment, DeviceId, DeviceInfo},
-    sync::lock,
+    sync::{Mutex, lock},
 };
 
 /// The longest time between attempts.

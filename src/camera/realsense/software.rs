@@ -3,10 +3,7 @@
 //!
 //! The device's identity, profiles and options are the simulated D435I's; frames go through the SDK, not around it.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use tracing::{debug, warn};
 
@@ -18,7 +15,7 @@ use crate::{
         SoftwareStream, StreamProfile,
     },
     model::{DeviceId, OptionInfo, PixelFormat, SensorInfo, SensorProfile, StreamType},
-    sync::lock,
+    sync::{Mutex, MutexGuard, RwLock, lock, lock_read, lock_write},
 };
 
 /// The serial number, beside those of simulated cameras.
@@ -118,7 +115,7 @@ impl Feeder {
                 Some((config.stream, profile.clone()))
             })
             .collect();
-        *feed.running.write().unwrap_or_else(PoisonError::into_inner) = running;
+        *lock_write(&feed.running) = running;
         self.with_camera(|camera| camera.start(sensor, streams))
     }
 
@@ -129,7 +126,7 @@ impl Feeder {
             Ok(())
         });
         if let Some(feed) = self.feeds.get(sensor) {
-            feed.running.write().unwrap_or_else(PoisonError::into_inner).clear();
+            lock_write(&feed.running).clear();
         }
     }
 
@@ -232,7 +229,7 @@ fn relate(feeds: &[Feed], camera: &mut dyn Camera) -> std::result::Result<(), Sd
 
 /// Gives a simulated frame to the SDK.
 fn give(feeds: &[Feed], frame: &Frame) {
-    let running = |feed: &Feed| feed.running.read().unwrap_or_else(PoisonError::into_inner).get(&frame.stream).cloned();
+    let running = |feed: &Feed| lock_read(&feed.running).get(&frame.stream).cloned();
     let Some((feed, profile)) = feeds.iter().find_map(|feed| Some((feed, running(feed)?))) else { return };
     let given = feed.sensor.give(&SoftwareFrame {
         profile: &profile,

@@ -6,7 +6,7 @@ use std::{
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -14,7 +14,7 @@ use crate::{
     core::wishes::recording,
     error::{Error, Result},
     process,
-    sync::lock,
+    sync::{Mutex, MutexGuard, lock},
 };
 
 /// Most files listed: the newest.

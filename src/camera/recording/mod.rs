@@ -11,7 +11,7 @@ use std::{
     collections::VecDeque,
     path::PathBuf,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
+        Arc, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
@@ -36,7 +36,7 @@ use crate::{
     error::{Error, Result},
     metrics::DeviceMetrics,
     model::{DeviceId, StreamType},
-    sync::{join_until, lock},
+    sync::{Condvar, Mutex, MutexGuard, RwLock, join_until, lock, lock_read, lock_write},
 };
 
 /// How long a recording that was asked to end may go on writing what waits in its queue.
@@ -166,7 +166,7 @@ pub(super) struct Tap {
 impl Tap {
     /// Hands a frame to the running recording, if there is one and it wants it. Returns at once.
     pub(super) fn offer(&self, frame: &Frame) {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let current = lock_read(&self.current);
         if let Some(recording) = current.as_ref() {
             recording.offer(frame);
         }
@@ -183,7 +183,7 @@ impl Tap {
 
     /// The newest recording.
     pub(super) fn current(&self) -> Option<Arc<Recording>> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        lock_read(&self.current).clone()
     }
 
     /// Asks the running recording to end.
@@ -194,7 +194,7 @@ impl Tap {
     }
 
     fn replace(&self, next: Option<Arc<Recording>>) -> Option<Arc<Recording>> {
-        std::mem::replace(&mut *self.current.write().unwrap_or_else(PoisonError::into_inner), next)
+        std::mem::replace(&mut *lock_write(&self.current), next)
     }
 }
 

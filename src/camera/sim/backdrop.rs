@@ -2,7 +2,7 @@
 //! Owns light and distance per pixel in linear units; what exposure, laser and formats make of them is the painters'.
 
 use std::sync::{
-    Arc, Mutex,
+    Arc,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -10,7 +10,7 @@ use super::{
     optics::{BASELINE_M, View, Viewpoint},
     scene::{self, BALL_RADIUS_M, Ball, Hit, Light, V3},
 };
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// Fixed-point 1.0 of [`Sample`]; the most is 4.0.
 pub(crate) const UNIT: f32 = 16384.0;

@@ -1,7 +1,7 @@
 //! One simulated device: whether it is plugged in, its options and faults, and the [`Camera`] that opens it.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, Weak},
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -17,7 +17,7 @@ use crate::{
     camera::{Attached, BackendEvent, BackendEvents, Camera, Fault, FrameSink, StreamConfig},
     error::{Error, Result},
     model::{Attachment, DeviceId, DeviceInfo, Extrinsics, Intrinsics, OptionInfo, SensorInfo, StreamType},
-    sync::lock,
+    sync::{Mutex, MutexGuard, lock},
 };
 
 /// How long a reset takes until the device is back.

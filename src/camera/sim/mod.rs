@@ -20,7 +20,7 @@ pub mod strip;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use self::{
     backdrop::Backdrops,
@@ -30,7 +30,7 @@ use super::{Attached, Backend, BackendEvents, Camera, Fault, FrameSink};
 use crate::{
     error::{Error, Result},
     model::DeviceId,
-    sync::lock,
+    sync::{Mutex, lock},
 };
 
 /// Serial number of the first simulated camera; the next ones count up.

@@ -4,31 +4,19 @@
 //! As in librealsense (`auto_disabling_control`), setting exposure or gain by hand turns auto exposure off, and setting
 //! the white balance turns its automatic off. Only options that this simulator honours are offered.
 
-use std::collections::BTreeMap;
-
 use super::{
     depth::{DEPTH_UNITS_M, DepthLook},
     optics::BASELINE_M,
     picture::{ColorLook, InfraredLook},
 };
 use crate::{
+    core::options::OptionSpec,
     error::{Error, Result},
     model::{MetadataKey, OptionInfo, StreamType, TimestampDomain},
 };
 
 struct Spec {
-    id: &'static str,
-    name: &'static str,
-    description: &'static str,
-    min: f64,
-    max: f64,
-    step: f64,
-    default: f64,
-    units: Option<&'static str>,
-    category: &'static str,
-    read_only: bool,
-    /// Names of the values from `min` on.
-    values: &'static [&'static str],
+    option: OptionSpec,
     /// The automatic that setting this by hand turns off.
     automatic: Option<&'static str>,
 }
@@ -38,38 +26,24 @@ const STEREO: &str = "Stereo and Emitter";
 const DEVICE: &str = "Device";
 
 const fn spec(id: &'static str, name: &'static str, category: &'static str, range: [f64; 4]) -> Spec {
-    let [min, max, step, default] = range;
-    Spec {
-        id,
-        name,
-        description: "",
-        min,
-        max,
-        step,
-        default,
-        units: None,
-        category,
-        read_only: false,
-        values: &[],
-        automatic: None,
-    }
+    Spec { option: OptionSpec::new(id, name, category, range), automatic: None }
 }
 
 impl Spec {
     const fn about(mut self, description: &'static str) -> Self {
-        self.description = description;
+        self.option.description = description;
         self
     }
     const fn units(mut self, units: &'static str) -> Self {
-        self.units = Some(units);
+        self.option.units = Some(units);
         self
     }
     const fn values(mut self, values: &'static [&'static str]) -> Self {
-        self.values = values;
+        self.option.values = values;
         self
     }
     const fn read_only(mut self) -> Self {
-        self.read_only = true;
+        self.option.read_only = true;
         self
     }
     const fn turns_off(mut self, automatic: &'static str) -> Self {
@@ -168,7 +142,7 @@ impl Options {
     /// The options of sensor 0, 1 or 2 at their defaults.
     pub(crate) fn of_sensor(sensor: usize) -> Self {
         let specs = [STEREO_MODULE, RGB_CAMERA, MOTION_MODULE][sensor];
-        Self { specs, values: specs.iter().map(|s| s.default).collect() }
+        Self { specs, values: specs.iter().map(|s| s.option.default).collect() }
     }
 
     /// Every option with its present value; `seconds` of device time drive what the device measures.
@@ -185,16 +159,7 @@ impl Options {
     pub(crate) fn set(&mut self, id: &str, value: f64) -> Result<()> {
         let at = self.find(id)?;
         let spec = &self.specs[at];
-        if spec.read_only {
-            return Err(Error::invalid(format!("Option '{}' can only be read.", spec.id)));
-        }
-        let steps = (value - spec.min) / spec.step;
-        if !(spec.min..=spec.max).contains(&value) || (steps - steps.round()).abs() > 1e-6 {
-            return Err(Error::invalid(format!(
-                "Option '{}' takes {} to {} in steps of {}; got {value}.",
-                spec.id, spec.min, spec.max, spec.step
-            )));
-        }
+        spec.option.check(value)?;
         self.values[at] = value;
         if let Some(automatic) = spec.automatic {
             let at = self.find(automatic).expect("the table names an automatic of the same sensor");
@@ -204,9 +169,9 @@ impl Options {
     }
 
     fn find(&self, id: &str) -> Result<usize> {
-        self.specs.iter().position(|s| s.id == id).ok_or_else(|| {
+        self.specs.iter().position(|s| s.option.id == id).ok_or_else(|| {
             let shown: String = id.chars().take(40).collect();
-            let known: Vec<_> = self.specs.iter().map(|s| s.id).collect();
+            let known: Vec<_> = self.specs.iter().map(|s| s.option.id).collect();
             Error::not_found(format!("Unknown option '{shown}'. This sensor has: {}.", known.join(", ")))
         })
     }
@@ -214,35 +179,19 @@ impl Options {
     fn info_at(&self, at: usize, seconds: f64) -> OptionInfo {
         let spec = &self.specs[at];
         let automatic_on = spec.automatic.is_some_and(|id| self.value(id) != 0.0);
-        let current_value = match spec.id {
+        let current_value = match spec.option.id {
             // Warms up from 32 °C to 38 °C with a time constant of five minutes.
             "asic-temperature" => (38.0 - 6.0 * (-seconds / 300.0).exp()).round(),
             // What the automatic found: the room's light never changes.
-            _ if automatic_on => spec.default,
+            _ if automatic_on => spec.option.default,
             _ => self.values[at],
         };
-        let values = spec.values.iter().enumerate();
-        OptionInfo {
-            option_id: spec.id.into(),
-            name: spec.name.into(),
-            description: Some(spec.description.into()),
-            current_value,
-            default_value: spec.default,
-            min_value: Some(spec.min),
-            max_value: Some(spec.max),
-            step: Some(spec.step),
-            units: spec.units.map(Into::into),
-            read_only: spec.read_only,
-            category: spec.category.into(),
-            value_descriptions: (!spec.values.is_empty()).then(|| {
-                values.map(|(i, name)| (format!("{}", spec.min + i as f64), (*name).into())).collect::<BTreeMap<_, _>>()
-            }),
-        }
+        spec.option.info(current_value)
     }
 
     /// A value of an option that this sensor's table has.
     fn value(&self, id: &str) -> f64 {
-        self.specs.iter().position(|s| s.id == id).map_or(0.0, |at| self.values[at])
+        self.specs.iter().position(|s| s.option.id == id).map_or(0.0, |at| self.values[at])
     }
 
     /// Whether timestamps are in the host's time.

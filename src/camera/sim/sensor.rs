@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
@@ -24,7 +24,7 @@ use crate::{
     camera::{Frame, FrameSink, StreamConfig},
     error::{Error, Result},
     model::{PixelFormat, StreamType},
-    sync::lock,
+    sync::{Condvar, Mutex, Pool, lock},
 };
 
 /// Buffers kept for reuse per stream: one being drawn, one in the hub, one being encoded, one to spare.
@@ -133,7 +133,7 @@ impl Loop<'_> {
         let mut rates: Vec<Rate> = Vec::new();
         for config in configs {
             let Some(painter) = self.painter(config) else { return };
-            let stream = Stream { config: *config, painter, pool: Pool::default() };
+            let stream = Stream { config: *config, painter, pool: Pool::new(POOLED) };
             let fps = config.profile.framerate;
             match rates.iter_mut().find(|rate| rate.fps == fps) {
                 Some(rate) => rate.streams.push(stream),
@@ -195,8 +195,9 @@ impl Loop<'_> {
                 stream: strip::stream_code(kind),
                 camera: self.slot.index as u8 & 0xF,
             });
-            let mut buffer = stream.pool.take(format.frame_size(profile.width, profile.height));
-            let out = buffer.bytes.as_mut_slice();
+            let mut buffer = stream.pool.take();
+            buffer.resize(format.frame_size(profile.width, profile.height), 0);
+            let out = buffer.as_mut_slice();
             match &mut stream.painter {
                 Painter::Color(picture) => picture.draw(&options.color_look(), ball, &bits, out),
                 Painter::Depth(picture) => picture.draw(&options.depth_look(), ball, number, &bits, out),
@@ -205,7 +206,8 @@ impl Loop<'_> {
                 Painter::Accel => write_motion(out, imu::accel(seconds, number, options.motion_correction())),
             }
             if faults.garbage {
-                buffer.bytes.truncate(buffer.bytes.len() / 3 + 1);
+                let third = buffer.len() / 3 + 1;
+                buffer.truncate(third);
             }
             // A stop or unplug during the drawing is still in time.
             if self.stop.flag.load(Ordering::Acquire) || !self.slot.is_plugged(self.generation) {
@@ -232,39 +234,6 @@ impl Loop<'_> {
 fn write_motion(out: &mut [u8], xyz: [f32; 3]) {
     for (out, value) in out.chunks_exact_mut(4).zip(xyz) {
         out.copy_from_slice(&value.to_le_bytes());
-    }
-}
-
-/// Buffers that consumers gave back. What is in flight is bounded by the hub; what is kept here by [`POOLED`].
-#[derive(Clone, Default)]
-struct Pool(Arc<Mutex<Vec<Vec<u8>>>>);
-
-struct Buffer {
-    bytes: Vec<u8>,
-    pool: Pool,
-}
-
-impl Pool {
-    /// A buffer of exactly `size` bytes with any content.
-    fn take(&self, size: usize) -> Buffer {
-        let mut bytes = lock(&self.0).pop().unwrap_or_default();
-        bytes.resize(size, 0);
-        Buffer { bytes, pool: self.clone() }
-    }
-}
-
-impl AsRef<[u8]> for Buffer {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        let mut pool = lock(&self.pool.0);
-        if pool.len() < POOLED {
-            pool.push(std::mem::take(&mut self.bytes));
-        }
     }
 }
 

@@ -3,7 +3,10 @@
 
 use std::fmt;
 
-use super::words::{self, Word};
+use super::{
+    nearest::nearest,
+    words::{self, Word},
+};
 
 /// The names a pipeline file must give to three of its elements, and what each is.
 pub const NAMED_ELEMENTS: [(&str, &str); 3] = [
@@ -50,9 +53,6 @@ pub const PLACEHOLDERS: [&str; 10] = [
     "device",
     "time",
 ];
-
-/// How alike two names must be, from 0 to 1, before one is offered for the other.
-const ALIKE: f64 = 0.72;
 
 impl Values {
     fn get(&self, name: &str) -> Option<String> {
@@ -167,8 +167,8 @@ impl Template {
             if found.next().is_none() {
                 let mut fault = self.fault(self.lines.len(), format!("no element has name={name}; it must be {what}"));
                 let others = names.iter().filter(|(given, _)| !NAMED_ELEMENTS.iter().any(|(known, _)| known == given));
-                let near = others.max_by(|(a, _), (b, _)| likeness(a, name).total_cmp(&likeness(b, name)));
-                if let Some((given, word)) = near.filter(|(given, _)| likeness(given, name) >= ALIKE) {
+                let near = nearest(name, others.clone().map(|(given, _)| given.as_str()));
+                if let Some((given, word)) = others.clone().find(|(given, _)| Some(given.as_str()) == near) {
                     let message = format!("{}; did you mean name={name} in place of name={given}?", fault.message);
                     fault = self.fault_at(place(&text, word.at), word.text, Some(format!("name={name}")), message);
                 }
@@ -236,19 +236,6 @@ impl Template {
 /// The first line of a file's leading comment, without its `#`; empty where there is none.
 pub fn title(text: &str) -> &str {
     text.lines().next().and_then(|line| line.trim_start().strip_prefix('#')).map_or("", str::trim)
-}
-
-/// The name that is most like this one, if any is much like it.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = known.into_iter().map(|known| (likeness(name, known), known));
-    scored.filter(|(score, _)| *score >= ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, known)| known)
-}
-
-/// From 0, nothing in common, to 1. A slip of the finger counts the same anywhere in the name; a shared beginning counts a
-/// little more, for what is forgotten is mostly the end.
-fn likeness(a: &str, b: &str) -> f64 {
-    let (a, b) = (a.to_lowercase().replace('_', "-"), b.to_lowercase().replace('_', "-"));
-    strsim::normalized_damerau_levenshtein(&a, &b).max(strsim::jaro_winkler(&a, &b) - 0.1)
 }
 
 /// Line and column of a byte.
@@ -410,20 +397,6 @@ mod tests {
         assert_eq!(rendered.place(rendered.text.find("640").expect("a number") + 2), (4, 5), "inside a placeholder");
         assert_eq!(title(GOOD), "a comment");
         assert_eq!(title("x"), "");
-    }
-
-    #[test]
-    fn the_nearest_name_is_the_one_a_finger_missed() {
-        let names = ["x264enc", "x265enc", "openh264enc", "vp8enc", "videoconvert", "videoscale"];
-        for (wrong, right) in [
-            ("x264encc", Some("x264enc")),
-            ("x246enc", Some("x264enc")),
-            ("openh264encoder", Some("openh264enc")),
-            ("videoconver", Some("videoconvert")),
-            ("qqq", None),
-        ] {
-            assert_eq!(nearest(wrong, names), right, "{wrong}");
-        }
     }
 
     proptest! {

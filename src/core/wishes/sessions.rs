@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     error::{Error, Result},
-    model::{DeviceId, IceCandidate, SessionId, StreamType},
+    model::{DeviceId, IceCandidate, SessionId, SessionState, StreamType},
     peer::silence,
 };
 
@@ -30,23 +30,6 @@ pub struct Limits {
     pub max_lifetime: Option<Duration>,
 }
 
-/// Where a session is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Streams are starting or the offer is being made.
-    New,
-    /// The offer is out.
-    Offered,
-    /// An answer is being applied.
-    Answering,
-    /// The answer is applied, DTLS is not up.
-    Connecting,
-    /// DTLS is up.
-    Connected,
-    /// The peer is silent.
-    Disconnected,
-}
-
 /// One session.
 #[derive(Debug)]
 pub struct Session {
@@ -55,7 +38,9 @@ pub struct Session {
     /// Streams in m-line order.
     pub streams: Vec<StreamType>,
     /// State.
-    pub state: State,
+    pub state: SessionState,
+    /// The answer is being applied, and may still be refused.
+    applying: bool,
     /// Created.
     pub created: Instant,
     /// Last packet or request.
@@ -151,7 +136,8 @@ impl Sessions {
         let session = Session {
             device,
             streams,
-            state: State::New,
+            state: SessionState::New,
+            applying: false,
             created: now,
             last_activity: now,
             remote_address: None,
@@ -188,7 +174,7 @@ impl Sessions {
             session.local_candidates = candidates;
             session.local_candidates.truncate(MAX_CANDIDATES);
             session.offered = now;
-            session.enter(now, State::Offered);
+            session.enter(now, SessionState::Offered);
         }
     }
 
@@ -208,12 +194,15 @@ impl Sessions {
     pub fn begin_answer(&mut self, now: Instant, id: &SessionId) -> Result<()> {
         let session = self.get_mut(id)?;
         match session.state {
-            State::Offered => {
-                session.enter(now, State::Answering);
+            SessionState::Offered => {
+                session.enter(now, SessionState::Connecting);
+                session.applying = true;
                 session.last_activity = now;
                 Ok(())
             }
-            State::New => Err(Error::invalid(format!("Session {id} has no offer yet; answer the offer once it came."))),
+            SessionState::New => {
+                Err(Error::invalid(format!("Session {id} has no offer yet; answer the offer once it came.")))
+            }
             _ => Err(Error::invalid(format!(
                 "Session {id} was answered already. Ask for a new offer to connect again; one session takes one answer."
             ))),
@@ -222,16 +211,17 @@ impl Sessions {
 
     /// The answer was applied: gives back the candidates that came before it. A refused one may be tried again.
     pub fn answered(&mut self, now: Instant, id: &SessionId, accepted: bool) -> Vec<IceCandidate> {
-        let Some(session) = self.table.get_mut(id).filter(|session| session.state == State::Answering) else {
+        let Some(session) = self.table.get_mut(id).filter(|session| session.applying) else {
             return Vec::new();
         };
+        session.applying = false;
         if !accepted {
             // The deadline for an answer keeps running from the offer, so a peer cannot stay by sending bad ones.
-            session.state = State::Offered;
+            session.state = SessionState::Offered;
             session.state_since = session.offered;
             return Vec::new();
         }
-        session.enter(now, State::Connecting);
+        session.enter(now, SessionState::Connecting);
         mem::take(&mut session.early_candidates)
     }
 
@@ -243,7 +233,7 @@ impl Sessions {
         let session = self.get_mut(id)?;
         session.last_activity = now;
         match session.state {
-            State::New | State::Offered | State::Answering => {
+            _ if session.is_unanswered() => {
                 if session.early_candidates.len() >= MAX_CANDIDATES {
                     return Err(Error::limit(
                         format!("Session {id} has {MAX_CANDIDATES} candidates waiting already; send the answer first."),
@@ -260,7 +250,7 @@ impl Sessions {
     /// DTLS is up.
     pub fn connected(&mut self, now: Instant, id: &SessionId, remote_address: Option<String>) {
         if let Some(session) = self.table.get_mut(id) {
-            session.enter(now, State::Connected);
+            session.enter(now, SessionState::Connected);
             session.last_activity = now;
             if remote_address.is_some() {
                 session.remote_address = remote_address;
@@ -270,8 +260,8 @@ impl Sessions {
 
     /// The peer went silent.
     pub fn disconnected(&mut self, now: Instant, id: &SessionId) {
-        if let Some(session) = self.table.get_mut(id).filter(|session| session.state == State::Connected) {
-            session.enter(now, State::Disconnected);
+        if let Some(session) = self.table.get_mut(id).filter(|session| session.state == SessionState::Connected) {
+            session.enter(now, SessionState::Disconnected);
         }
     }
 
@@ -279,9 +269,9 @@ impl Sessions {
     pub fn activity(&mut self, now: Instant, id: &SessionId) -> bool {
         let Some(session) = self.table.get_mut(id) else { return false };
         session.last_activity = now;
-        let back = session.state == State::Disconnected;
+        let back = session.state == SessionState::Disconnected;
         if back {
-            session.enter(now, State::Connected);
+            session.enter(now, SessionState::Connected);
         }
         back
     }
@@ -303,7 +293,12 @@ impl Sessions {
 }
 
 impl Session {
-    fn enter(&mut self, now: Instant, state: State) {
+    /// Whether no answer was applied yet.
+    fn is_unanswered(&self) -> bool {
+        self.applying || matches!(self.state, SessionState::New | SessionState::Offered)
+    }
+
+    fn enter(&mut self, now: Instant, state: SessionState) {
         self.state = state;
         self.state_since = now;
     }
@@ -311,12 +306,18 @@ impl Session {
     fn due(&self, limits: &Limits) -> (Instant, Expired) {
         let by_state = match self.state {
             // The streams' own start deadline ends a slow New; this is only the net below it.
-            State::New | State::Answering => (self.state_since + limits.answer_timeout * 2, Expired::NoAnswer),
-            State::Offered => (self.state_since + limits.answer_timeout, Expired::NoAnswer),
-            State::Connecting => (self.state_since + limits.connect_timeout, Expired::NoConnection),
-            State::Connected => (self.last_activity + limits.idle_timeout, Expired::Idle),
+            SessionState::New => (self.state_since + limits.answer_timeout * 2, Expired::NoAnswer),
+            SessionState::Offered => (self.state_since + limits.answer_timeout, Expired::NoAnswer),
+            // The offer's own time is over while the answer is applied; a media side that hangs is not waited for for ever.
+            SessionState::Connecting if self.applying => {
+                (self.state_since + limits.answer_timeout * 2, Expired::NoAnswer)
+            }
+            SessionState::Connecting => (self.state_since + limits.connect_timeout, Expired::NoConnection),
+            SessionState::Connected => (self.last_activity + limits.idle_timeout, Expired::Idle),
             // The media side gives a silent peer up by its rhythm; this is only the net below it.
-            State::Disconnected => (self.state_since + limits.connect_timeout.max(silence::LONGEST), Expired::Lost),
+            SessionState::Disconnected => {
+                (self.state_since + limits.connect_timeout.max(silence::LONGEST), Expired::Lost)
+            }
         };
         let by_life = limits.max_lifetime.map(|life| (self.created + life, Expired::Lifetime));
         by_life.into_iter().chain([by_state]).min_by_key(|(at, _)| *at).unwrap_or(by_state)

@@ -24,7 +24,7 @@ struct Bench {
 
 fn start(look_every: Duration) -> Bench {
     let (sender, events) = channel();
-    let sender = std::sync::Mutex::new(sender);
+    let sender = crate::sync::Mutex::new(sender);
     let tell = Arc::new(move |event| drop(sender.lock().map(|sender| sender.send(event))));
     let metrics = Arc::<Metrics>::default();
     let media = start_watched(Arc::default(), Arc::default(), metrics.clone(), tell, look_every).expect("starts");

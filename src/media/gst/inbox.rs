@@ -11,7 +11,7 @@
 
 use std::{
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -31,7 +31,7 @@ use crate::{
     },
     error::Error,
     metrics::ControlMetrics,
-    sync::lock,
+    sync::{Condvar, Mutex, MutexGuard, lock},
 };
 
 /// Local candidates of one session that may wait. A machine with 8 addresses has 8 to 24.

@@ -1,39 +1,24 @@
 //! What the post-processing is set to, as options of the depth sensor: one table of ids, ranges and defaults (those of the
 //! SDK's processing blocks), checked when set and read back like the camera's own options.
 
-use std::collections::BTreeMap;
-
 use super::{decimation::Decimation, holes::HoleFilling, spatial::Spatial, temporal, threshold::Threshold};
 use crate::{
     error::{Error, Result},
     model::OptionInfo,
+    options::OptionSpec,
 };
 
 /// The group that the options stand in.
 pub const CATEGORY: &str = "Depth Post-Processing";
 
-struct Spec {
-    id: &'static str,
-    name: &'static str,
-    description: &'static str,
-    min: f64,
-    max: f64,
-    step: f64,
-    default: f64,
-    units: Option<&'static str>,
-    /// Names of the values from `min` on.
-    values: &'static [&'static str],
-}
-
 const OFF_ON: &[&str] = &["Off", "On"];
 
-const fn spec(id: &'static str, name: &'static str, range: [f64; 4], description: &'static str) -> Spec {
-    let [min, max, step, default] = range;
-    Spec { id, name, description, min, max, step, default, units: None, values: &[] }
+const fn spec(id: &'static str, name: &'static str, range: [f64; 4], description: &'static str) -> OptionSpec {
+    OptionSpec { description, ..OptionSpec::new(id, name, CATEGORY, range) }
 }
 
-const fn switch(id: &'static str, name: &'static str, description: &'static str) -> Spec {
-    Spec { values: OFF_ON, ..spec(id, name, [0.0, 1.0, 1.0, 0.0], description) }
+const fn switch(id: &'static str, name: &'static str, description: &'static str) -> OptionSpec {
+    OptionSpec { values: OFF_ON, ..spec(id, name, [0.0, 1.0, 1.0, 0.0], description) }
 }
 
 const DECIMATION: usize = 0;
@@ -55,7 +40,7 @@ const HOLE_FILLING_MODE: usize = 15;
 const ALIGN_TO: usize = 16;
 
 /// Ranges and defaults are those that librealsense 2.56's processing blocks report (`rs2_get_option_range`).
-static SPECS: [Spec; 17] = [
+static SPECS: [OptionSpec; 17] = [
     switch("decimation-filter", "Decimation Filter", "Makes the depth picture smaller by a whole factor"),
     spec(
         "decimation-magnitude",
@@ -64,11 +49,11 @@ static SPECS: [Spec; 17] = [
         "The factor: medians of patches of 2 and 3, means of larger ones",
     ),
     switch("threshold-filter", "Threshold Filter", "Makes holes of what is nearer or farther than wanted"),
-    Spec {
+    OptionSpec {
         units: Some("meters"),
         ..spec("threshold-min", "Threshold Min Distance", [0.0, 16.0, 0.1, 0.1], "Nearest distance kept")
     },
-    Spec {
+    OptionSpec {
         units: Some("meters"),
         ..spec("threshold-max", "Threshold Max Distance", [0.0, 16.0, 0.1, 4.0], "Farthest distance kept")
     },
@@ -86,7 +71,7 @@ static SPECS: [Spec; 17] = [
         [1.0, 50.0, 1.0, 20.0],
         "A step of this many units (1/32 pixel of disparity) or more is an edge",
     ),
-    Spec {
+    OptionSpec {
         values: &["Disabled", "2-pixel radius", "4-pixel radius", "8-pixel radius", "16-pixel radius", "Unlimited"],
         ..spec(
             "spatial-holes-fill",
@@ -108,7 +93,7 @@ static SPECS: [Spec; 17] = [
         [1.0, 100.0, 1.0, 20.0],
         "A change of this many units (1/32 pixel of disparity) or more counts as motion",
     ),
-    Spec {
+    OptionSpec {
         values: &[
             "Disabled",
             "Valid in 8/8",
@@ -128,11 +113,11 @@ static SPECS: [Spec; 17] = [
         )
     },
     switch("hole-filling-filter", "Hole Filling Filter", "Gives every hole the value of a neighbour"),
-    Spec {
+    OptionSpec {
         values: &["Fill from Left", "Farthest from around", "Nearest from around"],
         ..spec("hole-filling-mode", "Hole Filling Mode", [0.0, 2.0, 1.0, 1.0], "Which neighbour a hole takes")
     },
-    Spec {
+    OptionSpec {
         values: &["Off", "Color"],
         ..spec(
             "align-to",
@@ -177,14 +162,7 @@ impl Settings {
     /// NotFound for an id that is not one of these, Invalid for a value that is out of range or between steps.
     pub fn set(&mut self, id: &str, value: f64) -> Result<()> {
         let at = find(id).ok_or_else(|| Error::not_found(format!("Unknown depth processing option '{id}'.")))?;
-        let spec = &SPECS[at];
-        let steps = (value - spec.min) / spec.step;
-        if !(spec.min..=spec.max).contains(&value) || (steps - steps.round()).abs() > 1e-6 {
-            return Err(Error::invalid(format!(
-                "Option '{}' takes {} to {} in steps of {}; got {value}.",
-                spec.id, spec.min, spec.max, spec.step
-            )));
-        }
+        SPECS[at].check(value)?;
         self.values[at] = value;
         if self.values[THRESHOLD_MIN] > self.values[THRESHOLD_MAX] {
             match at {
@@ -196,24 +174,7 @@ impl Settings {
     }
 
     fn info_at(&self, at: usize) -> OptionInfo {
-        let spec = &SPECS[at];
-        let names = spec.values.iter().enumerate();
-        OptionInfo {
-            option_id: spec.id.into(),
-            name: spec.name.into(),
-            description: Some(spec.description.into()),
-            current_value: self.values[at],
-            default_value: spec.default,
-            min_value: Some(spec.min),
-            max_value: Some(spec.max),
-            step: Some(spec.step),
-            units: spec.units.map(Into::into),
-            read_only: false,
-            category: CATEGORY.into(),
-            value_descriptions: (!spec.values.is_empty()).then(|| {
-                names.map(|(i, name)| (format!("{}", spec.min + i as f64), (*name).into())).collect::<BTreeMap<_, _>>()
-            }),
-        }
+        SPECS[at].info(self.values[at])
     }
 
     fn on(&self, at: usize) -> bool {

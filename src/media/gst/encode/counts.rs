@@ -2,7 +2,7 @@
 //! sums; decides nothing. The probes run on the encoder's threads and hold their lock for a few instructions.
 
 use std::{
-    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Instant,
 };
 
@@ -13,7 +13,7 @@ use crate::{
     core::matching::{Matcher, Reorder},
     media::StreamStats,
     metrics::{EncoderMetrics, StreamMetrics},
-    sync::lock,
+    sync::{Mutex, lock},
 };
 
 /// Counts an encoder's frames, bytes, key frames and the time it takes for each, from now on.

@@ -2,7 +2,7 @@
 //! the pipeline and its tee pads; used by the control thread only.
 
 use std::sync::{
-    Arc, Mutex,
+    Arc,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -22,7 +22,7 @@ use crate::{
         teardown::Teardown,
     },
     model::{Codec, StreamKey},
-    sync::lock,
+    sync::{Mutex, lock},
 };
 
 /// What the control thread is told of encoders.

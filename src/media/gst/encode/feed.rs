@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread::JoinHandle,
@@ -27,7 +27,7 @@ use crate::{
     media::gst::context::Context,
     metrics::StreamMetrics,
     model::{Codec, PixelFormat, StreamKey, StreamType},
-    sync::lock,
+    sync::{Mutex, Pool, lock},
 };
 
 /// How often at most unusable frames are logged.
@@ -151,7 +151,7 @@ struct Pump {
     shared: Arc<Shared>,
     map: ColorMap,
     colorizer: Option<Colorizer>,
-    pool: Arc<Mutex<Vec<Vec<u8>>>>,
+    pool: Pool,
     layout: Option<(Layout, gst::Caps)>,
     last_pts: Option<gst::ClockTime>,
     complained: Option<Instant>,
@@ -170,7 +170,7 @@ struct Layout {
 
 impl Pump {
     fn new(ctx: Arc<Context>, key: StreamKey, shared: Arc<Shared>, map: ColorMap) -> Self {
-        let pool = Arc::default();
+        let pool = Pool::new(POOL);
         let metrics = ctx.metrics.stream(&key);
         Self { ctx, key, shared, map, colorizer: None, pool, layout: None, last_pts: None, complained: None, metrics }
     }
@@ -236,9 +236,9 @@ impl Pump {
         if self.colorizer.as_ref().is_none_or(|colorizer| colorizer.range() != range) {
             self.colorizer = Some(Colorizer::new(range));
         }
-        let mut bytes = lock(&self.pool).pop().unwrap_or_default();
-        let fits = self.colorizer.as_ref()?.to_i420(frame.bytes(), frame.width, frame.height, &mut bytes);
-        let buffer = gst::Buffer::from_slice(Pooled { bytes, pool: self.pool.clone() });
+        let mut picture = self.pool.take();
+        let fits = self.colorizer.as_ref()?.to_i420(frame.bytes(), frame.width, frame.height, &mut picture);
+        let buffer = gst::Buffer::from_slice(picture);
         fits.then_some((VideoFormat::I420, buffer))
     }
 
@@ -327,26 +327,5 @@ struct FrameBytes(Arc<Frame>);
 impl AsRef<[u8]> for FrameBytes {
     fn as_ref(&self) -> &[u8] {
         self.0.bytes()
-    }
-}
-
-/// A coloured picture that goes back to its pool when the last encoder is done with it.
-struct Pooled {
-    bytes: Vec<u8>,
-    pool: Arc<Mutex<Vec<Vec<u8>>>>,
-}
-
-impl AsRef<[u8]> for Pooled {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Pooled {
-    fn drop(&mut self) {
-        let mut pool = lock(&self.pool);
-        if pool.len() < POOL {
-            pool.push(std::mem::take(&mut self.bytes));
-        }
     }
 }

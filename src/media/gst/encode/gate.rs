@@ -4,7 +4,7 @@
 //! over a push: two encoders at one gate are kept apart by a flag that nobody waits for.
 
 use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock,
+    Arc, OnceLock,
     atomic::{
         AtomicBool, AtomicU32, AtomicU64,
         Ordering::{Relaxed, SeqCst},
@@ -13,7 +13,12 @@ use std::sync::{
 
 use gst::prelude::*;
 
-use crate::{core::peer::key_frames::Patience, media::gst::context::Context, metrics::EncoderMetrics, sync::lock};
+use crate::{
+    core::peer::key_frames::Patience,
+    media::gst::context::Context,
+    metrics::EncoderMetrics,
+    sync::{Mutex, MutexGuard, lock},
+};
 
 /// Access units that may wait in a session before it counts as behind: half a second at 30 fps. On a network that keeps
 /// up, none waits.

@@ -1,11 +1,7 @@
 //! Which H.264 profile offers announce for each pipeline. Owns what is known of that: what the caps in the file ask the encoder
 //! for, and what came out once it ran. Starts nothing and reads files only when the media side starts.
 
-use std::{
-    collections::BTreeMap,
-    str::FromStr,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
 use gst::prelude::*;
 
@@ -20,7 +16,7 @@ use crate::{
         },
     },
     model::{self, Codec, StreamKey},
-    sync::lock,
+    sync::{Mutex, lock},
 };
 
 /// By pipeline name, where it is known; bounded by the pipelines there are.

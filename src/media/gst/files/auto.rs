@@ -1,12 +1,7 @@
 //! `encoder = "auto"`: which H.264 encoder works on this machine. Owns the order in which they are tried and what was found,
 //! once per process; the pipelines themselves are files like any other.
 
-use std::{
-    collections::HashMap,
-    path::PathBuf,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, path::PathBuf, sync::PoisonError, time::Duration};
 
 use super::{
     build, library,
@@ -15,7 +10,7 @@ use super::{
 use crate::{
     config::Config,
     model::{Codec, Profile, StreamKey},
-    sync::lock,
+    sync::{Condvar, Mutex, MutexGuard, lock},
 };
 
 /// Pipelines with hardware encoders, best first: they cost next to no CPU. A graphics card's encoder before one of the CPU's

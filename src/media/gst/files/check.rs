@@ -11,8 +11,9 @@ use super::{
     values::{class_of, refusal},
 };
 use crate::core::text::{
+    nearest::nearest,
     syntax::check_syntax,
-    template::{self, Fault, Rendered, Template, nearest},
+    template::{self, Fault, Rendered, Template},
     words::{self, Kind, Word, words},
 };
 

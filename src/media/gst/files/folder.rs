@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, mpsc},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -19,7 +19,7 @@ use crate::{
         gst::port::Port,
     },
     model::PipelineInfo,
-    sync::lock,
+    sync::{Mutex, lock},
 };
 
 /// How often the folder is looked at. A file counts as saved when two looks in a row find it the same.

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     config::Config,
-    core::text::template::{self, Fault},
+    core::text::{
+        nearest::nearest,
+        template::{self, Fault},
+    },
     model::{Codec, DeviceId, PipelineInfo, PipelineState, StreamKey, StreamType},
 };
 
@@ -108,7 +111,7 @@ pub(crate) fn read(config: &Config, name: &str) -> Option<Text> {
 /// "there is no pipeline 'x'", with the nearest name.
 pub(crate) fn no_such(config: &Config, name: &str) -> String {
     let names = names(config);
-    match template::nearest(name, names.iter().map(String::as_str)) {
+    match nearest(name, names.iter().map(String::as_str)) {
         Some(near) => format!("there is no pipeline '{name}'; did you mean {near}?"),
         None => format!("there is no pipeline '{name}'; `realsense-webrtc pipeline list` shows those there are"),
     }

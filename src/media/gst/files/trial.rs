@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
         mpsc,
     },
@@ -25,7 +25,7 @@ use crate::{
         walk,
     },
     model::Codec,
-    sync::lock,
+    sync::{Mutex, lock},
 };
 
 /// Test pictures. Enough for an encoder to show whether it holds pictures back.

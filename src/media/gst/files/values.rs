@@ -2,7 +2,7 @@
 
 use gst::{glib, prelude::*};
 
-use crate::core::text::template::nearest;
+use crate::core::text::nearest::nearest;
 
 /// How many values of a property are listed at most.
 const LISTED: usize = 12;

@@ -164,7 +164,9 @@ mod tests {
         for number in 0..100u64 {
             flow.arrived(number * FRAME, 1, 1, Some(number * FRAME));
             // P before the two B-frames that lie before it: 0 3 1 2 6 4 5 …
-            if number > 0 && number % 3 == 0 {
+            if number == 0 {
+                flow.left(0, 1, 1, Some(0));
+            } else if number % 3 == 0 {
                 for out in [number, number - 2, number - 1] {
                     flow.left(number * FRAME, 1, 1, Some(out * FRAME));
                 }

@@ -5,7 +5,7 @@
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     media::{diagnostics::Answer, gst::port::Port},
     model::{DeviceId, SessionId},
-    sync::lock,
+    sync::{Condvar, Mutex, MutexGuard, lock},
 };
 
 /// Most threads, those included that hang.

@@ -5,7 +5,7 @@
 use std::{
     collections::{HashMap, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -23,7 +23,7 @@ use crate::{
         walk::{elements, reorder},
     },
     model::{DeviceId, GraphMeter, SessionId},
-    sync::lock,
+    sync::{Condvar, Mutex, lock},
 };
 
 /// How often the thread looks for what is new.

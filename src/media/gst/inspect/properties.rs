@@ -7,7 +7,7 @@ use gst::{glib, prelude::*};
 use serde_json::Value;
 
 use crate::{
-    core::text::template,
+    core::text::nearest,
     error::{Error, Result},
     model::PropertyInfo,
 };
@@ -262,7 +262,7 @@ pub(in crate::media::gst) fn set(element: &gst::Element, values: &BTreeMap<Strin
 
 /// "; did you mean '…'?" for a name that is not there, or nothing.
 fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
-    template::nearest(wrong, known).map_or_else(String::new, |name| format!("; did you mean '{name}'?"))
+    nearest::nearest(wrong, known).map_or_else(String::new, |name| format!("; did you mean '{name}'?"))
 }
 
 /// The value a property takes for JSON, or why it takes none.

@@ -2,7 +2,7 @@
 //! pair; knows no session.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -22,7 +22,7 @@ use crate::{
     core::peer::fingerprint::{Fingerprint, HashName},
     error::{Error, Result},
     srtp::{Authentication, KEY, Master},
-    sync::lock,
+    sync::{Mutex, lock},
 };
 
 /// How long a certificate is shown to new peers. Browsers make theirs for 30 days (W3C WebRTC, section 4.9.1).

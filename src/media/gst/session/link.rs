@@ -1,6 +1,6 @@
 //! What a session's callbacks know of its connection, and the addresses that it is offered at. Decides nothing.
 
-use std::sync::{Arc, Mutex, MutexGuard, atomic::AtomicU64};
+use std::sync::{Arc, atomic::AtomicU64};
 
 use gst::glib;
 
@@ -8,7 +8,7 @@ use super::net;
 use crate::{
     core::peer::silence::Rhythm,
     media::gst::{context::Context, encode::gate::Counters},
-    sync::lock,
+    sync::{Mutex, MutexGuard, lock},
 };
 
 /// What the session's callbacks write down.

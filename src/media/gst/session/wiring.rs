@@ -2,7 +2,7 @@
 //! handed over or runs in a GStreamer thread, where it counts, forwards or sends a signal and waits for nothing.
 
 use std::sync::{
-    Arc, Mutex, OnceLock,
+    Arc, OnceLock,
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
@@ -26,7 +26,7 @@ use crate::{
     },
     model::Codec,
     srtp::Authentication,
-    sync::lock,
+    sync::{Mutex, lock},
 };
 
 /// Bytes of an RTP packet: leaves room for SRTP, DTLS and tunnels within 1280.
