@@ -12,7 +12,7 @@ use std::{
 
 use realsense_webrtc::{
     camera::{Backend, StreamConfig, sim::SimBackend},
-    core::picture::depth::{Calibration, Picture, Settings, Stage},
+    core::picture::depth::{DepthCalibration, DepthSettings, Picture, Stage},
     model::{PixelFormat, Profile, StreamType},
 };
 
@@ -65,9 +65,9 @@ fn main() {
     ];
     println!("{width}x{height}, milliseconds of processor time a frame:");
     for (name, options, color) in rows {
-        let mut settings = Settings::default();
+        let mut settings = DepthSettings::default();
         options.iter().for_each(|option| settings.set(option, 1.0).unwrap());
-        let calibration = Calibration { baseline_m: Some(0.05), color };
+        let calibration = DepthCalibration { baseline_m: Some(0.05), color };
         let mut stage = Stage::default();
         let mut run = |count: usize| {
             let frame = &frames[count % frames.len()];

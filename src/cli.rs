@@ -8,7 +8,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use toml::Value;
 
-use crate::{config::Config, pipeline::PipelineArgs, probe::ProbeArgs};
+use crate::{config::Config, pipeline_cli::PipelineArgs, probe::ProbeArgs};
 
 /// Gets an Intel RealSense depth camera into many browsers at once: every stream is encoded once and fanned out over
 /// WebRTC. Without a subcommand it serves; open the printed address in a browser.

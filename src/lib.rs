@@ -13,7 +13,7 @@ pub mod librealsense;
 pub mod logging;
 pub mod media;
 pub mod metrics;
-pub mod pipeline;
+pub mod pipeline_cli;
 pub mod probe;
 pub mod process;
 pub mod session;

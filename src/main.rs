@@ -6,7 +6,7 @@ use clap::Parser;
 use realsense_webrtc::{
     app,
     cli::{Cli, Command},
-    healthcheck, logging, media, pipeline, probe, process, session,
+    healthcheck, logging, media, pipeline_cli, probe, process, session,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     // A flood of blocking work must not take the threads that sessions need.
-    let blocking = usize::try_from(process::room::limits().blocking_threads()).unwrap_or(1);
+    let blocking = usize::try_from(process::limits::limits().blocking_threads()).unwrap_or(1);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = match builder.thread_name("tokio").max_blocking_threads(blocking).enable_all().build() {
         Ok(runtime) => runtime,
@@ -53,12 +53,12 @@ async fn check_health(cli: Cli) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn work_on_pipelines(mut cli: Cli, args: pipeline::PipelineArgs) -> Result<ExitCode, String> {
+async fn work_on_pipelines(mut cli: Cli, args: pipeline_cli::PipelineArgs) -> Result<ExitCode, String> {
     cli.take_over(args.config.clone(), args.pipelines.clone());
     let config = cli.configuration(std::env::vars())?;
     let usual = config.log.filter == realsense_webrtc::config::Log::default().filter;
     logging::start_plain(if usual { "warn" } else { &config.log.filter })?;
-    Ok(if pipeline::run(args, config).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if pipeline_cli::run(args, config).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn serve(cli: Cli) -> Result<ExitCode, String> {

@@ -13,8 +13,8 @@ use gst::prelude::*;
 use gst_video::{UpstreamForceKeyUnitEvent, VideoFormat, VideoInfo};
 use realsense_webrtc::{
     core::text::{
+        lexer::{Kind, Word, plain, words},
         template::{Template, Values, title},
-        words::{Kind, Word, plain, words},
     },
     model::Codec,
 };

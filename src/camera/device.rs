@@ -27,8 +27,8 @@ use super::{
 };
 use crate::{
     core::wishes::{
-        plan::{self, BySensor, Step},
         recording::EndReason,
+        sensor_steps::{self, BySensor, Step},
         streams::Applied,
     },
     error::{Error, Result},
@@ -322,9 +322,9 @@ impl Open<'_> {
     }
 
     fn apply(&mut self, wanted: &[(usize, StreamConfig)]) -> Applied {
-        let wanted = plan::by_sensor(wanted);
+        let wanted = sensor_steps::by_sensor(wanted);
         let mut failed = Vec::new();
-        for (sensor, step) in plan::plan(&self.running, &wanted) {
+        for (sensor, step) in sensor_steps::plan(&self.running, &wanted) {
             if matches!(step, Step::Reopen(_)) {
                 self.thread.metrics.restarts_reconfigured.inc();
             }

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::{
-    Attached, Backend, Fault, StreamConfig,
+    Attached, Backend, SimFault, StreamConfig,
     device::{DeviceCommand, DeviceThread, Wanted},
     events::{CameraEvent, CameraEvents, DeviceNews, Reporter},
     hub::FrameHub,
@@ -350,7 +350,7 @@ impl CameraHandle {
     }
 
     #[allow(clippy::unused_async, reason = "symmetry with the other device calls")]
-    pub(crate) async fn inject_fault(&self, device: &DeviceId, fault: Fault) -> Result<()> {
+    pub(crate) async fn inject_fault(&self, device: &DeviceId, fault: SimFault) -> Result<()> {
         let backend = lock(&self.shared.devices).get(device).map(|entry| entry.backend.clone());
         backend.ok_or_else(|| Error::unknown_device(device))?.inject_fault(device, fault)
     }

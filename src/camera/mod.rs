@@ -98,7 +98,7 @@ pub trait Backend: Send + Sync {
     ///
     /// # Errors
     /// NotFound unless this backend simulates `device`.
-    fn inject_fault(&self, device: &DeviceId, fault: Fault) -> Result<()> {
+    fn inject_fault(&self, device: &DeviceId, fault: SimFault) -> Result<()> {
         let _ = fault;
         Err(Error::not_found(format!("Device {device} is not a simulated camera; faults can only be simulated.")))
     }
@@ -106,7 +106,7 @@ pub trait Backend: Send + Sync {
 
 /// A fault that a simulated camera can be told to have.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Fault {
+pub enum SimFault {
     /// Pulls the cable: the device vanishes from the list.
     Unplug,
     /// Plugs it in again.

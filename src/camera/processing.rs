@@ -14,8 +14,8 @@ use tracing::{debug, error, warn};
 use super::{Camera, Frame, FrameSink};
 use crate::{
     core::{
-        picture::depth::{Calibration, Picture, Settings, Stage},
-        wishes::{plan::BySensor, profile},
+        picture::depth::{DepthCalibration, DepthSettings, Picture, Stage},
+        wishes::{profile, sensor_steps::BySensor},
     },
     error::{Error, Result},
     model::{DeviceId, OptionInfo, PixelFormat, Profile, SensorInfo, StreamType},
@@ -30,7 +30,7 @@ const USUAL: Profile = Profile { width: 640, height: 480, framerate: 30 };
 const WAIT: Duration = Duration::from_secs(60);
 
 /// A device's settings. They live as long as the device is known, so that they survive a replug.
-pub(super) type SharedSettings = Arc<Mutex<Settings>>;
+pub(super) type SharedSettings = Arc<Mutex<DepthSettings>>;
 
 /// The processing of one open device. Dropping it ends its thread; frames then pass by untouched.
 pub(super) struct Processing {
@@ -49,7 +49,7 @@ struct Shared {
     /// Where depth frames wait for the thread, while there is one.
     waiting: Mutex<Option<Arc<Slot<Frame>>>>,
     /// What the next frame is processed with.
-    setup: Mutex<(Settings, Calibration)>,
+    setup: Mutex<(DepthSettings, DepthCalibration)>,
 }
 
 impl Processing {
@@ -135,7 +135,7 @@ impl Processing {
         }
     }
 
-    fn calibration(&self, settings: &Settings, camera: &mut dyn Camera, running: &BySensor) -> Calibration {
+    fn calibration(&self, settings: &DepthSettings, camera: &mut dyn Camera, running: &BySensor) -> DepthCalibration {
         let smooths = settings.spatial().is_some() || settings.temporal().is_some();
         let baseline = self.depth_sensor.filter(|_| smooths).and_then(|sensor| camera.option(sensor, BASELINE).ok());
         let baseline_m = baseline.map(|option| (option.current_value / 1000.0) as f32);
@@ -152,7 +152,7 @@ impl Processing {
         if color == Some(None) {
             warn!(device = %self.device, "depth is not aligned: the device tells no calibration of colour");
         }
-        Calibration { baseline_m, color: color.flatten() }
+        DepthCalibration { baseline_m, color: color.flatten() }
     }
 
     fn begin(&mut self) {
@@ -230,7 +230,7 @@ impl Shared {
     }
 }
 
-fn process(stage: &mut Stage, settings: &Settings, calibration: &Calibration, frame: &Frame) -> Frame {
+fn process(stage: &mut Stage, settings: &DepthSettings, calibration: &DepthCalibration, frame: &Frame) -> Frame {
     let Frame { width, height, intrinsics, depth_units, .. } = *frame;
     let picture = Picture { z16: frame.bytes(), width, height, intrinsics, depth_units };
     let processed = stage.run(settings, calibration, &picture);

@@ -3,6 +3,7 @@
 
 mod frames;
 mod pipelines;
+mod sessions;
 
 use std::{
     fmt,
@@ -11,7 +12,6 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -25,39 +25,9 @@ pub use pipelines::{
     PipelineState, PipelineUse, PropertyInfo,
 };
 
+pub use sessions::{IceCandidate, SessionEnd, SessionId, SessionState};
+
 use crate::error::Error;
-
-/// Where a session is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum SessionState {
-    /// Streams are starting, or the offer is being made.
-    New,
-    /// The offer is out, no answer yet.
-    Offered,
-    /// The answer is in, DTLS is not up yet.
-    Connecting,
-    /// DTLS is up.
-    Connected,
-    /// The peer is silent; it may come back.
-    Disconnected,
-}
-
-impl SessionState {
-    /// All of them, in the order of a session's life.
-    pub const ALL: [Self; 5] = [Self::New, Self::Offered, Self::Connecting, Self::Connected, Self::Disconnected];
-
-    /// As it reads on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Offered => "offered",
-            Self::Connecting => "connecting",
-            Self::Connected => "connected",
-            Self::Disconnected => "disconnected",
-        }
-    }
-}
 
 /// A device's identity: its serial number.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
@@ -100,40 +70,6 @@ impl Attachment {
 impl fmt::Display for Attachment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}", self.0)
-    }
-}
-
-/// A session's identity: a random UUID in text form.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
-#[serde(transparent)]
-#[schema(value_type = String, example = "5f0c1f3a-33a2-4fd1-9f53-6a2f6b1d3b5f")]
-pub struct SessionId(Arc<str>);
-
-impl SessionId {
-    /// Takes any string: an id that was never given out is simply not found.
-    pub fn new(id: impl AsRef<str>) -> Self {
-        Self(Arc::from(id.as_ref()))
-    }
-
-    /// A fresh random id.
-    pub fn random() -> Self {
-        Self::new(uuid::Uuid::new_v4().to_string())
-    }
-
-    /// The id's text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The first eight characters: enough to tell sessions apart in a log line.
-    pub fn short(&self) -> &str {
-        self.0.get(..8).unwrap_or(&self.0)
-    }
-}
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
@@ -390,19 +326,6 @@ impl fmt::Display for Codec {
     }
 }
 
-/// An ICE candidate as browsers write it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct IceCandidate {
-    /// `candidate:…`, without `a=`; empty means end of candidates.
-    pub candidate: String,
-    /// The m-line's id, where the browser said it.
-    #[serde(rename = "sdpMid")]
-    pub sdp_mid: Option<String>,
-    /// The m-line's index, where the browser said it.
-    #[serde(rename = "sdpMLineIndex")]
-    pub sdp_mline_index: Option<u32>,
-}
-
 /// A device as the API shows it. `None` where the SDK does not know.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct DeviceInfo {
@@ -509,19 +432,4 @@ pub struct Health {
     pub sdk_version: String,
     /// Why the server is degraded; `None` when it is well.
     pub degraded: Option<String>,
-}
-
-/// Why the media side ended a session by itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SessionEnd {
-    /// The peer closed its DTLS connection.
-    PeerClosed,
-    /// Nothing came from the peer for this long.
-    PeerSilent(Duration),
-    /// ICE or DTLS failed.
-    ConnectFailed(String),
-    /// The peer did what no receiver has to, and what would cost the others.
-    PeerMisbehaved(String),
-    /// An element of the session's pipeline failed.
-    PipelineError(String),
 }

@@ -18,7 +18,7 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 
 /// Who asks, as far as `server.admin_token` tells; a request's extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Rights {
     /// There is no such token.
     NoAdmins,
     /// There is one, and the request brings none at all.
@@ -142,14 +142,14 @@ impl Access {
     }
 
     /// Whether a request may change the server itself.
-    pub(super) fn standing(&self, headers: &HeaderMap, uri: &Uri) -> Standing {
+    pub(super) fn rights(&self, headers: &HeaderMap, uri: &Uri) -> Rights {
         if self.admin_token.is_empty() {
-            return Standing::NoAdmins;
+            return Rights::NoAdmins;
         }
         match given_token(headers, uri) {
-            None => Standing::Nobody,
-            Some(given) if self.is_admin_token(&given) => Standing::Admin,
-            Some(_) => Standing::User,
+            None => Rights::Nobody,
+            Some(given) if self.is_admin_token(&given) => Rights::Admin,
+            Some(_) => Rights::User,
         }
     }
 }

@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::{
-    access::{Standing, unauthorised},
+    access::{Rights, unauthorised},
     errors,
 };
 
@@ -37,20 +37,20 @@ impl<S: Send + Sync> FromRequestParts<S> for AdminIfAny {
 
 #[expect(clippy::result_large_err, reason = "a response, as axum takes it; once per refused request")]
 fn admin(parts: &Parts, without_admins: bool) -> Result<(), Response> {
-    match parts.extensions.get::<Standing>() {
-        Some(Standing::Admin) => Ok(()),
-        Some(Standing::NoAdmins) if without_admins => Ok(()),
-        Some(Standing::Nobody) => Err(unauthorised(
+    match parts.extensions.get::<Rights>() {
+        Some(Rights::Admin) => Ok(()),
+        Some(Rights::NoAdmins) if without_admins => Ok(()),
+        Some(Rights::Nobody) => Err(unauthorised(
             "This needs the administrators' token: send it as 'Authorization: Bearer <token>'; server.admin_token in the \
              server's configuration has it.",
         )),
-        Some(Standing::User) => Err(errors::detail(
+        Some(Rights::User) => Err(errors::detail(
             StatusCode::FORBIDDEN,
             "This needs the administrators' token, and another one came; server.admin_token in the server's configuration \
              has it.",
         )),
         // Without the layer that says who asks, nobody is an administrator.
-        Some(Standing::NoAdmins) | None => Err(errors::detail(
+        Some(Rights::NoAdmins) | None => Err(errors::detail(
             StatusCode::FORBIDDEN,
             "Nobody may do this, because the server has no administrators' token: set server.admin_token in its \
              configuration.",

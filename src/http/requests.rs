@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
 use crate::{
-    camera::{Fault, StreamConfig},
+    camera::{SimFault, StreamConfig},
     error::{Error, Result},
     model::{Codec, DeviceId, IceCandidate, PixelFormat, Profile, SensorInfo, StreamType},
     session::api::{OfferRequest, StartRequest},
@@ -407,19 +407,19 @@ impl SimFaultRequest {
     ///
     /// # Errors
     /// Invalid, listing the faults.
-    pub(super) fn parse(&self) -> Result<Fault> {
+    pub(super) fn parse(&self) -> Result<SimFault> {
         let probability = self.probability.unwrap_or(0.5);
         if !(0.0..=1.0).contains(&probability) {
             return Err(Error::invalid(format!("The probability {probability} is out of range: it goes from 0 to 1.")));
         }
         match self.fault.trim().to_ascii_lowercase().replace('-', "_").as_str() {
-            "unplug" => Ok(Fault::Unplug),
-            "replug" => Ok(Fault::Replug),
-            "stall" => Ok(Fault::Stall),
-            "drop" => Ok(Fault::Drop(probability)),
-            "fail_start" => Ok(Fault::FailStart),
-            "garbage_size" => Ok(Fault::GarbageSize),
-            "clear" => Ok(Fault::Clear),
+            "unplug" => Ok(SimFault::Unplug),
+            "replug" => Ok(SimFault::Replug),
+            "stall" => Ok(SimFault::Stall),
+            "drop" => Ok(SimFault::Drop(probability)),
+            "fail_start" => Ok(SimFault::FailStart),
+            "garbage_size" => Ok(SimFault::GarbageSize),
+            "clear" => Ok(SimFault::Clear),
             other => {
                 let shown: String = other.chars().take(40).collect();
                 Err(Error::invalid(format!(

@@ -62,7 +62,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 /// Internal when the listener has no address, that is, when it is broken from the start.
 pub async fn serve(listener: TcpListener, handle: Handle, shutdown: CancellationToken) -> Result<()> {
-    let connections = usize::try_from(process::room::limits().connections()).unwrap_or(usize::MAX);
+    let connections = usize::try_from(process::limits::limits().connections()).unwrap_or(usize::MAX);
     serve_with(listener, handle, Limits { connections, ..Limits::default() }, shutdown).await
 }
 

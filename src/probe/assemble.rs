@@ -54,7 +54,7 @@ pub struct AccessUnit {
 
 /// Counters of one m-line.
 #[derive(Debug, Clone)]
-pub struct StreamStats {
+pub struct ReceivedStats {
     /// The m-line's id.
     pub mid: String,
     /// Codec, once a packet came.
@@ -93,7 +93,7 @@ pub struct StreamStats {
     pub longest_gap: Duration,
 }
 
-impl StreamStats {
+impl ReceivedStats {
     /// Counters of an m-line on which nothing came yet.
     pub fn new(mid: impl Into<String>) -> Self {
         Self {
@@ -136,7 +136,7 @@ pub struct Outcome {
 
 /// Reassembles one stream.
 pub struct Assembler {
-    stats: StreamStats,
+    stats: ReceivedStats,
     keep_data: bool,
     next: Option<u64>,
     waiting: BTreeMap<u64, Packet>,
@@ -158,7 +158,7 @@ impl Assembler {
     /// An assembler for an m-line; `keep_data` makes access units carry their bytes.
     pub fn new(mid: impl Into<String>, keep_data: bool) -> Self {
         Self {
-            stats: StreamStats::new(mid),
+            stats: ReceivedStats::new(mid),
             keep_data,
             next: None,
             waiting: BTreeMap::new(),
@@ -172,12 +172,12 @@ impl Assembler {
     }
 
     /// The counters.
-    pub fn stats(&self) -> &StreamStats {
+    pub fn stats(&self) -> &ReceivedStats {
         &self.stats
     }
 
     /// The counters, to add what only the driver knows.
-    pub fn stats_mut(&mut self) -> &mut StreamStats {
+    pub fn stats_mut(&mut self) -> &mut ReceivedStats {
         &mut self.stats
     }
 

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    assemble::{Assembler, StreamStats},
+    assemble::{Assembler, ReceivedStats},
     rtcp::Rtcp,
 };
 use crate::sync::{Mutex, MutexGuard, lock};
@@ -47,7 +47,7 @@ pub struct Stats {
     /// Media packets dropped on purpose.
     pub dropped: u64,
     /// One per m-line, in SDP order.
-    pub streams: Vec<StreamStats>,
+    pub streams: Vec<ReceivedStats>,
 }
 
 /// What the receiver's task and its handle share.

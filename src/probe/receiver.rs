@@ -19,7 +19,7 @@ use str0m::{
 use tokio::sync::mpsc;
 
 pub use super::{
-    assemble::{AccessUnit, StreamStats},
+    assemble::{AccessUnit, ReceivedStats},
     handle::{Handle, Phase, Stats},
 };
 use super::{

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     client::Client,
-    receiver::{Handle, Options, Phase, Receiver, Stats, StreamStats},
+    receiver::{Handle, Options, Phase, ReceivedStats, Receiver, Stats},
 };
 use crate::error::{Error, Result};
 
@@ -103,7 +103,7 @@ impl Viewer {
     /// # Errors
     /// What is missing, in words.
     pub async fn receives(&self, frames: u64, limit: Duration) -> std::result::Result<Stats, String> {
-        let enough = |stream: &StreamStats| stream.first_keyframe_at.is_some() && stream.frames >= frames;
+        let enough = |stream: &ReceivedStats| stream.first_keyframe_at.is_some() && stream.frames >= frames;
         let outcome = self.receiver.wait(limit, |stats| stats.streams.iter().all(enough)).await;
         outcome.map_err(|stats| {
             let phase = match stats.phase {
@@ -147,7 +147,7 @@ impl Viewer {
 }
 
 impl StreamSummary {
-    fn new(name: &str, asked_at: Instant, stream: &StreamStats) -> Self {
+    fn new(name: &str, asked_at: Instant, stream: &ReceivedStats) -> Self {
         let since = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(asked_at).as_secs_f64() * 1e3);
         let span = |from: Option<Instant>| match (from, stream.last_frame_at) {
             (Some(from), Some(to)) if to > from => Some((to - from).as_secs_f64()),

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     client::Client,
-    receiver::{Options, StreamStats},
+    receiver::{Options, ReceivedStats},
     report::{Report, ms},
     viewer::{StreamSummary, Viewer},
 };
@@ -57,11 +57,11 @@ pub async fn run(
 }
 
 /// Whether every stream's last frame is recent: one that began and then stopped does not deliver.
-fn still_delivers(names: &[String], streams: &[StreamStats], now: Instant) -> std::result::Result<String, String> {
+fn still_delivers(names: &[String], streams: &[ReceivedStats], now: Instant) -> std::result::Result<String, String> {
     if streams.is_empty() {
         return Err("the offer has no stream".into());
     }
-    let age = |stream: &StreamStats| stream.last_frame_at.map(|at| now.saturating_duration_since(at));
+    let age = |stream: &ReceivedStats| stream.last_frame_at.map(|at| now.saturating_duration_since(at));
     let silent: Vec<_> = names
         .iter()
         .zip(streams)
@@ -111,7 +111,7 @@ mod tests {
     fn a_stream_that_stopped_or_never_began_does_not_deliver() {
         let start = Instant::now();
         let names = ["color".to_owned(), "depth".to_owned()];
-        let stream = |last_frame_at| StreamStats { frames: 3, last_frame_at, ..StreamStats::new("0") };
+        let stream = |last_frame_at| ReceivedStats { frames: 3, last_frame_at, ..ReceivedStats::new("0") };
         let streams = [stream(Some(start)), stream(Some(start + LAST_FRAME_LIMIT))];
         assert_eq!(still_delivers(&names, &streams, start + LAST_FRAME_LIMIT), Ok("6 frames".into()));
         let later = start + LAST_FRAME_LIMIT + Duration::from_millis(100);

@@ -12,7 +12,7 @@ use super::{
 };
 
 use crate::{
-    camera::{Fault, hub::FrameHub, manager::CameraHandle},
+    camera::{SimFault, hub::FrameHub, manager::CameraHandle},
     config::Config,
     error::{Error, Result},
     media::diagnostics::Diagnostics,
@@ -244,7 +244,7 @@ impl Handle {
     ///
     /// # Errors
     /// NotFound unless it is a simulated device.
-    pub async fn inject_fault(&self, device: &DeviceId, fault: Fault) -> Result<()> {
+    pub async fn inject_fault(&self, device: &DeviceId, fault: SimFault) -> Result<()> {
         self.cameras.inject_fault(device, fault).await
     }
 

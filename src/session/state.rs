@@ -9,15 +9,15 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
+    admission::Machine,
     api::{Offer, OfferedStream, Snapshot, StreamStatus},
     command::Reply,
-    machine::Machine,
 };
 use crate::{
     camera::{StreamConfig, manager::CameraHandle, recording::RecordingStatus},
     config::Config,
     core::wishes::{
-        ended::Ended, presence::Presence, recording::Limits, sessions::Sessions, streams::Streams, trouble::Troubles,
+        attachments::Presence, ended::Ended, recording::Limits, sessions::Sessions, streams::Streams, trouble::Troubles,
     },
     error::Error,
     media::Media,

@@ -1,11 +1,14 @@
 //! The actor with a fake media side and the simulated camera; tokio's clock is paused where time matters.
 
+mod bench;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Event, Handle, Machine, Observe, Parts, api::*, spawn};
+use self::bench::{Bench, NoMotion};
+use super::{Machine, api::*};
 use crate::{
     camera::{
-        Attached, Backend, BackendEvents, Camera, Fault, FrameSink, StreamConfig, hub::FrameHub, manager,
+        Attached, Backend, BackendEvents, Camera, FrameSink, SimFault, StreamConfig, hub::FrameHub, manager,
         recording::Recordings, sim::SimBackend,
     },
     config::Config,
@@ -21,155 +24,6 @@ use crate::{
 };
 
 const VGA: Profile = Profile { width: 640, height: 480, framerate: 30 };
-
-struct Bench {
-    handle: Handle,
-    media: Arc<FakeMedia>,
-    cameras: manager::CameraHandle,
-    device: DeviceId,
-}
-
-impl Bench {
-    async fn new(change: impl FnOnce(&mut Config)) -> Self {
-        Self::with_backend(Arc::new(SimBackend::new(1)), change).await
-    }
-
-    async fn with_backend(backend: Arc<dyn Backend>, change: impl FnOnce(&mut Config)) -> Self {
-        Self::with_machine(backend, Machine::default(), change).await
-    }
-
-    async fn with_machine(backend: Arc<dyn Backend>, machine: Machine, change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config::default();
-        change(&mut config);
-        let observe = Observe::default();
-        let (sender, events) = super::events(observe.metrics.events.clone());
-        let to_actor = sender.clone();
-        let media = FakeMedia::new(Arc::new(move |event| to_actor.send(Event::Media(event))));
-        let hub = Arc::new(FrameHub::default());
-        let device = backend.devices()[0].device_id.clone();
-        let timing = manager::Timing { reply: Duration::from_secs(15), stall: Duration::from_secs(30) };
-        let camera_events = Arc::new(move |event| sender.send(Event::Camera(event)));
-        let recordings = Recordings::new(&config.recording, None);
-        let cameras =
-            manager::start(vec![backend], hub.clone(), camera_events, timing, recordings, Arc::default()).unwrap();
-        let config = Arc::new(config);
-        let parts = Parts { config, hub, cameras: cameras.clone(), media: media.clone(), observe, machine, events };
-        let (handle, _task) = spawn(parts);
-        let bench = Self { handle, media, cameras, device };
-        bench.until(|snapshot| snapshot.devices.values().any(|usable| *usable)).await;
-        bench
-    }
-
-    /// Waits for a state of the snapshot.
-    async fn until(&self, wanted: impl Fn(&Snapshot) -> bool) {
-        self.until_within(Duration::from_secs(20), wanted).await;
-    }
-
-    async fn until_within(&self, bound: Duration, wanted: impl Fn(&Snapshot) -> bool) {
-        let mut snapshot = self.handle.snapshot();
-        let waiting = tokio::time::timeout(bound, snapshot.wait_for(|now| wanted(now))).await;
-        if waiting.is_err() {
-            panic!("not reached within {bound:?}: {:?}", self.handle.snapshot().borrow());
-        }
-    }
-
-    fn request(&self, streams: &[StreamType]) -> OfferRequest {
-        OfferRequest {
-            device: self.device.clone(),
-            streams: streams.to_vec(),
-            codecs: None,
-            profiles: BTreeMap::new(),
-            user_agent: Some("test".into()),
-        }
-    }
-
-    async fn offer(&self, streams: &[StreamType]) -> Result<Offer, Error> {
-        self.handle.offer(self.request(streams)).await
-    }
-
-    async fn connect(&self, streams: &[StreamType]) -> SessionId {
-        let session = self.offer(streams).await.unwrap().session;
-        self.handle.answer(session.clone(), "v=0".into()).await.unwrap();
-        self.media.emit(MediaEvent::Connected { session: session.clone(), remote_address: Some("192.0.2.9:5".into()) });
-        session
-    }
-
-    async fn count(&self, stream: StreamType) -> usize {
-        let references = self.handle.references().await.unwrap().references;
-        references.get(&self.device).and_then(|counts| counts.get(&stream)).copied().unwrap_or(0)
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        self.cameras.shutdown(Duration::from_secs(2));
-    }
-}
-
-/// A simulated camera whose motion module cannot be started, as on a machine that may not open the IMU.
-struct NoMotion(SimBackend);
-
-struct NoMotionCamera(Box<dyn Camera>);
-
-impl Backend for NoMotion {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-
-    fn sdk_version(&self) -> Option<String> {
-        None
-    }
-
-    fn set_events(&self, events: BackendEvents) {
-        self.0.set_events(events);
-    }
-
-    fn attached(&self) -> Vec<Attached> {
-        self.0.attached()
-    }
-
-    fn open(&self, device: &DeviceId, frames: FrameSink) -> Result<Box<dyn Camera>, Error> {
-        Ok(Box::new(NoMotionCamera(self.0.open(device, frames)?)))
-    }
-}
-
-impl Camera for NoMotionCamera {
-    fn sensors(&mut self) -> Result<Vec<SensorInfo>, Error> {
-        self.0.sensors()
-    }
-
-    fn start(&mut self, sensor: usize, streams: &[StreamConfig]) -> Result<(), Error> {
-        if sensor == 2 { Err(Error::unavailable("no permission for the IMU")) } else { self.0.start(sensor, streams) }
-    }
-
-    fn stop(&mut self, sensor: usize) {
-        self.0.stop(sensor);
-    }
-
-    fn set_option(&mut self, sensor: usize, option: &str, value: f64) -> Result<(), Error> {
-        self.0.set_option(sensor, option, value)
-    }
-
-    fn option(&mut self, sensor: usize, option: &str) -> Result<OptionInfo, Error> {
-        self.0.option(sensor, option)
-    }
-
-    fn depth_units(&mut self) -> f32 {
-        self.0.depth_units()
-    }
-
-    fn intrinsics(&mut self, stream: StreamType, width: u32, height: u32) -> Option<Intrinsics> {
-        self.0.intrinsics(stream, width, height)
-    }
-
-    fn extrinsics(&mut self, from: StreamType, to: StreamType) -> Option<Extrinsics> {
-        self.0.extrinsics(from, to)
-    }
-
-    fn hw_reset(&mut self) -> Result<(), Error> {
-        self.0.hw_reset()
-    }
-}
 
 fn candidate(text: &str) -> IceCandidate {
     IceCandidate { candidate: text.into(), sdp_mid: None, sdp_mline_index: None }
@@ -266,12 +120,12 @@ async fn a_refused_offer_changes_nothing() {
 #[tokio::test]
 async fn a_camera_that_fails_to_start_gives_503_and_lets_go() {
     let bench = Bench::new(|_| {}).await;
-    bench.handle.inject_fault(&bench.device, Fault::FailStart).await.unwrap();
+    bench.handle.inject_fault(&bench.device, SimFault::FailStart).await.unwrap();
     let error = bench.offer(&[StreamType::Color, StreamType::Depth]).await.unwrap_err();
     assert!(matches!(error.kind(), Kind::Unavailable { .. }), "{error}");
     assert!(bench.handle.references().await.unwrap().references.is_empty());
     assert!(bench.handle.sessions().await.unwrap().is_empty());
-    bench.handle.inject_fault(&bench.device, Fault::Clear).await.unwrap();
+    bench.handle.inject_fault(&bench.device, SimFault::Clear).await.unwrap();
     bench.offer(&[StreamType::Color]).await.unwrap();
 }
 
@@ -279,12 +133,12 @@ async fn a_camera_that_fails_to_start_gives_503_and_lets_go() {
 async fn unplugging_keeps_sessions_and_replugging_resumes_their_streams() {
     let bench = Bench::new(|_| {}).await;
     let session = bench.connect(&[StreamType::Color]).await;
-    bench.handle.inject_fault(&bench.device, Fault::Unplug).await.unwrap();
+    bench.handle.inject_fault(&bench.device, SimFault::Unplug).await.unwrap();
     bench.until(|now| now.running.is_empty() && now.devices.values().all(|usable| !usable)).await;
     assert_eq!(bench.handle.session(session).await.unwrap().state, SessionState::Connected);
     assert!(matches!(bench.offer(&[StreamType::Color]).await.unwrap_err().kind(), Kind::Unavailable { .. }));
     assert!(matches!(bench.handle.device(&bench.device).await.unwrap_err().kind(), Kind::Unavailable { .. }));
-    bench.handle.inject_fault(&bench.device, Fault::Replug).await.unwrap();
+    bench.handle.inject_fault(&bench.device, SimFault::Replug).await.unwrap();
     bench.until(|now| !now.running.is_empty()).await;
     let color = |call: &&Call| matches!(call, Call::Running(key, _) if key.stream == StreamType::Color);
     assert_eq!(bench.media.calls().iter().filter(color).count(), 2);
@@ -477,7 +331,7 @@ async fn a_media_side_that_is_busy_is_told_before_anything_changes() {
 async fn a_machine_without_room_refuses_offers_until_there_is_some() {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-    use crate::core::wishes::room::{Free, Limits, Room};
+    use crate::core::wishes::admission::{Free, Limits, Room};
 
     let left = Arc::new(AtomicU64::new(0));
     let read = left.clone();

@@ -10,7 +10,7 @@ use std::{
 
 use realsense_webrtc::{
     camera::{
-        Backend, BackendEvent, Camera, Fault, Frame, StreamConfig,
+        Backend, BackendEvent, Camera, Frame, SimFault, StreamConfig,
         realsense::{RealsenseBackend, Settings},
         sim::SimBackend,
     },
@@ -99,7 +99,7 @@ impl Bench {
         self.events.recv_timeout(SOON).expect("an event in time")
     }
 
-    pub(crate) fn inject(&self, fault: Fault) {
+    pub(crate) fn inject(&self, fault: SimFault) {
         self.backend.inject_fault(&self.id, fault).expect("the fault is taken");
     }
 

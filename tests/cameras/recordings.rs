@@ -285,12 +285,12 @@ fn a_recording_does_not_take_its_cameras_place() {
     let mut bench = Bench::new(Kind::SoftwareDevice);
     let recorded = record(&mut bench, &[(1, &[StreamType::Color])], Duration::from_millis(900));
     bench.camera = None;
-    bench.inject(realsense_webrtc::camera::Fault::Unplug);
+    bench.inject(realsense_webrtc::camera::SimFault::Unplug);
     bench.event();
     let played = bench.backend.open_recording(&recorded.file).expect("it opens");
     assert_eq!(played.as_str(), format!("{}-rec", bench.id));
     bench.event();
-    bench.inject(realsense_webrtc::camera::Fault::Replug);
+    bench.inject(realsense_webrtc::camera::SimFault::Replug);
     assert_eq!(bench.event(), realsense_webrtc::camera::BackendEvent::Added(bench.id.clone()));
     bench.open();
     bench.start(1, &[StreamType::Color]);

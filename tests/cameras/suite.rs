@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use realsense_webrtc::{
-    camera::{BackendEvent, Fault, StreamConfig},
+    camera::{BackendEvent, SimFault, StreamConfig},
     core::picture::geometry,
     error::Kind as ErrorKind,
     model::{MetadataKey, PixelFormat, Profile, StreamType, TimestampDomain},
@@ -210,14 +210,14 @@ fn unplugged_and_back(kind: Kind) {
     let mut bench = Bench::new(kind);
     bench.start(1, &[StreamType::Color]);
     bench.frame_of(StreamType::Color);
-    bench.inject(Fault::Unplug);
+    bench.inject(SimFault::Unplug);
     assert_eq!(bench.event(), BackendEvent::Removed(bench.id.clone()));
     assert!(bench.backend.devices().is_empty());
     bench.wait_for_silence(Duration::from_millis(150));
     bench.camera = None;
     let again = bench.backend.open(&bench.id, std::sync::Arc::new(|_| {}));
     assert!(matches!(again.err().map(|error| error.kind()), Some(ErrorKind::Unavailable { .. })));
-    bench.inject(Fault::Replug);
+    bench.inject(SimFault::Replug);
     assert_eq!(bench.event(), BackendEvent::Added(bench.id.clone()));
     assert_eq!(bench.backend.devices().len(), 1);
     bench.open();
@@ -229,21 +229,21 @@ fn a_stall_ends(kind: Kind) {
     let mut bench = Bench::new(kind);
     bench.start(0, &[StreamType::Depth]);
     bench.frame_of(StreamType::Depth);
-    bench.inject(Fault::Stall);
+    bench.inject(SimFault::Stall);
     bench.wait_for_silence(Duration::from_millis(150));
     // Restarting the sensor, as the server does, is possible while it is silent.
     bench.camera().stop(0);
     bench.start(0, &[StreamType::Depth]);
-    bench.inject(Fault::Clear);
+    bench.inject(SimFault::Clear);
     bench.frame_of(StreamType::Depth);
 }
 
 fn a_failed_start_leaves_nothing_running(kind: Kind) {
     let mut bench = Bench::new(kind);
-    bench.inject(Fault::FailStart);
+    bench.inject(SimFault::FailStart);
     let error = bench.camera().start(0, &[config(StreamType::Depth)]).expect_err("it fails");
     assert!(matches!(error.kind(), ErrorKind::Unavailable { .. }), "{error}");
-    bench.inject(Fault::Clear);
+    bench.inject(SimFault::Clear);
     bench.start(0, &[StreamType::Depth]);
     bench.frame_of(StreamType::Depth);
 }
@@ -252,12 +252,12 @@ fn frames_of_a_wrong_size_do_not_fit(kind: Kind) {
     let mut bench = Bench::new(kind);
     bench.start(0, &[StreamType::Depth]);
     assert!(bench.frame_of(StreamType::Depth).size_fits());
-    bench.inject(Fault::GarbageSize);
+    bench.inject(SimFault::GarbageSize);
     let wrong = (0..100).map(|_| bench.frame_of(StreamType::Depth)).find(|frame| !frame.size_fits());
     let wrong = wrong.expect("a frame of a wrong size");
     // Reading all of it is sound, however short it is.
     assert!(wrong.bytes().iter().map(|byte| u64::from(*byte)).sum::<u64>() > 0);
-    bench.inject(Fault::Clear);
+    bench.inject(SimFault::Clear);
     assert!((0..100).any(|_| bench.frame_of(StreamType::Depth).size_fits()));
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use realsense_webrtc::{
     camera::{
-        Attached, Backend, BackendEvents, Camera, Fault, Frame, FrameSink, PlaybackCommand, StreamConfig,
+        Attached, Backend, BackendEvents, Camera, Frame, FrameSink, PlaybackCommand, SimFault, StreamConfig,
         recorder::{RecordedDevice, Recorder, RecorderFactory},
         sim::SimBackend,
     },
@@ -200,7 +200,7 @@ impl Backend for OddBackend {
         Ok(Box::new(OddCamera { inner: self.inner.open(device, gated)?, traits: self.traits.clone() }))
     }
 
-    fn inject_fault(&self, device: &DeviceId, fault: Fault) -> Result<()> {
+    fn inject_fault(&self, device: &DeviceId, fault: SimFault) -> Result<()> {
         self.inner.inject_fault(device, fault)
     }
 }

@@ -16,6 +16,7 @@ mod metrics;
 mod openapi;
 mod pipelines;
 mod playback;
+mod recording_files;
 mod recordings;
 mod sessions;
 mod streams;

@@ -2,22 +2,22 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use realsense_webrtc::{camera::Fault, config::Config, model::DeviceId, model::StreamType};
+use realsense_webrtc::{camera::SimFault, config::Config, model::DeviceId, model::StreamType};
 use serde_json::{Value, json};
 
 use super::common::{
     CAMERA, TestServer, config, eventually,
-    fakes::{FakeFactory, OddBackend, Traits, frames_of},
+    fakes::{FakeFactory, frames_of},
 };
 
-struct Bench {
-    server: TestServer,
-    factory: Arc<FakeFactory>,
-    dir: tempfile::TempDir,
+pub(super) struct Bench {
+    pub(super) server: TestServer,
+    pub(super) factory: Arc<FakeFactory>,
+    pub(super) dir: tempfile::TempDir,
 }
 
 impl Bench {
-    async fn new(change: impl FnOnce(&mut Config)) -> Self {
+    pub(super) async fn new(change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let factory = FakeFactory::new();
         let mut config = config();
@@ -29,36 +29,36 @@ impl Bench {
         Self { server, factory, dir }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join("made/for/recordings").join(name)
     }
 
-    async fn start(&self, body: Value) -> Value {
+    pub(super) async fn start(&self, body: Value) -> Value {
         let answer = self.server.post(&url("start"), &body).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()
     }
 
-    async fn stop(&self) -> Value {
+    pub(super) async fn stop(&self) -> Value {
         let answer = self.server.post_nothing(&url("stop")).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()
     }
 
-    async fn status(&self) -> Value {
+    pub(super) async fn status(&self) -> Value {
         self.server.get(&url("status")).await.json()
     }
 
-    async fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(super) async fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         eventually(what, async || Some(self.status().await).filter(&wanted)).await
     }
 
-    async fn frames(&self, at_least: u64) {
+    pub(super) async fn frames(&self, at_least: u64) {
         self.until("frames are written", |status| status["frames"].as_u64().unwrap() >= at_least).await;
     }
 
     /// Waits until a file that is being written has two frames of each of these streams.
-    async fn has_of_each(&self, partial: &str, streams: &[&str]) {
+    pub(super) async fn has_of_each(&self, partial: &str, streams: &[&str]) {
         let file = self.file(partial);
         eventually("frames of every stream are written", async || {
             let text = std::fs::read_to_string(&file).ok()?;
@@ -68,26 +68,26 @@ impl Bench {
         .await;
     }
 
-    async fn references(&self) -> Value {
+    pub(super) async fn references(&self) -> Value {
         self.server.get("/api/webrtc/stream-references").await.json()["stream_references"].clone()
     }
 
-    async fn released(&self) {
+    pub(super) async fn released(&self) {
         eventually("the streams are released", async || (self.references().await == json!({})).then_some(())).await;
     }
 }
 
-fn url(what: &str) -> String {
+pub(super) fn url(what: &str) -> String {
     format!("/api/devices/{CAMERA}/recording/{what}")
 }
 
-fn is_over(status: &Value) -> bool {
+pub(super) fn is_over(status: &Value) -> bool {
     status["is_recording"] == false
 }
 
 /// Within a stream the camera's counter only rises: no frame came twice or in another order. A simulated camera on a busy
 /// machine leaves numbers out.
-fn assert_in_order(frames: &[(String, u64)], stream: &str) {
+pub(super) fn assert_in_order(frames: &[(String, u64)], stream: &str) {
     let numbers: Vec<_> = frames.iter().filter(|(of, _)| of == stream).map(|(_, number)| *number).collect();
     assert!(numbers.len() > 1, "{stream}: {numbers:?}");
     assert!(numbers.windows(2).all(|pair| pair[1] > pair[0]), "{stream}: {numbers:?}");
@@ -335,14 +335,14 @@ async fn an_unplugged_device_leaves_a_whole_file() {
     bench.start(json!({"file_name": "cut", "stream_types": ["color"]})).await;
     bench.frames(5).await;
     let device = DeviceId::new(CAMERA);
-    bench.server.handle.inject_fault(&device, Fault::Unplug).await.unwrap();
+    bench.server.handle.inject_fault(&device, SimFault::Unplug).await.unwrap();
     // The status answers though the device is away: it says why the recording ended.
     let ended = bench.until("the recording ends", is_over).await;
     assert_eq!((&ended["end_reason"], &ended["file_name"]), (&json!("device_gone"), &json!("cut.bag")));
     assert!(!frames_of(&bench.file("cut.bag")).is_empty());
     bench.released().await;
     assert!(bench.server.post(&url("start"), &json!({})).await.expect_error(503).contains("unplugged"));
-    bench.server.handle.inject_fault(&device, Fault::Replug).await.unwrap();
+    bench.server.handle.inject_fault(&device, SimFault::Replug).await.unwrap();
     eventually("it records again", async || {
         let answer = bench.server.post(&url("start"), &json!({"file_name": "next"})).await;
         (answer.status == 200).then_some(())
@@ -410,11 +410,11 @@ async fn a_refused_start_says_why_and_changes_nothing() {
 async fn a_camera_that_does_not_start_is_not_recorded() {
     let bench = Bench::new(|_| {}).await;
     let device = DeviceId::new(CAMERA);
-    bench.server.handle.inject_fault(&device, Fault::FailStart).await.unwrap();
+    bench.server.handle.inject_fault(&device, SimFault::FailStart).await.unwrap();
     bench.server.post(&url("start"), &json!({})).await.expect_error(503);
     bench.released().await;
     assert_eq!(bench.status().await["is_recording"], false);
-    bench.server.handle.inject_fault(&device, Fault::Clear).await.unwrap();
+    bench.server.handle.inject_fault(&device, SimFault::Clear).await.unwrap();
     bench.start(json!({})).await;
     bench.stop().await;
     bench.server.shutdown().await;
@@ -433,95 +433,4 @@ async fn without_librealsense_the_way_to_it_is_named() {
     // What was recorded elsewhere is served all the same.
     assert_eq!(server.get("/api/recordings/old.bag").await.text(), "x");
     server.shutdown().await;
-}
-
-#[tokio::test]
-async fn only_recordings_are_served_from_the_folder() {
-    let bench = Bench::new(|_| {}).await;
-    std::fs::create_dir_all(bench.file("folder.bag")).unwrap();
-    let secret = bench.dir.path().join("secret.bag");
-    std::fs::write(&secret, "secret").unwrap();
-    std::fs::write(bench.file("notes.txt"), "x").unwrap();
-    std::fs::write(bench.file(".hidden.bag"), "x").unwrap();
-    std::fs::write(bench.file("left.partial.db3"), "xyz").unwrap();
-    std::os::unix::fs::symlink(&secret, bench.file("link.bag")).unwrap();
-    let listed = bench.server.get("/api/recordings").await.json();
-    assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
-    assert_eq!((&listed[0]["name"], &listed[0]["bytes"]), (&json!("left.partial.db3"), &json!(3)));
-    assert_eq!(listed[0]["complete"], false);
-    for name in ["folder.bag", "notes.txt", "link.bag", "nobody.bag"] {
-        bench.server.get(&format!("/api/recordings/{name}")).await.expect_error(404);
-        bench.server.delete(&format!("/api/recordings/{name}")).await.expect_error(404);
-    }
-    for name in [".hidden.bag", "..%2Fsecret.bag", "%2Fetc%2Fpasswd", "a%00.bag", "%2e%2e"] {
-        bench.server.get(&format!("/api/recordings/{name}")).await.expect_error(400);
-        bench.server.delete(&format!("/api/recordings/{name}")).await.expect_error(400);
-    }
-    assert!(secret.exists() && bench.file("notes.txt").exists() && bench.file(".hidden.bag").exists());
-    bench.server.shutdown().await;
-}
-
-#[tokio::test]
-async fn a_file_of_any_name_is_listed_fetched_and_deleted() {
-    let bench = Bench::new(|_| {}).await;
-    std::fs::create_dir_all(bench.file("x").parent().unwrap()).unwrap();
-    for (name, address, saved) in [
-        ("walk (1).bag", "walk%20(1).bag", "walk%20%281%29.bag"),
-        ("läufer 2.bag", "l%C3%A4ufer%202.bag", "l%C3%A4ufer%202.bag"),
-        ("100%41 \"a\\b\"?#.db3", "100%2541%20%22a%5Cb%22%3F%23.db3", "100%2541%20%22a%5Cb%22%3F%23.db3"),
-    ] {
-        std::fs::write(bench.file(name), name).unwrap();
-        let listed = bench.server.get("/api/recordings").await.json();
-        assert_eq!((&listed[0]["name"], listed.as_array().unwrap().len()), (&json!(name), 1), "{listed}");
-        for prefix in ["/api", "/api/v1"] {
-            let fetched = bench.server.get(&format!("{prefix}/recordings/{address}")).await;
-            assert_eq!((fetched.status, fetched.text().as_str()), (200, name));
-            let disposition = fetched.header("content-disposition").unwrap();
-            assert!(disposition.ends_with(&format!("filename*=UTF-8''{saved}")), "{disposition}");
-        }
-        // It gets as far as to what plays recordings, which is not there.
-        let detail = bench.server.post_nothing(&format!("/api/recordings/{address}/open")).await.expect_error(503);
-        assert!(detail.contains("get_librealsense.sh"), "{detail}");
-        assert_eq!(bench.server.delete(&format!("/api/recordings/{address}")).await.json(), json!({"success": true}));
-        assert!(!bench.file(name).exists());
-    }
-    // What is written here keeps to plain names.
-    let detail = bench.server.post(&url("start"), &json!({"file_name": "walk (1)"})).await.expect_error(400);
-    assert!(detail.contains("new recording"), "{detail}");
-    bench.server.shutdown().await;
-}
-
-#[tokio::test]
-async fn a_recording_that_is_played_is_neither_recorded_nor_deleted() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = config();
-    config.recording.dir = dir.path().to_owned();
-    std::fs::write(dir.path().join("walk.bag"), "x").unwrap();
-    let (backend, _) = OddBackend::new(Traits { playback: Some(super::playback::walk()), ..Traits::default() });
-    let factory = FakeFactory::new();
-    let limits = realsense_webrtc::http::Limits::default();
-    let server = TestServer::with_parts(config, limits, backend, Some(factory)).await;
-    let info = server.get(&format!("/api/devices/{CAMERA}")).await.json();
-    assert_eq!((&info["playback"], &info["can_record"]), (&json!(true), &json!(false)));
-    assert!(server.post_nothing(&url("start")).await.expect_error(409).contains("played back"));
-    assert!(server.delete("/api/recordings/walk.bag").await.expect_error(409).contains("being played"));
-    assert_eq!(server.get("/api/recordings/walk.bag").await.status, 200);
-    server.shutdown().await;
-}
-
-#[tokio::test]
-async fn what_cannot_be_played_or_closed_is_refused() {
-    let bench = Bench::new(|_| {}).await;
-    std::fs::create_dir_all(bench.dir.path()).unwrap();
-    std::fs::create_dir_all(bench.file("x").parent().unwrap()).unwrap();
-    std::fs::write(bench.file("walk.bag"), "x").unwrap();
-    // The test's cameras are simulated: nothing there plays recordings.
-    let detail = bench.server.post_nothing("/api/recordings/walk.bag/open").await.expect_error(503);
-    assert!(detail.contains("get_librealsense.sh"), "{detail}");
-    bench.server.post_nothing("/api/recordings/nobody.bag/open").await.expect_error(404);
-    bench.server.post_nothing("/api/recordings/..%2Fsecret.bag/open").await.expect_error(400);
-    bench.server.post_nothing(&format!("/api/devices/{CAMERA}/playback/close")).await.expect_error(400);
-    bench.server.post_nothing("/api/devices/1/playback/close").await.expect_error(404);
-    assert_eq!(bench.server.get("/api/devices").await.json().as_array().unwrap().len(), 1);
-    bench.server.shutdown().await;
 }

@@ -13,10 +13,10 @@ use tracing::{info, warn};
 
 use super::{
     deliver::{Delivery, Shown},
+    device_table::{Kind, Known, Shared},
+    error_text::unavailable,
     options,
     playback::Problem,
-    presence::{Kind, Known, Shared},
-    words::unavailable,
 };
 use crate::{
     camera::{Camera, FrameSink, PlaybackCommand, StreamConfig},

@@ -6,13 +6,13 @@
 
 mod camera;
 mod deliver;
+mod device_table;
+mod error_text;
 mod options;
 mod playback;
-mod presence;
 mod recorder;
 mod settings;
 mod software;
-mod words;
 
 use std::{
     path::Path,
@@ -28,10 +28,10 @@ use tracing::warn;
 
 use self::{
     camera::RsCamera,
-    presence::{Change, Known, Shared},
+    device_table::{Change, Known, Shared},
     software::Feeder,
 };
-use super::{Attached, Backend, BackendEvents, Camera, Fault, FrameSink};
+use super::{Attached, Backend, BackendEvents, Camera, FrameSink, SimFault};
 use crate::{
     error::{Error, Result},
     librealsense::{Context, Sdk},
@@ -166,13 +166,13 @@ impl Backend for RealsenseBackend {
         self.shared.close_recording(device)
     }
 
-    fn inject_fault(&self, device: &DeviceId, fault: Fault) -> Result<()> {
+    fn inject_fault(&self, device: &DeviceId, fault: SimFault) -> Result<()> {
         let Some(feeder) = self.shared.feeder.as_ref().filter(|feeder| feeder.id() == device) else {
             return Err(Error::not_found(format!("Device {device} is not simulated; faults can only be simulated.")));
         };
         match fault {
-            Fault::Unplug => self.shared.unplug(feeder),
-            Fault::Replug => self.shared.replug(feeder)?,
+            SimFault::Unplug => self.shared.unplug(feeder),
+            SimFault::Replug => self.shared.replug(feeder)?,
             other => feeder.try_inject(other)?,
         }
         Ok(())

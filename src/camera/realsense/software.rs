@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tracing::{debug, warn};
 
 use crate::{
-    camera::{Backend, Camera, Fault, Frame, StreamConfig, sim::SimBackend},
+    camera::{Backend, Camera, Frame, SimFault, StreamConfig, sim::SimBackend},
     error::{Error, Result},
     librealsense::{
         CameraInfo, OptionId, OptionRange, Sdk, SdkError, SoftwareDevice, SoftwareFrame, SoftwareSensor,
@@ -162,12 +162,12 @@ impl Feeder {
         !self.sim.attached().is_empty()
     }
 
-    pub(super) fn try_inject(&self, fault: Fault) -> Result<()> {
+    pub(super) fn try_inject(&self, fault: SimFault) -> Result<()> {
         self.sim.inject_fault(&self.id, fault)
     }
 
     /// Plugs the simulated camera in or out.
-    pub(super) fn inject(&self, fault: Fault) {
+    pub(super) fn inject(&self, fault: SimFault) {
         if let Err(error) = self.try_inject(fault) {
             warn!(error = error.for_log(), "the simulated camera behind the software device refuses");
         }

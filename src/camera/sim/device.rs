@@ -14,7 +14,7 @@ use super::{
     sensor::{Running, chance, scene_epoch},
 };
 use crate::{
-    camera::{Attached, BackendEvent, BackendEvents, Camera, Fault, FrameSink, StreamConfig},
+    camera::{Attached, BackendEvent, BackendEvents, Camera, FrameSink, SimFault, StreamConfig},
     error::{Error, Result},
     model::{Attachment, DeviceId, DeviceInfo, Extrinsics, Intrinsics, OptionInfo, SensorInfo, StreamType},
     sync::{Mutex, MutexGuard, lock},
@@ -179,25 +179,25 @@ impl Slot {
         self.tell(BackendEvent::Added(self.id.clone()));
     }
 
-    pub(crate) fn inject(&self, fault: Fault) -> Result<()> {
+    pub(crate) fn inject(&self, fault: SimFault) -> Result<()> {
         match fault {
-            Fault::Unplug => {
+            SimFault::Unplug => {
                 // An unplug during a reset keeps the device out.
                 if self.unplug().is_none() {
                     self.state().generation += 1;
                 }
             }
-            Fault::Replug => self.replug(None),
-            Fault::Stall => self.state().faults.stall = true,
-            Fault::Drop(share) => {
+            SimFault::Replug => self.replug(None),
+            SimFault::Stall => self.state().faults.stall = true,
+            SimFault::Drop(share) => {
                 if !(0.0..=1.0).contains(&share) {
                     return Err(Error::invalid(format!("The share of dropped frames is 0 to 1; got {share}.")));
                 }
                 self.state().faults.drop = share;
             }
-            Fault::FailStart => self.state().faults.fail_start = true,
-            Fault::GarbageSize => self.state().faults.garbage = true,
-            Fault::Clear => self.state().faults = Faults::default(),
+            SimFault::FailStart => self.state().faults.fail_start = true,
+            SimFault::GarbageSize => self.state().faults.garbage = true,
+            SimFault::Clear => self.state().faults = Faults::default(),
         }
         Ok(())
     }

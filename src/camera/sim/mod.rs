@@ -1,6 +1,6 @@
 //! The simulated D435I: a product feature that lets everything be tried, tested and demonstrated without a camera.
 //! One analytic room with a bouncing ball is the truth that colour, depth, both infrareds and motion all follow; every
-//! picture carries its number and time ([`strip`]). It can be told to misbehave ([`Fault`]).
+//! picture carries its number and time ([`strip`]). It can be told to misbehave ([`SimFault`]).
 //!
 //! Never knows who watches: it delivers frames to a sink like any camera.
 
@@ -26,7 +26,7 @@ use self::{
     backdrop::Backdrops,
     device::{SimCamera, Slot},
 };
-use super::{Attached, Backend, BackendEvents, Camera, Fault, FrameSink};
+use super::{Attached, Backend, BackendEvents, Camera, FrameSink, SimFault};
 use crate::{
     error::{Error, Result},
     model::DeviceId,
@@ -82,7 +82,7 @@ impl Backend for SimBackend {
         Ok(Box::new(SimCamera::open(self.slot(device)?, frames)?))
     }
 
-    fn inject_fault(&self, device: &DeviceId, fault: Fault) -> Result<()> {
+    fn inject_fault(&self, device: &DeviceId, fault: SimFault) -> Result<()> {
         self.slot(device)?.inject(fault)
     }
 }

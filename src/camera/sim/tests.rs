@@ -8,7 +8,7 @@ use std::{
 
 use super::{FIRST_SERIAL, SimBackend, scene, strip};
 use crate::{
-    camera::{Backend, BackendEvent, Camera, Fault, Frame, StreamConfig},
+    camera::{Backend, BackendEvent, Camera, Frame, SimFault, StreamConfig},
     core::picture::geometry,
     error::Kind,
     model::{DeviceId, PixelFormat, Profile, StreamType},
@@ -62,7 +62,7 @@ impl Rig {
         self.frames.try_iter().count()
     }
 
-    fn inject(&self, fault: Fault) {
+    fn inject(&self, fault: SimFault) {
         self.backend.inject_fault(&self.id, fault).unwrap();
     }
 }
@@ -338,7 +338,7 @@ fn unplug_replug_and_reset() {
     rig.camera.set_option(1, "hue", 90.0).unwrap();
     rig.camera.start(2, &[config(StreamType::Gyro, 400)]).unwrap();
     rig.frame();
-    rig.inject(Fault::Unplug);
+    rig.inject(SimFault::Unplug);
     assert_eq!(event(&rig), BackendEvent::Removed(rig.id.clone()));
     assert!(rig.backend.devices().is_empty());
     assert!(matches!(rig.camera.sensors().unwrap_err().kind(), Kind::Unavailable { .. }));
@@ -346,7 +346,7 @@ fn unplug_replug_and_reset() {
     let closed = rig.backend.open(&rig.id, Arc::new(|_| ())).err().map(|e| e.kind());
     assert!(matches!(closed, Some(Kind::Unavailable { .. })));
 
-    rig.inject(Fault::Replug);
+    rig.inject(SimFault::Replug);
     assert_eq!(event(&rig), BackendEvent::Added(rig.id.clone()));
     // What was opened before stays dead; a new camera works, with fresh options, even while the old one lingers.
     assert!(rig.camera.sensors().is_err());
@@ -368,28 +368,28 @@ fn unplug_replug_and_reset() {
 #[test]
 fn stall_drop_fail_and_garbage_until_cleared() {
     let mut rig = Rig::new();
-    rig.inject(Fault::FailStart);
+    rig.inject(SimFault::FailStart);
     let error = rig.camera.start(0, &[config(StreamType::Infrared(1), 90)]).unwrap_err();
     assert!(matches!(error.kind(), Kind::Unavailable { .. }));
-    rig.inject(Fault::Clear);
+    rig.inject(SimFault::Clear);
     rig.camera.start(0, &[config(StreamType::Infrared(1), 90)]).unwrap();
     rig.frame();
-    rig.inject(Fault::GarbageSize);
+    rig.inject(SimFault::GarbageSize);
     let garbage = std::iter::repeat_with(|| rig.frame()).find(|frame| !frame.size_fits()).unwrap();
-    rig.inject(Fault::Stall);
+    rig.inject(SimFault::Stall);
     // At most the frame being drawn still comes; numbers go on meanwhile.
     let still = (0..100).take_while(|_| rig.frames.recv_timeout(Duration::from_millis(200)).is_ok()).count();
     assert!(still < 90, "frames go on in a stall");
-    rig.inject(Fault::Clear);
+    rig.inject(SimFault::Clear);
     let after = rig.frame();
     assert!(after.number > garbage.number + 10 && after.size_fits());
-    rig.inject(Fault::Drop(0.5));
+    rig.inject(SimFault::Drop(0.5));
     let frames: Vec<_> = (0..60).map(|_| rig.frame()).collect();
     let share = 60.0 / (frames[59].number - frames[0].number + 1) as f64;
     assert!((0.15..0.75).contains(&share), "{share} of the frames came");
-    let bad = rig.backend.inject_fault(&rig.id, Fault::Drop(f64::NAN)).unwrap_err();
+    let bad = rig.backend.inject_fault(&rig.id, SimFault::Drop(f64::NAN)).unwrap_err();
     assert_eq!(bad.kind(), Kind::Invalid);
-    let unknown = rig.backend.inject_fault(&DeviceId::new("1"), Fault::Stall).unwrap_err();
+    let unknown = rig.backend.inject_fault(&DeviceId::new("1"), SimFault::Stall).unwrap_err();
     assert_eq!(unknown.kind(), Kind::NotFound);
 }
 

@@ -1,7 +1,7 @@
 //! Whether words make pipelines: GStreamer's grammar without its meaning. Owns the place where a text stops making sense; knows
 //! no element.
 
-use super::words::{Kind, Word};
+use super::lexer::{Kind, Word};
 
 /// Checks that words make chains as GStreamer's grammar (`gst/parse/grammar.y`) has them: GStreamer reports a syntax error
 /// without a place.
@@ -166,7 +166,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::text::words::words;
+    use crate::text::lexer::words;
 
     #[test]
     fn what_makes_no_sense_is_pointed_at() {

@@ -4,8 +4,8 @@
 use std::fmt;
 
 use super::{
+    lexer::{self, Word},
     nearest::nearest,
-    words::{self, Word},
 };
 
 /// The names a pipeline file must give to three of its elements, and what each is.
@@ -159,7 +159,7 @@ impl Template {
     /// Each of the named elements must be there, once.
     fn check_names(&self) -> Result<(), Fault> {
         let text = self.lines.join("\n");
-        let words = words::words(&text);
+        let words = lexer::words(&text);
         let names: Vec<(String, &Word<'_>)> =
             words.iter().filter_map(|word| word.value_of("name").map(|name| (name, word))).collect();
         for (name, what) in NAMED_ELEMENTS {

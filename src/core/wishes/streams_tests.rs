@@ -1,11 +1,9 @@
-//! The streams table under scripted and random sequences; time is a number here, nothing sleeps.
+//! The streams table under scripted sequences; time is a number here, nothing sleeps.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     time::{Duration, Instant},
 };
-
-use proptest::prelude::*;
 
 use super::streams::{Applied, Effect, Holder, Streams, Timing};
 use crate::{
@@ -13,73 +11,73 @@ use crate::{
     model::{DeviceId, PixelFormat, Profile, SessionId, StreamConfig, StreamKey, StreamType},
 };
 
-const TIMING: Timing = Timing { linger: Duration::from_secs(3), start_timeout: Duration::from_secs(15) };
+pub(super) const TIMING: Timing = Timing { linger: Duration::from_secs(3), start_timeout: Duration::from_secs(15) };
 
-fn config(stream: StreamType) -> StreamConfig {
+pub(super) fn config(stream: StreamType) -> StreamConfig {
     StreamConfig { stream, format: PixelFormat::Y8, profile: Profile { width: 640, height: 480, framerate: 30 } }
 }
 
-fn sensor(stream: StreamType) -> usize {
+pub(super) fn sensor(stream: StreamType) -> usize {
     usize::from(stream == StreamType::Color)
 }
 
-fn viewer(n: u32) -> Holder {
+pub(super) fn viewer(n: u32) -> Holder {
     Holder::Session(SessionId::new(n.to_string()))
 }
 
-struct Bench {
-    streams: Streams,
-    device: DeviceId,
-    now: Instant,
-    log: Vec<String>,
-    wanted: BTreeSet<StreamType>,
-    generation: u64,
+pub(super) struct Bench {
+    pub(super) streams: Streams,
+    pub(super) device: DeviceId,
+    pub(super) now: Instant,
+    pub(super) log: Vec<String>,
+    pub(super) wanted: BTreeSet<StreamType>,
+    pub(super) generation: u64,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let device = DeviceId::new("844212070924");
         let mut streams = Streams::new(TIMING);
         streams.device_present(&device);
         Self { streams, device, now: Instant::now(), log: Vec::new(), wanted: BTreeSet::new(), generation: 0 }
     }
 
-    fn key(&self, stream: StreamType) -> StreamKey {
+    pub(super) fn key(&self, stream: StreamType) -> StreamKey {
         StreamKey::new(self.device.clone(), stream)
     }
 
-    fn acquire(&mut self, who: Holder, stream: StreamType) -> Result<(), Error> {
+    pub(super) fn acquire(&mut self, who: Holder, stream: StreamType) -> Result<(), Error> {
         let key = self.key(stream);
         let result = self.streams.acquire(self.now, &key, who, sensor(stream), config(stream));
         self.drain();
         result
     }
 
-    fn release(&mut self, who: &Holder) {
+    pub(super) fn release(&mut self, who: &Holder) {
         self.streams.release(self.now, &self.device, who);
         self.drain();
     }
 
-    fn pass(&mut self, seconds: u64) {
+    pub(super) fn pass(&mut self, seconds: u64) {
         self.now += Duration::from_secs(seconds);
         self.streams.handle_timeout(self.now);
         self.drain();
     }
 
     /// The camera does what it was last told.
-    fn obey(&mut self) {
+    pub(super) fn obey(&mut self) {
         let applied = Applied { running: self.wanted.iter().copied().map(config).collect(), failed: vec![] };
         self.streams.applied(self.now, &self.device, self.generation, applied);
         self.drain();
     }
 
-    fn fail(&mut self, stream: StreamType) {
+    pub(super) fn fail(&mut self, stream: StreamType) {
         let failed = vec![(stream, Error::unavailable("no power"))];
         self.streams.applied(self.now, &self.device, self.generation, Applied { running: vec![], failed });
         self.drain();
     }
 
-    fn drain(&mut self) {
+    pub(super) fn drain(&mut self) {
         for effect in self.streams.take_effects() {
             self.log.push(match effect {
                 Effect::Apply { generation, wanted, .. } => {
@@ -96,11 +94,11 @@ impl Bench {
         }
     }
 
-    fn said(&mut self) -> Vec<String> {
+    pub(super) fn said(&mut self) -> Vec<String> {
         std::mem::take(&mut self.log)
     }
 
-    fn count(&self, stream: StreamType) -> usize {
+    pub(super) fn count(&self, stream: StreamType) -> usize {
         self.streams.references().get(&self.device).and_then(|counts| counts.get(&stream)).copied().unwrap_or(0)
     }
 }
@@ -320,96 +318,6 @@ fn a_broken_stream_is_retried_with_growing_pauses() {
     assert_eq!((pauses[0], pauses[6]), (Duration::from_millis(500), Duration::from_secs(30)));
     bench.release(&viewer(1));
     assert_eq!(bench.said(), ["stopped color", "apply "], "nobody waits for it any more");
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Acquire(u32, StreamType),
-    Release(u32),
-    Obey,
-    Fail(StreamType),
-    Break(StreamType),
-    Unplug,
-    Plug,
-    Pass(u64),
-}
-
-fn any_stream() -> impl Strategy<Value = StreamType> {
-    proptest::sample::select(StreamType::VIDEO.to_vec())
-}
-
-fn any_step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        4 => (0..6u32, any_stream()).prop_map(|(who, stream)| Step::Acquire(who, stream)),
-        3 => (0..6u32).prop_map(Step::Release),
-        4 => Just(Step::Obey),
-        1 => any_stream().prop_map(Step::Fail),
-        1 => any_stream().prop_map(Step::Break),
-        1 => Just(Step::Unplug),
-        2 => Just(Step::Plug),
-        3 => (0..20u64).prop_map(Step::Pass),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
-
-    /// Whatever happens, the counts equal a plain model of who holds what, every wanted stream has a holder or
-    /// lingers, and once everyone has left nothing is wanted and nothing is due.
-    #[test]
-    fn references_are_exact_under_any_sequence(steps in proptest::collection::vec(any_step(), 1..120)) {
-        let mut bench = Bench::new();
-        let mut model: BTreeMap<StreamType, BTreeSet<u32>> = BTreeMap::new();
-        for step in steps {
-            match step {
-                Step::Acquire(who, stream) => {
-                    if bench.acquire(viewer(who), stream).is_ok() {
-                        model.entry(stream).or_default().insert(who);
-                    }
-                }
-                Step::Release(who) => {
-                    bench.release(&viewer(who));
-                    for holders in model.values_mut() {
-                        holders.remove(&who);
-                    }
-                }
-                Step::Obey => bench.obey(),
-                Step::Fail(stream) => bench.fail(stream),
-                Step::Break(stream) => {
-                    let key = bench.key(stream);
-                    bench.streams.broke(bench.now, &key, bench.generation, &Error::unavailable("x"));
-                    bench.drain();
-                }
-                Step::Unplug => {
-                    bench.streams.device_gone(&bench.device.clone());
-                    bench.drain();
-                    // A device that is plugged in again runs nothing.
-                    bench.wanted.clear();
-                }
-                Step::Plug => {
-                    bench.streams.device_present(&bench.device.clone());
-                    bench.drain();
-                }
-                Step::Pass(seconds) => bench.pass(seconds),
-            }
-            for line in bench.said() {
-                if let Some(name) = line.strip_prefix("failed ").and_then(|rest| rest.split(' ').next()) {
-                    model.remove(&name.parse::<StreamType>().unwrap());
-                }
-            }
-            for stream in StreamType::VIDEO {
-                prop_assert_eq!(bench.count(stream), model.get(&stream).map_or(0, BTreeSet::len), "{}", stream);
-            }
-        }
-        for who in 0..6 {
-            bench.release(&viewer(who));
-        }
-        bench.pass(60);
-        bench.streams.device_present(&bench.device.clone());
-        bench.drain();
-        prop_assert!(bench.wanted.is_empty());
-        prop_assert_eq!(bench.streams.next_timeout(), None);
-    }
 }
 
 #[test]

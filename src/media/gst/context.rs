@@ -12,7 +12,7 @@ use std::{
 
 use gst::prelude::*;
 
-use super::files::{announced::Announced, folder::Files};
+use super::pipelines::{announced::Announced, folder::Files};
 use crate::{camera::hub::FrameHub, config::Config, logging, media::MediaEvent, metrics::Metrics};
 
 /// Serial numbers tell a live pipeline's callbacks from a dead one's.

@@ -20,14 +20,14 @@ use super::{
         starter::{Ports, Started},
         streams::Streams,
     },
-    files::folder::FileRead,
     inbox::{Receiver, Sender},
     inspect::snapshot::{Running, SnapshotRequest},
     messages::Msg,
+    pipelines::folder::FileRead,
     port::Port,
     session::{
         dtls::Identities,
-        peer::{Phase, Session},
+        media_session::{MediaSession, Phase},
         signals::{Report, Signal},
     },
     teardown::Teardown,
@@ -51,7 +51,7 @@ const SHUTDOWN_WAIT: Duration = Duration::from_secs(3);
 /// The control thread's state.
 pub(super) struct Control {
     ctx: Arc<Context>,
-    sessions: HashMap<SessionId, Session>,
+    sessions: HashMap<SessionId, MediaSession>,
     serials: HashMap<u64, SessionId>,
     streams: Streams,
     /// Where sessions report.
@@ -193,7 +193,7 @@ impl Control {
             return self.emit(MediaEvent::Offer { session: id, result });
         }
         let warm_up = self.warm_up.as_ref() == Some(&id);
-        match Session::open(&self.ctx, &self.reports, &self.identities, spec, &self.teardown, warm_up) {
+        match MediaSession::open(&self.ctx, &self.reports, &self.identities, spec, &self.teardown, warm_up) {
             Ok(session) => {
                 self.serials.insert(session.serial, id.clone());
                 self.sessions.insert(id, session);

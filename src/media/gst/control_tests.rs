@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     camera::hub::FrameHub,
     config::Config,
-    media::gst::files::{choice, library},
+    media::gst::pipelines::{choice, library},
     model::DeviceId,
 };
 
@@ -28,7 +28,7 @@ fn with_inbox(config: Config) -> (Control, mpsc::Receiver<MediaEvent>, Receiver)
         Arc::new(config),
         Arc::new(FrameHub::default()),
         Arc::default(),
-        crate::media::gst::files::folder::Files::idle(),
+        crate::media::gst::pipelines::folder::Files::idle(),
         emit,
     );
     (Control::new(Arc::new(ctx), &messages, Teardown::start().expect("threads")), events, inbox)

@@ -19,8 +19,8 @@ use std::{
 
 use super::{
     encode::encoder,
-    files::folder::FileRead,
     messages::{Msg, Told},
+    pipelines::folder::FileRead,
     port::{Port, busy},
     session::signals::{Report, Signal},
 };

@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 
 use super::{
     encode::{encoder, starter::Started},
-    files::folder::FileRead,
     inspect::snapshot::SnapshotRequest,
+    pipelines::folder::FileRead,
     session::signals,
 };
 use crate::{

@@ -12,11 +12,11 @@ mod context;
 mod control;
 mod diagnostics;
 mod encode;
-mod files;
 mod inbox;
 mod inspect;
 mod messages;
 pub(crate) mod offline;
+mod pipelines;
 mod port;
 mod session;
 mod teardown;
@@ -34,8 +34,8 @@ use self::{
     context::{Context, Events},
     control::Control,
     diagnostics::GstDiagnostics,
-    files::folder::Files,
     messages::Msg,
+    pipelines::folder::Files,
     port::busy,
     teardown::Teardown,
 };
@@ -49,7 +49,7 @@ use crate::{
     model::{DeviceId, IceCandidate, Profile, SessionId, StreamKey},
 };
 
-pub use self::files::installation::{check_installation, check_pipelines};
+pub use self::pipelines::installation::{check_installation, check_pipelines};
 
 /// The control thread's name.
 const CONTROL: &str = "media-control";
@@ -124,7 +124,7 @@ pub fn library_version() -> String {
 
 /// The text of a pipeline file by the pipeline's name; one that the folder does not have is taken from the program.
 pub fn pipeline_text(config: &Config, name: &str) -> Option<String> {
-    files::library::read(config, name).map(|text| text.text)
+    pipelines::library::read(config, name).map(|text| text.text)
 }
 
 /// The handle: posts work for the control thread and never waits for it. What is refused is answered from here.

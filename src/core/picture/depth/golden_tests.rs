@@ -4,7 +4,7 @@
 //! alignment, where 2.59.1 corrects a shift by half a pixel and a wrong tangential term; it is 2.59.1 that counts there.
 
 use super::{
-    Calibration, Picture, Settings, Stage,
+    DepthCalibration, DepthSettings, Picture, Stage,
     align::Aligner,
     decimation::Decimation,
     disparity::Disparity,
@@ -247,13 +247,13 @@ fn aligned(case: &str) -> (Vec<u16>, usize) {
 
 /// All filters with their defaults, over six frames.
 fn staged(magnitude: u32) -> (Vec<u16>, usize) {
-    let mut settings = Settings::default();
+    let mut settings = DepthSettings::default();
     for filter in ["decimation-filter", "threshold-filter", "spatial-filter", "temporal-filter", "hole-filling-filter"]
     {
         settings.set(filter, 1.0).expect("a switch");
     }
     settings.set("decimation-magnitude", magnitude.into()).expect("in range");
-    let calibration = Calibration { baseline_m: Some(0.05), color: None };
+    let calibration = DepthCalibration { baseline_m: Some(0.05), color: None };
     let mut stage = Stage::default();
     let mut run = |number: u64| {
         let z16 = bytes(&picture(WIDTH, HEIGHT, 100 + number));

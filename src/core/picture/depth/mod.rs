@@ -15,5 +15,5 @@ pub mod threshold;
 #[cfg(test)]
 mod golden_tests;
 
-pub use settings::Settings;
-pub use stage::{Calibration, Picture, Processed, Stage};
+pub use settings::DepthSettings;
+pub use stage::{DepthCalibration, Picture, Processed, Stage};

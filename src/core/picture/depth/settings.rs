@@ -130,11 +130,11 @@ static SPECS: [OptionSpec; 17] = [
 
 /// The values of all options.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Settings {
+pub struct DepthSettings {
     values: [f64; SPECS.len()],
 }
 
-impl Default for Settings {
+impl Default for DepthSettings {
     /// Everything is off, with the SDK's defaults behind the switches.
     fn default() -> Self {
         Self { values: std::array::from_fn(|at| SPECS[at].default) }
@@ -145,7 +145,7 @@ fn find(id: &str) -> Option<usize> {
     SPECS.iter().position(|spec| spec.id == id)
 }
 
-impl Settings {
+impl DepthSettings {
     /// Every option with its present value.
     pub fn all(&self) -> impl Iterator<Item = OptionInfo> {
         (0..SPECS.len()).map(|at| self.info_at(at))
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn every_option_is_off_at_first_and_takes_its_whole_range() {
-        let settings = Settings::default();
+        let settings = DepthSettings::default();
         assert!(!settings.is_active());
         for info in settings.all() {
             let mut settings = settings;
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn bad_values_are_refused_with_the_range() {
-        let mut settings = Settings::default();
+        let mut settings = DepthSettings::default();
         for (id, value) in [
             ("decimation-magnitude", 0.0),
             ("decimation-magnitude", 2.5),
@@ -279,14 +279,14 @@ mod tests {
             assert_eq!(error.kind(), Kind::Invalid);
             assert!(error.public().contains(id) && error.public().contains(" to "), "{error}");
         }
-        assert_eq!(settings, Settings::default());
+        assert_eq!(settings, DepthSettings::default());
         assert_eq!(settings.set("exposure", 1.0).unwrap_err().kind(), Kind::NotFound);
         assert!(settings.info("exposure").is_none());
     }
 
     #[test]
     fn steps_of_a_tenth_and_a_hundredth_are_exact_enough() {
-        let mut settings = Settings::default();
+        let mut settings = DepthSettings::default();
         for tenths in 0..=160 {
             settings.set("threshold-max", f64::from(tenths) / 10.0).unwrap();
         }
@@ -297,8 +297,8 @@ mod tests {
 
     #[test]
     fn a_threshold_opens_the_other_one() {
-        let mut settings = Settings::default();
-        let value = |settings: &Settings, id| settings.info(id).unwrap().current_value;
+        let mut settings = DepthSettings::default();
+        let value = |settings: &DepthSettings, id| settings.info(id).unwrap().current_value;
         settings.set("threshold-min", 5.0).unwrap();
         assert_eq!(value(&settings, "threshold-max"), 16.0);
         settings.set("threshold-max", 2.0).unwrap();
@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn switches_give_the_filters_their_values() {
-        let mut settings = Settings::default();
+        let mut settings = DepthSettings::default();
         assert_eq!(settings.spatial(), None);
         for (id, value) in [
             ("decimation-filter", 1.0),

@@ -2,7 +2,7 @@
 //! filling), then alignment. Owns the filters' memory and working space; one stage serves one stream.
 
 use super::{
-    Settings,
+    DepthSettings,
     align::Aligner,
     disparity::Disparity,
     temporal::{Parameters, Sample, Temporal},
@@ -11,7 +11,7 @@ use crate::model::{Extrinsics, Intrinsics};
 
 /// What the stage has to know about the camera.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Calibration {
+pub struct DepthCalibration {
     /// Distance of a stereo camera's imagers in metres. Where it is known the spatial and the temporal filter work on
     /// disparity, else on depth.
     pub baseline_m: Option<f32>,
@@ -66,7 +66,12 @@ enum Memory {
 
 impl Stage {
     /// Processes the next frame.
-    pub fn run(&mut self, settings: &Settings, calibration: &Calibration, picture: &Picture<'_>) -> Processed {
+    pub fn run(
+        &mut self,
+        settings: &DepthSettings,
+        calibration: &DepthCalibration,
+        picture: &Picture<'_>,
+    ) -> Processed {
         self.pixels.clear();
         self.pixels.extend(picture.z16.chunks_exact(2).map(|raw| u16::from_le_bytes([raw[0], raw[1]])));
         let (mut width, mut height) = (picture.width, picture.height);
@@ -106,7 +111,7 @@ impl Stage {
     }
 
     /// Spatial and temporal filter, between one way to disparity and one way back.
-    fn smooth(&mut self, settings: &Settings, disparity: Option<Disparity>, width: usize) {
+    fn smooth(&mut self, settings: &DepthSettings, disparity: Option<Disparity>, width: usize) {
         let (spatial, temporal) = (settings.spatial(), settings.temporal());
         let remembered = self.temporal.take();
         if spatial.is_none() && temporal.is_none() {

@@ -15,7 +15,7 @@ use crate::{
         SessionStats, StreamStats,
         gst::{
             encode::counts,
-            session::{peer::Session, stats::PeerStats},
+            session::{media_session::MediaSession, stats::PeerStats},
         },
     },
     model::{SessionId, StreamKey},
@@ -128,7 +128,7 @@ impl Control {
         }
     }
 
-    fn session_stats(&self, session: &Session) -> SessionStats {
+    fn session_stats(&self, session: &MediaSession) -> SessionStats {
         let now = Instant::now();
         let now_ms = self.ctx.ms(now);
         // Of a time stamp that is 0 for never.

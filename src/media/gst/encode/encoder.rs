@@ -17,7 +17,7 @@ use crate::{
     media::gst::{
         bus::{self, Said},
         context::{Context, next_serial},
-        files::{announced::Announced, build, limits, text::Text},
+        pipelines::{announced::Announced, build, limits, text::Text},
         port::Port,
         teardown::Teardown,
     },

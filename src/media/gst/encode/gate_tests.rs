@@ -1,7 +1,7 @@
 //! A session's gate and an encoder's key frames, with GStreamer's own queues and pads.
 
 use super::*;
-use crate::{camera::hub::FrameHub, config::Config, media::gst::files::folder::Files};
+use crate::{camera::hub::FrameHub, config::Config, media::gst::pipelines::folder::Files};
 
 fn unit(key: bool) -> gst::Buffer {
     let mut buffer = gst::Buffer::from_slice([0u8; 16]);

@@ -13,7 +13,7 @@ use crate::{
     core::text::template::Fault,
     media::gst::{
         context::Context,
-        files::{build, choice, library, text::Text, trial::try_pipeline},
+        pipelines::{build, choice, library, text::Text, trial::try_pipeline},
         port::Port,
     },
     model::{Codec, Profile, StreamKey},

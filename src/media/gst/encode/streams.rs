@@ -21,7 +21,7 @@ use super::{
 use crate::{
     media::gst::{
         context::Context,
-        files::{choice, library},
+        pipelines::{choice, library},
         teardown::Teardown,
     },
     model::{Codec, DeviceId, Profile, StreamKey},

@@ -20,7 +20,7 @@ use crate::{
         bus::{error_words, next_error},
         context::Context,
         encode::feed::{Feed, Target},
-        files::folder::Files,
+        pipelines::folder::Files,
     },
     model::{Codec, StreamKey},
 };
@@ -63,7 +63,7 @@ impl Capture {
             gst::ElementFactory::make(factory).build().map_err(|_| {
                 format!(
                     "There is no GStreamer element '{factory}'; {}.",
-                    crate::media::gst::files::packages::how_to_get(factory)
+                    crate::media::gst::pipelines::packages::how_to_get(factory)
                 )
             })
         };

@@ -1,4 +1,4 @@
 //! Pipelines without a server: what the command line (`pipeline`) calls. Owns no session.
 
 pub(crate) mod capture;
-pub(crate) mod files;
+pub(crate) mod pipelines;

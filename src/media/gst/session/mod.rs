@@ -3,8 +3,8 @@
 pub(super) mod dtls;
 pub(super) mod good_bye;
 pub(super) mod link;
+pub(super) mod media_session;
 pub(super) mod net;
-pub(super) mod peer;
 pub(super) mod sdp;
 pub(super) mod signals;
 pub(super) mod stats;

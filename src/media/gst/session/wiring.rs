@@ -22,7 +22,7 @@ use crate::{
         bus::{self, Said},
         context::Context,
         encode::gate::{Counters, KeyFrames},
-        files::build,
+        pipelines::build,
     },
     model::Codec,
     srtp::Authentication,

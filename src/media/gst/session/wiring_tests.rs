@@ -1,7 +1,7 @@
 //! What comes in from a peer's address, with GStreamer's own pads.
 
 use super::*;
-use crate::{camera::hub::FrameHub, config::Config, media::gst::files::folder::Files};
+use crate::{camera::hub::FrameHub, config::Config, media::gst::pipelines::folder::Files};
 
 #[test]
 fn what_nobody_can_have_sent_neither_passes_nor_counts_as_heard() {

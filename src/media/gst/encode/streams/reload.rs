@@ -16,7 +16,7 @@ use crate::{
         gst::{
             context::Context,
             encode::starter::{self, Job, Source},
-            files::{
+            pipelines::{
                 library,
                 status::PipelineStatus,
                 text::{Text, no_codec},

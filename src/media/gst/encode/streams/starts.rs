@@ -16,7 +16,7 @@ use crate::{
             feed::Feed,
             starter::{self, Job, MAX_HUNG, Source, Started},
         },
-        files::{auto, choice, text::Text},
+        pipelines::{auto, choice, text::Text},
         teardown::Teardown,
     },
     model::{Codec, StreamKey},

@@ -17,7 +17,7 @@ use crate::{
     media::{
         MediaEvent,
         diagnostics::ReloadAnswer,
-        gst::{context::Context, files::text::Text, teardown::Teardown},
+        gst::{context::Context, pipelines::text::Text, teardown::Teardown},
     },
     model::{Codec, DeviceId, Profile, StreamKey},
 };

@@ -11,12 +11,12 @@ mod launch;
 mod list;
 mod meter;
 mod run;
+mod shell_command;
 mod show;
 mod subject;
 mod table;
 mod terminal;
 mod threads;
-mod words;
 
 use std::path::{Path, PathBuf};
 

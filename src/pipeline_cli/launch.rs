@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::words::{self, Part};
+use super::shell_command::{self, Part};
 use crate::model::Codec;
 
 /// What stands in for the camera.
@@ -112,7 +112,7 @@ pub(crate) fn pipeline(
     source: &Source,
     sink: &Sink,
 ) -> Result<Vec<Part>, String> {
-    let parts = words::parts(rendered);
+    let parts = shell_command::parts(rendered);
     let refers = parts.iter().any(|part| matches!(part, Part::Pad(pad) if pad.starts_with("source.")));
     let mut out = Vec::with_capacity(parts.len() + 16);
     let mut replaced = false;
@@ -227,7 +227,7 @@ fn setting(name: &str, value: &str) -> String {
 pub(super) fn command(parts: &[Part], sink: &Sink) -> String {
     // -e: Ctrl-C ends the stream first, so that files are complete.
     let program = if *sink == Sink::Rate { "gst-launch-1.0 -e -v" } else { "gst-launch-1.0 -e" };
-    format!("{program} \\\n  {}", words::shell_lines(parts).join(" \\\n  "))
+    format!("{program} \\\n  {}", shell_command::shell_lines(parts).join(" \\\n  "))
 }
 
 /// The command that shows what `--to rtp` sends: in a window, or as a rate where there is no display.
@@ -244,7 +244,7 @@ pub(crate) fn receiver(codec: Codec, payload: u8, port: u16, display: bool) -> S
     };
     format!(
         "{program} udpsrc port={port} caps={} ! rtpjitterbuffer latency=50 ! {depayloader} ! decodebin ! {sink}",
-        words::quote(&receiver_caps(codec, payload))
+        shell_command::quote(&receiver_caps(codec, payload))
     )
 }
 

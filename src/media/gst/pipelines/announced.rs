@@ -11,8 +11,8 @@ use crate::{
     core::{
         peer::h264::{Level, Profile, ProfileLevelId},
         text::{
+            lexer::{Kind, words},
             template::Template,
-            words::{Kind, words},
         },
     },
     model::{self, Codec, StreamKey},

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::{
     config::Config,
     core::text::template::Values,
-    media::gst::offline::files::{self, Text},
+    media::gst::offline::pipelines::{self, Text},
     model::{Codec, DeviceId, Fault, Profile, StreamKey, StreamType},
 };
 
@@ -59,7 +59,7 @@ impl Subject {
         let configured = config.streams.of(key.stream).profile();
         let (width, height) = stream.size.unwrap_or((configured.width, configured.height));
         let profile = Profile { width, height, framerate: stream.fps.unwrap_or(configured.framerate) };
-        let mut values = files::values(config, &key, profile);
+        let mut values = pipelines::values(config, &key, profile);
         if let Some(bitrate_kbps) = stream.bitrate_kbps {
             values.bitrate_kbps = bitrate_kbps;
         }
@@ -99,20 +99,24 @@ fn find_text(config: &Config, name: &str, stream: &StreamArgs) -> Result<Text, S
     if name.ends_with(".gst") || name.contains('/') {
         // A file that is not there is no fault in the file.
         let path = Path::new(name);
-        return if path.is_file() { Ok(files::read_file(path)) } else { Err(format!("There is no file '{name}'.")) };
+        return if path.is_file() {
+            Ok(pipelines::read_file(path))
+        } else {
+            Err(format!("There is no file '{name}'."))
+        };
     }
-    if let Some(text) = files::read(config, name) {
+    if let Some(text) = pipelines::read(config, name) {
         return Ok(text);
     }
     if let Ok(of) = StreamType::parse_video(name)
         && let Some(codec) = config.pipelines.codecs.first()
     {
         let device = DeviceId::new(stream.device.as_deref().unwrap_or(NO_DEVICE));
-        let chosen = files::choose(config, &StreamKey::new(device, of), *codec);
-        return files::read(config, &chosen)
+        let chosen = pipelines::choose(config, &StreamKey::new(device, of), *codec);
+        return pipelines::read(config, &chosen)
             .ok_or_else(|| format!("{name} uses the pipeline '{chosen}', which is not there."));
     }
-    Err(files::no_such(config, name))
+    Err(pipelines::no_such(config, name))
 }
 
 /// The stream that is asked for, else the one in the name, else colour.

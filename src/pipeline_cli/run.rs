@@ -15,9 +15,9 @@ use super::{
     args::PlayArgs,
     display,
     launch::Sink,
+    shell_command,
     show::Plan,
     terminal::{Stop, complain, say},
-    words,
 };
 use crate::{
     config::Config,
@@ -63,7 +63,7 @@ pub(super) fn run(config: &Config, play: &PlayArgs, stop: &Stop) -> Result<bool,
     if let Some(watch) = plan.watch_with(display.is_ok()) {
         say(format!("watch it with: {watch}"));
     }
-    let arguments = words::arguments(&plan.parts);
+    let arguments = shell_command::arguments(&plan.parts);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let pipeline = gst::parse::launchv(&arguments).map_err(|error| error.to_string())?;
     let pipeline = pipeline.downcast::<gst::Pipeline>().map_err(|_| "The text makes no pipeline.".to_owned())?;

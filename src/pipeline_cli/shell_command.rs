@@ -1,7 +1,7 @@
 //! gst-launch text as the words of a command line. Owns splitting it into links, caps and elements, and quoting for the
 //! shell; pure, and checks nothing: what GStreamer refuses in a file it refuses in the command, too.
 
-use crate::core::text::words::{self, Kind};
+use crate::core::text::lexer::{self, Kind};
 
 /// Characters of a line before settings go on in the next.
 const LINE: usize = 100;
@@ -50,7 +50,7 @@ impl Part {
 /// Splits gst-launch text (no comments, placeholders filled in) into its parts.
 pub(crate) fn parts(text: &str) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
-    for word in words::words(text) {
+    for word in lexer::words(text) {
         match (&word.kind, parts.last_mut()) {
             (Kind::Link { caps: None }, _) => parts.push(Part::Link(word.text.into())),
             (Kind::Link { caps: Some((caps, _)) }, _) => {

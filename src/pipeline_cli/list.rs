@@ -6,15 +6,15 @@ use super::{
 };
 use crate::{
     config::Config,
-    media::gst::offline::files,
+    media::gst::offline::pipelines,
     model::{DeviceId, StreamKey, StreamType},
 };
 
 /// Prints every pipeline.
 pub(super) fn run(config: &Config) -> Result<bool, String> {
     let mut rows = vec![row(["NAME", "CODEC", "ENCODER", "FROM", "USED BY", "STATE"])];
-    for name in files::names(config) {
-        let Some(info) = files::info(config, &name) else { continue };
+    for name in pipelines::names(config) {
+        let Some(info) = pipelines::info(config, &name) else { continue };
         let state = info.fault.map_or_else(|| "parses".to_owned(), |fault| fault.to_string().replace('\n', " "));
         rows.push(vec![
             name.clone(),
@@ -33,7 +33,7 @@ pub(super) fn run(config: &Config) -> Result<bool, String> {
 fn used_by(config: &Config, name: &str) -> String {
     let uses = |device: &str, stream: StreamType| {
         let key = StreamKey::new(DeviceId::new(device), stream);
-        config.pipelines.codecs.iter().any(|codec| files::choose(config, &key, *codec) == name)
+        config.pipelines.codecs.iter().any(|codec| pipelines::choose(config, &key, *codec) == name)
     };
     let of = |device: &str| {
         let mut streams: Vec<String> = Vec::new();

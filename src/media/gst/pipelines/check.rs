@@ -11,10 +11,10 @@ use super::{
     values::{class_of, refusal},
 };
 use crate::core::text::{
+    lexer::{self, Kind, Word, words},
     nearest::nearest,
     syntax::check_syntax,
     template::{self, Fault, Rendered, Template},
-    words::{self, Kind, Word, words},
 };
 
 /// A pipeline's text in all its forms.
@@ -215,7 +215,7 @@ impl<'a> Sheet<'a> {
             let message = format!("{element} has no property '{name}'; {hint}");
             return Err(self.fault(at, name, near.map(ToOwned::to_owned), message));
         };
-        let plain = words::plain(value);
+        let plain = lexer::plain(value);
         let Some((why, near)) = refusal(&property, &plain) else { return Ok(()) };
         Err(self.fault(value_at, value, near, format!("'{plain}' is no value for {element}'s {name}; {why}")))
     }

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use super::state::Actor;
 use crate::{
     config::Config,
-    core::wishes::room::{Free, Limits, Room, Young},
+    core::wishes::admission::{Free, Limits, Room, Young},
     error::{Error, Result},
     metrics::Metrics,
     model::{DeviceId, SessionState, StreamType},
@@ -41,12 +41,12 @@ impl Machine {
     /// The one that the server runs on, whose open HTTP connections are counted in `metrics`; `session_fds` are the file
     /// descriptors of a session. Says so in the log when it has no room for as many sessions as `config` allows.
     pub fn this(config: &Config, metrics: Arc<Metrics>, session_fds: u64) -> Self {
-        let looker = process::room::Looker::default();
+        let looker = process::limits::Looker::default();
         let free = move || {
             let connections = u64::try_from(metrics.http.connections.get()).unwrap_or(0);
             Free { connections, ..looker.free() }
         };
-        let machine = Self::new(Room { limits: process::room::limits(), session_fds }, free);
+        let machine = Self::new(Room { limits: process::limits::limits(), session_fds }, free);
         if let Some((sessions, short)) = machine.room.sessions((machine.free)())
             && sessions < config.sessions.limit as u64
         {

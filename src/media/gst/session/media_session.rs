@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// A live session.
-pub(in crate::media::gst) struct Session {
+pub(in crate::media::gst) struct MediaSession {
     pub(in crate::media::gst) serial: u64,
     signals: Signals,
     pub(in crate::media::gst) spec: SessionSpec,
@@ -109,7 +109,7 @@ pub(in crate::media::gst) struct Leg {
 /// Longest wait for webrtcbin to make an offer, beside the gathering itself: the first of a process takes up to 1.1 s.
 const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
 
-impl Session {
+impl MediaSession {
     /// Builds the pipeline and asks webrtcbin for an offer; the rest comes as signals. A `warm_up` session keeps off the
     /// configured ports and servers.
     ///

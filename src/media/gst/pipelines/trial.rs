@@ -249,7 +249,7 @@ fn has_parameter_sets(unit: &[u8]) -> bool {
 }
 
 /// Unlinks all that does not lead to the tee and keeps it from starting.
-fn cut_branches(graph: &build::Graph) {
+fn cut_branches(graph: &build::BuiltPipeline) {
     let children = graph.pipeline.children();
     // What is linked later cannot be told apart now.
     if children.iter().any(walk::grows) {
@@ -267,7 +267,7 @@ fn cut_branches(graph: &build::Graph) {
     }
 }
 
-fn attach(graph: &build::Graph) -> Result<gst_app::AppSink, String> {
+fn attach(graph: &build::BuiltPipeline) -> Result<gst_app::AppSink, String> {
     let sink = gst_app::AppSink::builder().sync(false).async_(false).build();
     graph.pipeline.add(&sink).map_err(|error| error.to_string())?;
     let pad = graph.fanout.request_pad_simple("src_%u").ok_or("the tee gives no pad")?;

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
     use crate::{
         config::Config,
-        media::gst::files::build,
+        media::gst::pipelines::build,
         model::{DeviceId, Profile, StreamKey, StreamType},
     };
 

@@ -165,7 +165,7 @@ mod tests {
         let blocked = library::read(&config, "infrared.h264").expect("built in");
         let blocked = blocked.text.replace("! identity", "! valve drop=true ! identity");
         std::fs::write(folder.path().join("infrared.h264.gst"), blocked).expect("written");
-        assert_eq!(crate::media::gst::files::choice::choose(&config, &key, Codec::H264), "openh264.h264");
+        assert_eq!(crate::media::gst::pipelines::choice::choose(&config, &key, Codec::H264), "openh264.h264");
         std::fs::remove_file(folder.path().join("infrared.h264.gst")).expect("removed");
         assert_eq!(best(&config, &key), "openh264.h264", "remembered");
         config.streams.infrared.width = 424;

@@ -7,14 +7,14 @@ use super::{
     display,
     frames::{self, Described},
     launch::{self, Payloader, Sink, Source},
+    shell_command::Part,
     subject::{StreamArgs, Subject, show_fault},
     terminal::{complain, say},
-    words::Part,
 };
 use crate::{
     config::Config,
     core::text::template::{Template, strip_comment},
-    media::gst::offline::files,
+    media::gst::offline::pipelines,
     model::Codec,
 };
 
@@ -87,7 +87,7 @@ impl Plan {
         let subject = Subject::find(config, &play.name, &stream)?;
         let codec = subject.needs_codec()?;
         let Some(template) = parsed(&subject) else { return Ok(None) };
-        if let Err(fault) = files::build(&subject.text, &subject.values) {
+        if let Err(fault) = pipelines::build(&subject.text, &subject.values) {
             complain(show_fault(&fault, &subject.text.text));
             return Ok(None);
         }
@@ -99,7 +99,7 @@ impl Plan {
                 frames: count.or(matches!(sink, Sink::File(_)).then_some(FILE_FRAMES)),
             },
         };
-        let (words, payload) = files::payloader(config, codec);
+        let (words, payload) = pipelines::payloader(config, codec);
         let payloader = Payloader { words, payload };
         let rendered = template.render(&subject.values);
         let parts = launch::pipeline(&rendered, codec, &payloader, &source, &sink)?;

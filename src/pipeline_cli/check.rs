@@ -9,7 +9,7 @@ use super::{
 use crate::{
     config::Config,
     core::peer::h264::Profile,
-    media::gst::offline::files::{self, TryReport},
+    media::gst::offline::pipelines::{self, TryReport},
     model::Fault,
 };
 
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Checks pipelines; all when none is named.
 pub(super) fn run(config: &Config, names: &[String], with_frames: bool, stream: &StreamArgs) -> Result<bool, String> {
     let all = names.is_empty();
-    let names = if all { files::names(config) } else { names.to_vec() };
+    let names = if all { pipelines::names(config) } else { names.to_vec() };
     let (mut good, mut absent, mut bad) = (0, 0, 0);
     for name in &names {
         let subject = Subject::find(config, name, stream)?;
@@ -29,7 +29,7 @@ pub(super) fn run(config: &Config, names: &[String], with_frames: bool, stream: 
                 say(format!("{}: ok: {found}", subject.text.file));
             }
             // Files for other machines' hardware are no fault of this one's, unless somebody asks about them.
-            Err(fault) if all && files::lacks_element(&fault) => {
+            Err(fault) if all && pipelines::lacks_element(&fault) => {
                 absent += 1;
                 say(format!("{}: not for this machine: {}", subject.text.file, fault.message));
             }
@@ -48,7 +48,7 @@ pub(super) fn run(config: &Config, names: &[String], with_frames: bool, stream: 
 
 /// Builds it, and puts test pictures through: what was found, in words.
 fn check(config: &Config, subject: &Subject, with_frames: bool) -> Result<String, Fault> {
-    let encoder = files::build(&subject.text, &subject.values)?.encoder().unwrap_or_else(|| "its encoder".into());
+    let encoder = pipelines::build(&subject.text, &subject.values)?.encoder().unwrap_or_else(|| "its encoder".into());
     let codec = subject.needs_codec().map_err(|message| Fault {
         file: subject.text.file.clone(),
         line: 1,
@@ -59,7 +59,7 @@ fn check(config: &Config, subject: &Subject, with_frames: bool) -> Result<String
         return Ok(format!("{encoder}, parses"));
     }
     let TryReport { pictures, units, held_back, key_on_request, headers_repeat, profile, first, .. } =
-        files::try_pipeline(&subject.text, &subject.values, codec, PATIENCE)?;
+        pipelines::try_pipeline(&subject.text, &subject.values, codec, PATIENCE)?;
     let mut found = format!(
         "{encoder}, {}; {units} of {pictures} test pictures came out, the first after {} ms",
         subject.describe(),
@@ -75,7 +75,8 @@ fn check(config: &Config, subject: &Subject, with_frames: bool) -> Result<String
     if !headers_repeat {
         found.push_str("; note: not every key frame decodes by itself, so only the first viewer would see something");
     }
-    for note in profile.map(|made| profile_notes(made, files::declared(config, &subject.text))).unwrap_or_default() {
+    for note in profile.map(|made| profile_notes(made, pipelines::declared(config, &subject.text))).unwrap_or_default()
+    {
         found.push_str("; note: ");
         found.push_str(&note);
     }

@@ -21,7 +21,7 @@ use crate::{
 const MAX_WAITING: u64 = 2;
 
 /// A parsed pipeline with its named elements, in state NULL.
-pub(in crate::media::gst) struct Graph {
+pub(in crate::media::gst) struct BuiltPipeline {
     pub(in crate::media::gst) pipeline: gst::Pipeline,
     pub(in crate::media::gst) source: gst_app::AppSrc,
     pub(in crate::media::gst) encoder: gst::Element,
@@ -52,7 +52,7 @@ pub(crate) fn values(config: &Config, key: &StreamKey, profile: Profile) -> Valu
 ///
 /// # Errors
 /// The first fault, with file and line.
-pub(in crate::media::gst) fn build(text: &Text, values: &Values) -> Result<Graph, Fault> {
+pub(in crate::media::gst) fn build(text: &Text, values: &Values) -> Result<BuiltPipeline, Fault> {
     if let Some(why) = &text.unreadable {
         return Err(Fault::of_file(&text.file, format!("the file cannot be read: {why}")));
     }
@@ -95,7 +95,7 @@ pub(in crate::media::gst) fn build(text: &Text, values: &Values) -> Result<Graph
     if let Some(codec) = Codec::of_pipeline(&text.name) {
         check_output(&sheet, codec, &encoder, &fanout)?;
     }
-    Ok(Graph { pipeline, source, encoder, fanout })
+    Ok(BuiltPipeline { pipeline, source, encoder, fanout })
 }
 
 /// What must reach the sessions' payloaders.
@@ -225,12 +225,12 @@ mod tests {
 
     #[test]
     fn every_built_in_file_builds_with_its_named_elements() {
-        for (name, text) in crate::media::gst::files::library::BUILT_IN {
+        for (name, text) in crate::media::gst::pipelines::library::BUILT_IN {
             match try_named(name, text) {
                 // The only fault of what needs hardware is that its elements are not here.
                 Err(fault) if fault.message.starts_with("there is no GStreamer element") => {
                     assert!(
-                        crate::media::gst::files::auto::candidates(name).iter().any(|known| known == name),
+                        crate::media::gst::pipelines::auto::candidates(name).iter().any(|known| known == name),
                         "{fault}"
                     );
                 }

@@ -16,9 +16,9 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::{playback::Player, settings::Settings, software::Feeder, words::unavailable};
+use super::{error_text::unavailable, playback::Player, settings::Settings, software::Feeder};
 use crate::{
-    camera::{BackendEvent, BackendEvents, Fault},
+    camera::{BackendEvent, BackendEvents, SimFault},
     core::bag::{self, Misfit},
     error::{Error, Result},
     librealsense::{CameraInfo, Changes, Context, Device, DeviceList, Sdk, SdkError},
@@ -335,12 +335,12 @@ impl Shared {
     }
 
     pub(super) fn unplug(&self, feeder: &Feeder) {
-        feeder.inject(Fault::Unplug);
+        feeder.inject(SimFault::Unplug);
         self.remove(feeder.id());
     }
 
     pub(super) fn replug(&self, feeder: &Feeder) -> Result<()> {
-        feeder.inject(Fault::Replug);
+        feeder.inject(SimFault::Replug);
         let added = self.context.add_software_device(feeder.device());
         // It is there already when it was not unplugged; the callback tells of it otherwise.
         if let Err(error) = added

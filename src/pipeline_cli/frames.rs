@@ -105,7 +105,7 @@ fn element(factory: &str, settings: &[(&str, &str)]) -> Result<gst::Element, Str
     builder.build().map_err(|_| {
         format!(
             "There is no GStreamer element '{factory}'; {}.",
-            crate::media::gst::offline::files::how_to_get(factory)
+            crate::media::gst::offline::pipelines::how_to_get(factory)
         )
     })
 }

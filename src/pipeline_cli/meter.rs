@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     core::matching::{Matcher, Reorder},
-    media::gst::{offline::files::running_time, walk},
+    media::gst::{offline::pipelines::running_time, walk},
     sync::{Mutex, MutexGuard, lock},
 };
 

@@ -9,14 +9,15 @@ use crate::{
     config::Config,
     core::text::template::{Fault, Values},
     media::gst::{
-        files::{build, library, packages},
+        pipelines::{build, library, packages},
         session::{sdp, wiring},
     },
     model::Codec,
 };
 
 pub(crate) use crate::media::gst::{
-    files::{
+    inspect::meter::running_time,
+    pipelines::{
         announced::declared,
         build::values,
         choice::choose,
@@ -25,7 +26,6 @@ pub(crate) use crate::media::gst::{
         text::Text,
         trial::{TryReport, try_pipeline},
     },
-    inspect::meter::running_time,
 };
 
 /// A pipeline built from a file, in state NULL.

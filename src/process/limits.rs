@@ -1,5 +1,5 @@
 //! What the system lets the process use, and what of it is free: file descriptors, threads. Owns reading `/proc`, the cgroups
-//! of versions 1 and 2, and the limits of a user; decides nothing (`core::wishes::room` does).
+//! of versions 1 and 2, and the limits of a user; decides nothing (`core::wishes::admission` does).
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    core::wishes::room::{Free, Limits},
+    core::wishes::admission::{Free, Limits},
     sync::{Mutex, lock},
 };
 

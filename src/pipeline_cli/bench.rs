@@ -27,7 +27,7 @@ use crate::{
     core::matching::Reorder,
     media::gst::{
         bus::next_error,
-        offline::files::{self, Built},
+        offline::pipelines::{self, Built},
     },
     sync::{Mutex, lock},
 };
@@ -119,7 +119,7 @@ pub(super) fn run(config: &Config, args: &BenchArgs, stop: &Stop) -> Result<bool
     let mut good = true;
     for name in &args.names {
         let subject = Subject::find(config, name, &stream)?;
-        let built = match files::build(&subject.text, &subject.values) {
+        let built = match pipelines::build(&subject.text, &subject.values) {
             Ok(built) => built,
             Err(fault) => {
                 complain(show_fault(&fault, &subject.text.text));
