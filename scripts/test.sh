@@ -12,6 +12,7 @@ say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
 
 say "Formatting"
 cargo fmt --all --check
+cargo fmt --check --manifest-path tests/loom/Cargo.toml
 say "Shell scripts"
 shellcheck -x scripts/*.sh .ci/run
 say "Dockerfile"
@@ -24,6 +25,7 @@ say "Lints"
 cargo clippy --locked --all-targets --quiet -- -D warnings
 say "Documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
+scripts/loom.sh
 say "The vendor's librealsense, in both versions"
 scripts/get_librealsense.sh --all
 older=$(scripts/get_librealsense.sh 2.56.5.9235 2>/dev/null)

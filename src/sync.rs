@@ -16,6 +16,11 @@ use std::{
 use tracing::warn;
 pub(crate) use tracing_mutex::stdsync::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+/// Atomics by the same way as the locks, so that `tests/loom` can put its own in their place.
+pub(crate) mod atomic {
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+}
+
 pub(crate) use self::{
     pool::Pool,
     slot::{Slot, Taken},

@@ -1,6 +1,10 @@
 //! A place for the newest of what one thread makes and another uses: what was not used in time is replaced. Owns the wait.
+//! `tests/loom` runs it under every order in which threads can meet.
 
-use std::{sync::PoisonError, time::Duration};
+use std::{
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
 
 use super::{Condvar, Mutex, lock};
 
@@ -48,9 +52,15 @@ impl<T> Slot<T> {
 
     /// Waits for the next value.
     pub(crate) fn take(&self, timeout: Duration) -> Taken<T> {
-        let waits = |state: &mut State<T>| state.value.is_none() && !state.closed;
-        let waited = self.changed.wait_timeout_while(lock(&self.state), timeout, waits);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let deadline = Instant::now() + timeout;
+        let mut state = lock(&self.state);
+        while state.value.is_none() && !state.closed {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Taken::Timeout;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
         if state.closed {
             return Taken::Closed;
         }
@@ -69,7 +79,7 @@ impl<T> Slot<T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

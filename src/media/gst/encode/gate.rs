@@ -5,14 +5,12 @@
 
 use std::sync::{
     Arc, OnceLock,
-    atomic::{
-        AtomicBool, AtomicU32, AtomicU64,
-        Ordering::{Relaxed, SeqCst},
-    },
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
 use gst::prelude::*;
 
+use super::epochs::{Alone, Entry, Epochs};
 use crate::{
     core::peer::key_frames::Patience,
     media::gst::context::Context,
@@ -31,9 +29,6 @@ const ASK_AGAIN_MS: u64 = 500;
 /// `min-force-key-unit-interval`: in 1.22 a request before x264enc's first frame is noted at a running time of 1000 hours,
 /// and every later one counts as too early.
 const KEY_FRAME_INTERVAL_MS: u64 = 200;
-
-/// The number of no encoder: it counts from 1.
-const NOBODY: u64 = 0;
 
 /// Asks an encoder for key frames, no more often than it should; outlives the encoder's restarts.
 #[derive(Default)]
@@ -146,37 +141,13 @@ pub(in crate::media::gst) struct Gate {
     ctx: Arc<Context>,
     source: gst_app::AppSrc,
     pub(in crate::media::gst) key_frames: Arc<KeyFrames>,
-    /// Counts the encoders it was attached to; only what the newest makes passes.
-    epoch: AtomicU64,
-    /// The encoder whose key frame opened the gate; any other number means that it waits for one.
-    open_for: AtomicU64,
-    /// Whether an access unit is being delivered. Two encoders meet here when a unit of the old one is still under way while
-    /// the new one begins.
-    delivering: AtomicBool,
+    epochs: Epochs,
     closed: AtomicBool,
     asked_ms: AtomicU64,
-    /// A unit of the encoder that it is open for was lost: what refers to it would not decode.
-    broken: AtomicBool,
     pub(in crate::media::gst) counters: Arc<Counters>,
     /// What a test does between the decision to pass a unit and passing it.
     #[cfg(test)]
     before_push: Mutex<Option<Box<dyn FnOnce() + Send>>>,
-}
-
-/// Whoever holds it is alone at a gate.
-struct Alone<'a>(&'a AtomicBool);
-
-impl<'a> Alone<'a> {
-    /// Nobody waits: whoever finds somebody else there goes without.
-    fn with(flag: &'a AtomicBool) -> Option<Self> {
-        (!flag.swap(true, SeqCst)).then_some(Self(flag))
-    }
-}
-
-impl Drop for Alone<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, SeqCst);
-    }
 }
 
 /// A stream's counters in one session.
@@ -227,12 +198,9 @@ impl Gate {
             ctx,
             source,
             key_frames,
-            epoch: AtomicU64::new(0),
-            open_for: AtomicU64::new(NOBODY),
-            delivering: AtomicBool::new(false),
+            epochs: Epochs::new(),
             closed: AtomicBool::new(false),
             asked_ms: AtomicU64::new(0),
-            broken: AtomicBool::new(false),
             counters,
             #[cfg(test)]
             before_push: Mutex::default(),
@@ -242,7 +210,7 @@ impl Gate {
     /// Starts over with a key frame: the session is being attached to an encoder. Gives back that encoder's number, by which
     /// its access units are told from those that an older one still has under way.
     pub(in crate::media::gst) fn restart(&self) -> u64 {
-        self.epoch.fetch_add(1, SeqCst) + 1
+        self.epochs.restart()
     }
 
     /// Lets nothing pass any more.
@@ -258,33 +226,24 @@ impl Gate {
     /// Passes an access unit of the encoder with this number on, or withholds it. While a unit of an older encoder is still being
     /// passed, nothing else is: so no unit of the old one can come behind one of the new one.
     pub(super) fn deliver(&self, epoch: u64, unit: &gst::BufferRef, shared: gst::Buffer) {
-        let Some(_alone) = Alone::with(&self.delivering) else {
-            // The other unit takes microseconds. The next one finds that this one was lost, and asks for a key frame.
-            if self.epoch.load(SeqCst) == epoch {
-                self.counters.dropped.fetch_add(1, Relaxed);
-                self.broken.store(true, SeqCst);
-            }
-            return;
-        };
-        // Looked at only now: an encoder that was replaced meanwhile has nothing to say any more.
-        if self.epoch.load(SeqCst) == epoch {
-            self.pass(epoch, unit, shared);
+        match self.epochs.enter(epoch) {
+            Entry::Alone(alone) => self.pass(&alone, unit, shared),
+            Entry::Lost => drop(self.counters.dropped.fetch_add(1, Relaxed)),
+            Entry::Old => {}
         }
     }
 
-    /// The one unit under way: nobody else changes `open_for` meanwhile.
-    fn pass(&self, epoch: u64, unit: &gst::BufferRef, shared: gst::Buffer) {
+    fn pass(&self, alone: &Alone<'_>, unit: &gst::BufferRef, shared: gst::Buffer) {
         let is_key = !unit.flags().contains(gst::BufferFlags::DELTA_UNIT);
         self.key_frames.saw(is_key, self.ctx.now_ms());
         if self.closed.load(Relaxed) {
             return;
         }
         let queued = self.queued();
-        if self.broken.swap(false, SeqCst) && !is_key {
-            self.open_for.store(NOBODY, Relaxed);
+        if alone.is_broken(is_key) {
             self.asked_ms.store(0, Relaxed);
         }
-        if self.open_for.load(Relaxed) != epoch {
+        if !alone.is_open() {
             if queued > RESUME_QUEUED {
                 self.counters.dropped.fetch_add(1, Relaxed);
                 self.counters.behind.fetch_add(1, Relaxed);
@@ -299,10 +258,10 @@ impl Gate {
                 self.key_frames.remember(&self.counters, now);
                 return;
             }
-            self.open_for.store(epoch, Relaxed);
+            alone.open();
         } else if queued >= MAX_QUEUED {
             // Behind: what was encoded from here to the next key frame would not decode.
-            self.open_for.store(NOBODY, Relaxed);
+            alone.shut();
             self.counters.dropped.fetch_add(1, Relaxed);
             self.counters.behind.fetch_add(1, Relaxed);
             return;

@@ -3,6 +3,7 @@
 
 pub(super) mod counts;
 pub(super) mod encoder;
+mod epochs;
 pub(super) mod feed;
 pub(super) mod gate;
 pub(super) mod starter;

@@ -173,7 +173,7 @@ mod tests {
             }
         }
         let meter = flow.read(99 * FRAME).expect("measured");
-        assert_eq!((meter.dropped, meter.latency_ms, meter.latency_max_ms), (0, Some(33.0), Some(66.0)));
+        assert_eq!((meter.dropped, meter.latency_ms, meter.latency_max_ms), (0, Some(32.67), Some(66.0)));
     }
 
     #[test]
