@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{payload_types, push, sections};
+use super::{attribute, payload_types, push, sections};
 use crate::{
     core::peer::h264::ProfileLevelId,
     model::{Codec, SessionId, StreamType},
@@ -11,9 +11,15 @@ use crate::{
 /// First payload type given to a retransmission format that webrtcbin does not write itself.
 const FIRST_EXTRA_RTX: u8 = 110;
 
+/// What names the one ICE transport that all m-lines share.
+const CREDENTIALS: [&str; 2] = ["ice-ufrag", "ice-pwd"];
+
 /// Finishes webrtcbin's offer for the wire: stream names as `a=msid`, H.264 parameters, retransmission for every codec,
-/// and the gathered candidates on their m-lines. Each stream comes with what its H.264
+/// and the transport with all gathered candidates on every m-line. Each stream comes with what its H.264
 /// will be, where that is offered.
+///
+/// webrtcbin writes credentials of its own on each m-line and the candidates on the first, though it has the first's transport only.
+/// A peer that refuses the first m-line takes the transport from the next one (Chromium), where it has to find the same.
 pub(in crate::media::gst) fn finish_offer(
     local: &str,
     session: &SessionId,
@@ -23,7 +29,12 @@ pub(in crate::media::gst) fn finish_offer(
     complete: bool,
 ) -> String {
     let mut out = String::with_capacity(local.len() + 512);
-    for (index, section) in sections(local).iter().enumerate() {
+    let sections = sections(local);
+    let shared = |line: &str| {
+        let name = CREDENTIALS.into_iter().find(|name| attribute(&[line], name).is_some())?;
+        attribute(sections.get(1)?, name).map(|value| format!("a={name}:{value}"))
+    };
+    for (index, section) in sections.iter().enumerate() {
         let Some(mline) = index.checked_sub(1) else {
             section.iter().for_each(|line| push(&mut out, line));
             continue;
@@ -70,6 +81,8 @@ pub(in crate::media::gst) fn finish_offer(
                 push(&mut out, &format!("m=video 9 {media}{formats}"));
             } else if line.starts_with("m=") {
                 push(&mut out, &format!("{line}{formats}"));
+            } else if let Some(credential) = shared(line) {
+                push(&mut out, &credential);
             } else if !(h264_fmtp || congestion || rewritten || bundle_only) {
                 let named = match (line.split_once(" msid:"), stream) {
                     (Some((ssrc, _)), Some((stream, _))) if line.starts_with("a=ssrc:") => {
@@ -88,12 +101,10 @@ pub(in crate::media::gst) fn finish_offer(
         if let Some((stream, _)) = stream {
             push(&mut out, &format!("a=msid:{session} {stream}"));
         }
-        let mut any = false;
-        for (_, candidate) in candidates.iter().filter(|(at, _)| usize::try_from(*at) == Ok(mline)) {
+        for (_, candidate) in candidates {
             push(&mut out, &format!("a={candidate}"));
-            any = true;
         }
-        if complete && any {
+        if complete && !candidates.is_empty() {
             push(&mut out, "a=end-of-candidates");
         }
     }

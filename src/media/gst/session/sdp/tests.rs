@@ -64,6 +64,32 @@ fn the_offer_names_streams_and_offers_retransmission_for_every_codec() {
 }
 
 #[test]
+fn every_m_line_of_the_offer_names_the_one_transport() {
+    let (head, first) = LOCAL.split_once("m=video 9").expect("an m-line");
+    let own = |media: &str, ufrag: &str| {
+        media.replace("a=setup", &format!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{ufrag}-pwd\r\na=setup"))
+    };
+    let second = own(first, "second").replace("video0", "video1");
+    let local = format!("{head}m=video 9{}m=video 0{second}", own(first, "first"));
+    let candidates = vec![(0, "candidate:9 1 UDP 1 127.0.0.1 5 typ host".to_owned())];
+    let streams = [(StreamType::Color, Some(HD)), (StreamType::Depth, Some(HD))];
+    let offer = finish_offer(&local, &SessionId::new("s"), &streams, &[Codec::H264], &candidates, true);
+    let (_, media) = offer.split_once("m=video 9").expect("an m-line");
+    let (first, second) = media.split_once("m=video 9").expect("two m-lines");
+    for section in [first, second] {
+        for line in [
+            "a=ice-ufrag:first",
+            "a=ice-pwd:first-pwd",
+            "a=candidate:9 1 UDP 1 127.0.0.1 5 typ host",
+            "a=end-of-candidates",
+        ] {
+            assert_eq!(section.lines().filter(|known| *known == line).count(), 1, "{line} in\n{offer}");
+        }
+    }
+    assert!(!offer.contains("second"), "{offer}");
+}
+
+#[test]
 fn a_good_answer_is_written_anew() {
     let checked = check(ANSWER).expect("good");
     assert_eq!(checked.chosen, [Some((96, Codec::H264))]);
