@@ -2,7 +2,7 @@
 # Installs what building and running needs on Debian 12 or newer, as root or through sudo. Quick when all is there.
 #   scripts/install_deps.sh            what start_demo.sh needs
 #   scripts/install_deps.sh --test     also what test.sh needs: browsers, Node.js, linters
-#   scripts/install_deps.sh --full     also what test_full.sh needs: debootstrap
+#   scripts/install_deps.sh --full     also what test_full.sh needs: debootstrap, GStreamer's WebRTC for Python
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,7 +24,7 @@ packages=(
 python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
 level=${1:-}
 if [ "$level" = --full ]; then
-  packages+=(debootstrap)
+  packages+=(debootstrap python3-gi gir1.2-gst-plugins-bad-1.0)
   level=--test
 fi
 if [ "$level" = --test ]; then

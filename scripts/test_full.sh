@@ -15,15 +15,11 @@ export REALSENSE_WEBRTC_BIN="${CARGO_TARGET_DIR:-$PWD/target}/debug/realsense-we
 say "200 page loads in Chromium and Firefox leave no thread and no descriptor behind"
 (cd tests/browser && LOADS=200 node --test loads.test.mjs)
 say "Clients that are no browser: a GStreamer receiver for 75 s, and aiortc"
-aiortc_version=1.16.0
-AIORTC=${XDG_CACHE_HOME:-$HOME/.cache}/realsense-webrtc/aiortc-$aiortc_version
-if [ ! -e "$AIORTC/.made" ]; then
-  python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --upgrade --target "$AIORTC" \
-    "aiortc==$aiortc_version"
-  touch "$AIORTC/.made"
-fi
+AIORTC=$(scripts/get_aiortc.sh)
 export AIORTC
 RECEIVER_SECS=75 cargo test --locked --quiet --test foreign_receivers -- --include-ignored
+say "Six other stacks answer the server and receive its media"
+scripts/capture_answers.sh --check
 say "The media side under Debian 13's GStreamer"
 scripts/trixie_root.sh --tests
 say "All long tests passed"

@@ -117,8 +117,8 @@ export function chromium({ hides = false } = {}) {
   });
 }
 
-/** A Firefox of its own, spoken to by WebDriver BiDi. */
-export function firefox() {
+/** A Firefox of its own, spoken to by WebDriver BiDi. @param {Record<string, any>} [prefs] in place of those that the tests have */
+export function firefox(prefs = {}) {
   return puppeteer.launch({
     browser: 'firefox',
     executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr',
@@ -127,6 +127,7 @@ export function firefox() {
       'media.peerconnection.ice.loopback': true,
       'media.peerconnection.ice.obfuscate_host_addresses': false,
       'media.autoplay.default': 0,
+      ...prefs,
     },
   });
 }

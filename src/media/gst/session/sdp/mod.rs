@@ -2,6 +2,8 @@
 //! answer written here from checked parts, because it asserts on some of what peers can send.
 
 mod answer;
+#[cfg(test)]
+mod captured_tests;
 mod offer;
 #[cfg(test)]
 mod tests;
