@@ -75,6 +75,21 @@ fn open() -> (gst::Pipeline, Arc<Gate>, gst_app::AppSink) {
     (blocked, gate, out)
 }
 
+/// Somebody else's unit, under way until this is dropped.
+fn held(gate: &Gate, epoch: u64) -> Alone<'_> {
+    match gate.epochs.enter(epoch) {
+        Entry::Alone(alone) => alone,
+        Entry::Lost | Entry::Old => panic!("nobody else is at the gate"),
+    }
+}
+
+/// Waits until the server has run long enough for a gate to ask a second time.
+fn until_asked_again(gate: &Gate) {
+    while gate.ctx.now_ms() < ASK_AGAIN_MS {
+        std::thread::yield_now();
+    }
+}
+
 /// An access unit that can be told from others by its size.
 fn numbered(key: bool, number: usize) -> gst::Buffer {
     let mut buffer = gst::Buffer::from_slice(vec![0u8; number]);
@@ -93,7 +108,7 @@ fn a_unit_of_the_old_encoder_that_is_under_way_comes_before_all_of_the_new_one()
         pass(1, true, 10);
         if old_is_key {
             // It has fallen behind, so that the key frame opens the gate anew.
-            gate.open_for.store(NOBODY, Relaxed);
+            held(&gate, 1).shut();
         }
         let (decided, is_decided) = std::sync::mpsc::channel();
         let (release, held) = std::sync::mpsc::channel::<()>();
@@ -142,9 +157,9 @@ fn a_new_encoder_begins_with_its_own_key_frame() {
     let order: Vec<_> = (0..3).map(|_| sent().buffer().expect("a unit").size()).collect();
     assert_eq!(order, [10, 21, 22], "20 refers to a picture that this session never got");
     // What is lost of the old encoder is no loss of the new one.
-    gate.delivering.store(true, SeqCst);
+    let late = held(&gate, 2);
     pass(1, false, 11);
-    gate.delivering.store(false, SeqCst);
+    drop(late);
     pass(2, false, 23);
     assert_eq!(sent().buffer().expect("a unit").size(), 23);
     pipeline.set_state(gst::State::Null).expect("stops");
@@ -157,15 +172,67 @@ fn a_gate_that_lost_a_unit_waits_for_a_key_frame() {
     pass(true, 10);
     pass(false, 11);
     // A late unit of an older encoder is just being looked at when this one comes.
-    gate.delivering.store(true, SeqCst);
+    let late = held(&gate, 1);
     pass(false, 12);
-    gate.delivering.store(false, SeqCst);
+    drop(late);
+    // It asks at once, although it asked a moment ago: that key frame came before the loss.
+    until_asked_again(&gate);
+    gate.asked_ms.store(gate.ctx.now_ms(), Relaxed);
+    let asked = gate.counters.asked.load(Relaxed);
     pass(false, 13);
+    assert_eq!(gate.counters.asked.load(Relaxed), asked + 1);
     pass(true, 14);
     pass(false, 15);
     let sent = || out.try_pull_sample(gst::ClockTime::from_seconds(10)).expect("sent");
     let order: Vec<_> = (0..4).map(|_| sent().buffer().expect("a unit").size()).collect();
     assert_eq!(order, [10, 11, 14, 15], "what refers to the lost one stays out");
+    pipeline.set_state(gst::State::Null).expect("stops");
+}
+
+#[test]
+fn a_gate_asks_on_its_own_account_and_not_on_its_peers() {
+    let (pipeline, gate, _out) = open();
+    for _ in 0..3 {
+        gate.ask();
+    }
+    assert_eq!((gate.counters.asked.load(Relaxed), gate.counters.refused.load(Relaxed)), (3, 2));
+    gate.key_frames.asked_by_peer(&gate.counters, gate.ctx.now_ms());
+    assert_eq!(gate.counters.refused.load(Relaxed), 2, "the peer's first request is heeded");
+    pipeline.set_state(gst::State::Null).expect("stops");
+}
+
+/// A request that was put off is not sent any more when a key frame came meanwhile: neither by the gate, which passed one, nor by
+/// what remembers it, which asked for one.
+#[test]
+fn a_key_frame_serves_all_that_was_put_off() {
+    let (pipeline, gate, _out) = open();
+    let (_upstream, fanout, asked) = encoder();
+    let (key_frames, counters) = (&gate.key_frames, &gate.counters);
+    key_frames.set_target(&fanout);
+    key_frames.saw(true, 1000);
+    // By the peer: one is heeded, the next put off until 100 500.
+    key_frames.asked_by_peer(counters, 100_000);
+    key_frames.asked_by_peer(counters, 100_100);
+    assert_eq!(asked.load(Relaxed), 1);
+    assert!(deliver(&gate, true));
+    // By the gate: one is heeded, the next put off until 101 100, which must not bring the peer's back.
+    key_frames.asked_by(counters, counters.own_patience(), 100_600);
+    key_frames.asked_by(counters, counters.own_patience(), 100_700);
+    key_frames.remember(counters, 100_900);
+    assert_eq!(asked.load(Relaxed), 2, "what the peer asked for has come");
+    key_frames.remember(counters, 101_100);
+    assert_eq!(asked.load(Relaxed), 3);
+    // Both put off again; one key frame is asked for, for both.
+    key_frames.asked_by_peer(counters, 110_000);
+    key_frames.asked_by_peer(counters, 110_100);
+    key_frames.asked_by(counters, counters.own_patience(), 110_300);
+    key_frames.asked_by(counters, counters.own_patience(), 110_400);
+    let before = asked.load(Relaxed);
+    key_frames.remember(counters, 120_000);
+    assert_eq!(asked.load(Relaxed), before + 1);
+    counters.put_off.store(true, Relaxed);
+    key_frames.remember(counters, 130_000);
+    assert_eq!(asked.load(Relaxed), before + 1, "nobody waits any more");
     pipeline.set_state(gst::State::Null).expect("stops");
 }
 
