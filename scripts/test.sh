@@ -40,6 +40,8 @@ cargo test --locked --quiet
 say "Tests of cameras and recordings, with librealsense 2.59.1"
 export REALSENSE_WEBRTC_TEST_SDK=$newer
 cargo test --locked --quiet --test cameras --test camera_cycles --test sdk_exit --test sdk_server
+say "The OpenAPI document against the program, by schemathesis"
+scripts/check_openapi.sh
 if [ "${1:-}" != quick ]; then
   say "Browsers: Chromium and Firefox"
   REALSENSE_WEBRTC_BIN="$PWD/target/debug/realsense-webrtc" npm --prefix tests/browser test --silent
