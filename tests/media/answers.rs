@@ -146,6 +146,21 @@ async fn an_unreachable_stun_server_delays_an_offer_no_longer_than_the_bound() {
     bench.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_offer_that_waits_for_no_server_has_the_candidates_of_this_machine() {
+    let mut config = config();
+    config.webrtc.gather_timeout_ms = 0;
+    let mut bench = Bench::start(config);
+    bench.camera(StreamType::Color, PixelFormat::I420, SMALL);
+    for _ in 0..5 {
+        let spec = bench.spec(&[(StreamType::Color, SMALL)], &[Codec::H264]);
+        let offer = bench.open(&spec).await.expect("an offer");
+        assert!(offer.sdp.contains("a=candidate:"), "{}", offer.sdp);
+        bench.media.close_session(spec.session);
+    }
+    bench.shutdown().await;
+}
+
 /// The parts of an SDP: the session's and each m-line's.
 fn parts(sdp: &str) -> Vec<String> {
     let mut parts = vec![String::new()];

@@ -226,11 +226,11 @@ impl Control {
     fn signal(&mut self, id: &SessionId, signal: Signal) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         match signal {
-            Signal::OfferMade(Ok(offer)) => session.apply_offer(&self.ctx, &offer),
+            Signal::OfferMade(Ok(offer)) => session.apply_offer(&offer),
             Signal::OfferMade(Err(error)) | Signal::LocalDescriptionSet(Err(error)) => {
                 self.offer_failed(id, Error::internal(format!("webrtcbin made no offer: {error}")));
             }
-            Signal::LocalDescriptionSet(Ok(())) => {}
+            Signal::LocalDescriptionSet(Ok(())) => session.await_candidates(&self.ctx),
             Signal::LocalCandidate(mline, candidate) => {
                 if let Some(candidate) = session.local_candidate(&self.ctx, mline, candidate) {
                     self.emit(MediaEvent::LocalCandidate { session: id.clone(), candidate });

@@ -108,6 +108,8 @@ pub(in crate::media::gst) struct Leg {
 
 /// Longest wait for webrtcbin to make an offer, beside the gathering itself: the first of a process takes up to 1.1 s.
 const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Shortest wait for candidates where none came with the description: those of this machine come within milliseconds.
+const FIRST_CANDIDATE: Duration = Duration::from_millis(100);
 
 impl MediaSession {
     /// Builds the pipeline and asks webrtcbin for an offer; the rest comes as signals. A `warm_up` session keeps off the
@@ -221,9 +223,16 @@ impl MediaSession {
     }
 
     /// Gives webrtcbin its own offer, which starts the gathering.
-    pub(in crate::media::gst) fn apply_offer(&mut self, ctx: &Context, offer: &WebRTCSessionDescription) {
-        self.phase = Phase::Offering(Instant::now() + Duration::from_millis(ctx.config.webrtc.gather_timeout_ms));
+    pub(in crate::media::gst) fn apply_offer(&self, offer: &WebRTCSessionDescription) {
         self.describe("set-local-description", offer, Signal::LocalDescriptionSet);
+    }
+
+    /// webrtcbin has its offer: only now the time for candidates runs, because on a busy machine the offer itself takes longer.
+    pub(in crate::media::gst) fn await_candidates(&mut self, ctx: &Context) {
+        if let Phase::Offering(until) = &mut self.phase {
+            let least = if self.candidates.is_empty() { FIRST_CANDIDATE } else { Duration::ZERO };
+            *until = Instant::now() + Duration::from_millis(ctx.config.webrtc.gather_timeout_ms).max(least);
+        }
     }
 
     fn describe(&self, action: &str, description: &WebRTCSessionDescription, signal: fn(Result<(), String>) -> Signal) {
@@ -264,10 +273,13 @@ impl MediaSession {
     /// The offer with what has been gathered.
     ///
     /// # Errors
-    /// Unavailable when nothing was gathered.
+    /// Unavailable when nothing was gathered, or webrtcbin took too long.
     pub(in crate::media::gst) fn finish_offer(&mut self, ctx: &Context, complete: bool) -> Result<LocalOffer> {
         let Some(local) = self.webrtc.property::<Option<WebRTCSessionDescription>>("local-description") else {
-            return Err(Error::internal("webrtcbin made no local description in time"));
+            let seconds = OFFER_TIMEOUT.as_secs();
+            return Err(Error::busy(format!(
+                "The server is too busy: it made no offer within {seconds} s. Try again."
+            )));
         };
         let text = local.sdp().as_text().map_err(|error| Error::internal(format!("the offer's SDP: {error}")))?;
         let text = dtls::with_fingerprint(&text, &self.identity.fingerprint);
