@@ -20,6 +20,8 @@ export AIORTC
 RECEIVER_SECS=75 cargo test --locked --quiet --test foreign_receivers -- --include-ignored
 say "Six other stacks answer the server and receive its media"
 scripts/capture_answers.sh --check
+say "Fuzzing, a minute for each target"
+scripts/fuzz.sh 60
 say "The media side under Debian 13's GStreamer"
 scripts/trixie_root.sh --tests
 say "All long tests passed"

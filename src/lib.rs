@@ -7,6 +7,8 @@ pub mod app;
 pub mod camera;
 pub mod cli;
 pub mod config;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod healthcheck;
 pub mod http;
 pub mod librealsense;

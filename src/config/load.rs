@@ -28,14 +28,30 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
         command_line: Vec<(&'static str, Value)>,
     ) -> Result<Self, String> {
+        let read = |path: &Path| {
+            std::fs::read_to_string(path)
+                .map_err(|error| format!("Cannot read the configuration {}: {error}.", path.display()))
+        };
+        let text = file.map(read).transpose()?;
+        let file = file.map(|path| path.display().to_string());
+        Self::from_text(file.as_deref().zip(text.as_deref()), environment, command_line)
+    }
+
+    /// The same with the file's name and text.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub(crate) fn from_text(
+        file: Option<(&str, &str)>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        command_line: Vec<(&'static str, Value)>,
+    ) -> Result<Self, String> {
         // Everything starts from the defaults, so that a section may hold only what is changed.
         let mut table = Table::try_from(Self::default()).map_err(|error| format!("The defaults: {error}"))?;
-        if let Some(path) = file {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| format!("Cannot read the configuration {}: {error}.", path.display()))?;
+        if let Some((name, text)) = file {
             // Read once into the types, because only then an error can point at its line.
-            toml::from_str::<Config>(&text).map_err(|error| with_hint(&format!("In {}: {error}", path.display())))?;
-            merge(&mut table, text.parse().map_err(|error| format!("In {}: {error}", path.display()))?);
+            toml::from_str::<Config>(text).map_err(|error| with_hint(&format!("In {name}: {error}")))?;
+            merge(&mut table, text.parse().map_err(|error| format!("In {name}: {error}"))?);
         }
         let mut variables = Vec::new();
         for (name, value) in environment {

@@ -92,7 +92,7 @@ fn too_large() -> ApiError {
 ///
 /// # Errors
 /// 415 for what is no JSON at all, 422 for JSON of the wrong shape.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(ApiError::field(vec!["body".into()], "Field required: the body is empty", "missing"));
     }

@@ -8,6 +8,8 @@ mod counting;
 mod docs;
 pub mod errors;
 mod extract;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod guard;
 mod handshakes;
 mod metadata;

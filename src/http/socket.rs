@@ -163,6 +163,12 @@ impl Sockets {
         (layer, Self { io, handle, clients })
     }
 
+    /// How many clients have a place.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn clients(&self) -> usize {
+        *self.clients.borrow()
+    }
+
     /// Sends events until told to stop, then says good-bye and closes every connection.
     pub(super) async fn run(self, stop: CancellationToken) {
         let metadata = tokio::spawn(self.clone().send_metadata(stop.clone()));

@@ -50,6 +50,8 @@ use crate::{
 };
 
 pub use self::pipelines::installation::{check_installation, check_pipelines};
+#[cfg(any(test, fuzzing))]
+pub use self::{pipelines::fuzz::pipeline as fuzz_pipeline, session::sdp::fuzz::answer as fuzz_answer};
 
 /// The control thread's name.
 const CONTROL: &str = "media-control";

@@ -7,6 +7,8 @@ pub(super) mod build;
 pub(super) mod check;
 pub(super) mod choice;
 pub(super) mod folder;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 pub(super) mod installation;
 pub(super) mod library;
 pub(super) mod limits;

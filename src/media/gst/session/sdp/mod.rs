@@ -4,6 +4,8 @@
 mod answer;
 #[cfg(test)]
 mod captured_tests;
+#[cfg(any(test, fuzzing))]
+pub(in crate::media::gst) mod fuzz;
 mod offer;
 #[cfg(test)]
 mod tests;
