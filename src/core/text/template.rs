@@ -135,6 +135,10 @@ impl Template {
             return Err(template.fault(1, "the file holds no pipeline, only comments or nothing".into()));
         }
         for (index, line) in template.lines.iter().enumerate() {
+            if let Some(at) = line.find('\0') {
+                let message = "a byte 0 stands here, and GStreamer's texts end at one; take it out".into();
+                return Err(template.fault_at((index + 1, column(line, at)), "", None, message));
+            }
             if line.chars().filter(|c| *c == '"').count() % 2 == 1 {
                 let at = line.rfind('"').unwrap_or(0);
                 let place = (index + 1, column(line, at));
