@@ -56,6 +56,8 @@ pub enum Command {
     Pipeline(PipelineArgs),
     /// Ask the server of this configuration whether it is well; exit code 0 if so. For a container's health check.
     Healthcheck,
+    /// Print the OpenAPI document, from which clients generate their types, without a server.
+    Openapi,
 }
 
 const AFTER_HELP: &str = "Examples:

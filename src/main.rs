@@ -6,7 +6,7 @@ use clap::Parser;
 use realsense_webrtc::{
     app,
     cli::{Cli, Command},
-    healthcheck, logging, media, pipeline_cli, probe, process, session,
+    healthcheck, http, logging, media, pipeline_cli, probe, process, session,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -37,6 +37,7 @@ fn main() -> ExitCode {
             runtime.block_on(work_on_pipelines(cli, args)).unwrap_or_else(|message| fail(&message))
         }
         Some(Command::Healthcheck) => runtime.block_on(check_health(cli)).unwrap_or_else(|message| fail(&message)),
+        Some(Command::Openapi) => print_description(),
         None => runtime.block_on(serve(cli)).unwrap_or_else(|message| fail(&message)),
     };
     // Requests to a hanging SDK may still sit on blocking threads; the process does not wait for them.
@@ -44,6 +45,16 @@ fn main() -> ExitCode {
     // Everything that must end in order has ended. What is left are threads of libraries, such as one that still makes a
     // certificate for the first session, and those must not meet what their library's exit handlers have taken down.
     process::leave(u8::from(code != ExitCode::SUCCESS))
+}
+
+fn print_description() -> ExitCode {
+    match http::openapi().to_pretty_json() {
+        Ok(document) => {
+            say(&document);
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&format!("The description cannot be written as JSON: {error}.")),
+    }
 }
 
 async fn check_health(cli: Cli) -> Result<ExitCode, String> {

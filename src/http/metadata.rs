@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::types::unix_seconds;
 use crate::{
@@ -17,41 +18,62 @@ use crate::{
 /// Most points of a point cloud: 80 KB of base64, 2.4 MB/s at 30 updates a second, and still a dense picture in a page.
 const MAX_POINTS: usize = 5000;
 
-/// One device's update.
-#[derive(Debug, Serialize)]
+/// Socket.IO payload of `metadata_update`: the newest frames of one device in numbers.
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct MetadataUpdate {
+    /// The device that it is about.
     device_id: DeviceId,
+    /// Whether any of its streams runs.
     is_streaming: bool,
+    /// The server's clock when this was made, in Unix seconds.
     timestamp_server: f64,
+    /// The newest frame of each stream that runs and has one, by stream type.
+    #[schema(value_type = BTreeMap<String, StreamMetadata>)]
     metadata_streams: BTreeMap<StreamType, StreamMetadata>,
 }
 
 /// One stream's newest frame in numbers.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
 struct StreamMetadata {
+    /// Stream type.
+    #[schema(value_type = String, example = "depth")]
     stream_type: StreamType,
     /// In milliseconds, by the clock that `timestamp_domain` names.
     timestamp: f64,
+    /// The clock of `timestamp`.
     timestamp_domain: TimestampDomain,
+    /// The camera's count of frames.
     frame_number: u64,
+    /// Width in pixels; 0 for motion.
     width: u32,
+    /// Height in pixels; 0 for motion.
     height: u32,
     /// What the camera said about the frame, by librealsense's names.
+    #[schema(value_type = BTreeMap<String, i64>)]
     metadata: BTreeMap<&'static str, i64>,
+    /// The sample of a gyro or an accelerometer.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     motion_data: Option<Motion>,
+    /// The points of a depth frame, while the device's point cloud is activated.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     point_cloud: Option<PointCloud>,
 }
 
-#[derive(Debug, PartialEq, Serialize)]
+/// What a motion sensor measured: rad/s for a gyro, m/s² for an accelerometer.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
 struct Motion {
+    /// On the x axis.
     x: f32,
+    /// On the y axis.
     y: f32,
+    /// On the z axis.
     z: f32,
 }
 
-#[derive(Debug, PartialEq, Serialize)]
+/// The points of a depth frame.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
 struct PointCloud {
     /// Base64 of little-endian f32 x, y, z in metres.
     vertices: String,

@@ -7,6 +7,7 @@ mod api;
 mod counting;
 mod docs;
 pub mod errors;
+mod events;
 mod extract;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

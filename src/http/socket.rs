@@ -11,7 +11,6 @@ use std::{
 };
 
 use serde::Deserialize;
-use serde_json::json;
 use socketioxide::{
     SocketIo,
     extract::{SocketRef, TryData},
@@ -23,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     access::{Access, Credential},
+    events::{Event, ServerShutdown, SessionsChanged, Welcome},
     handshakes::PATH,
     metadata::MetadataUpdate,
 };
@@ -155,7 +155,7 @@ impl Sockets {
         let welcome = async |socket: SocketRef| {
             let message = "Connected to realsense-webrtc. Metadata follows while a device streams.";
             // Its buffer is empty: only a client that is gone already does not get it.
-            let _ = socket.emit("welcome", &json!({ "message": message }));
+            let _ = socket.emit(Welcome::NAME, &Welcome { message });
             // Only now, so that no event comes before the welcome.
             socket.join(ROOM);
         };
@@ -179,7 +179,8 @@ impl Sockets {
                 tracing::error!(%error, "a Socket.IO task ended badly");
             }
         }
-        let _ = self.io.emit("server_shutdown", &json!({ "message": "The server is shutting down." })).await;
+        let good_bye = ServerShutdown { message: "The server is shutting down." };
+        let _ = self.io.emit(ServerShutdown::NAME, &good_bye).await;
         // Each client's task must get to send it before the connection closes under it.
         tokio::task::yield_now().await;
         self.io.close().await;
@@ -224,7 +225,7 @@ impl Sockets {
                 tokio::time::sleep(pause).await;
             }
             for update in updates {
-                if let Err(error) = self.io.to(ROOM).volatile().emit("metadata_update", &update).await {
+                if let Err(error) = self.io.to(ROOM).volatile().emit(MetadataUpdate::NAME, &update).await {
                     tracing::debug!(%error, "a metadata update was lost");
                 }
                 tokio::time::sleep(pause).await;
@@ -248,8 +249,7 @@ impl Sockets {
             };
             told = revision;
             // Errors are of clients whose buffer is full: they lose it.
-            let _ =
-                self.io.to(ROOM).emit("sessions_changed", &json!({ "revision": revision, "sessions": sessions })).await;
+            let _ = self.io.to(ROOM).emit(SessionsChanged::NAME, &SessionsChanged { revision, sessions }).await;
             tokio::time::sleep(CHANGED_PERIOD).await;
         }
     }

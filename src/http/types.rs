@@ -133,7 +133,7 @@ pub(super) fn sensor_id(device: &DeviceId, index: usize) -> String {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DepthAtPixel {
     /// Metres; null where the camera measured nothing.
-    #[schema(example = 1.234)]
+    #[schema(required = true, example = 1.234)]
     pub depth: Option<f64>,
     /// Column, 0 at the left.
     pub x: u32,
@@ -259,9 +259,11 @@ pub struct IceServer {
     pub urls: Vec<String>,
     /// User name, for TURN.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub username: Option<String>,
     /// Password, for TURN.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub credential: Option<String>,
 }
 

@@ -8,7 +8,10 @@ use utoipa::{
     },
 };
 
-use crate::http::errors::{ErrorBody, InternalBody, ValidationBody, ValidationItem};
+use crate::http::{
+    errors::{ErrorBody, InternalBody, ValidationBody, ValidationItem},
+    events::SocketEvents,
+};
 
 const DESCRIPTION: &str = "\
 One Intel RealSense camera in many browsers at once: devices, sensors, options, streams and WebRTC sessions.\n\n\
@@ -24,13 +27,13 @@ come, post the answer. The offer holds the server's candidates already.\n\n\
 \"metadata\": {name: value}, \"motion_data\"?: {x, y, z}, \"point_cloud\"?: {\"vertices\": base64 of little-endian \
 float32 x, y, z in metres, \"texture_coordinates\": []}}}}`; `sessions_changed` `{\"revision\", \"sessions\"}` when sessions or streams \
 changed; `server_shutdown` `{\"message\"}` before the server goes. Where a token is configured, a Socket.IO client \
-sends it as `?token=` or in its `auth` as `{\"token\"}`.";
+sends it as `?token=` or in its `auth` as `{\"token\"}`. The schema `SocketEvents` has the events and what they carry.";
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "realsense-webrtc", description = DESCRIPTION),
     servers((url = "/", description = "This server")),
-    components(schemas(ErrorBody, ValidationBody, ValidationItem, InternalBody)),
+    components(schemas(ErrorBody, ValidationBody, ValidationItem, InternalBody, SocketEvents)),
     security(("token" = []), ()),
     modifiers(&Token),
     tags(
