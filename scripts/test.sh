@@ -42,8 +42,13 @@ export REALSENSE_WEBRTC_TEST_SDK=$newer
 cargo test --locked --quiet --test cameras --test camera_cycles --test sdk_exit --test sdk_server
 say "The OpenAPI document against the program, by schemathesis"
 scripts/check_openapi.sh
-if [ "${1:-}" != quick ]; then
-  say "Browsers: Chromium and Firefox"
-  REALSENSE_WEBRTC_BIN="$PWD/target/debug/realsense-webrtc" npm --prefix tests/browser test --silent
+export REALSENSE_WEBRTC_BIN="$PWD/target/debug/realsense-webrtc"
+if [ "${1:-}" = quick ]; then
+  say "The pages' scripts: types and unit tests"
+  npm --prefix tests/browser run check --silent
+  npm --prefix tests/browser run unit --silent
+else
+  say "The pages: types, unit tests, and Chromium and Firefox"
+  npm --prefix tests/browser test --silent
 fi
 say "All tests passed"

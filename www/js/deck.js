@@ -13,11 +13,11 @@ const STILL_S = 0.05;
 export class Deck extends EventTarget {
   #api;
   #log;
-  /** @type {any} */
+  /** @type {import('realsense-webrtc/api').DeviceInfo|null} */
   #device = null;
-  /** @type {any} */
+  /** @type {import('realsense-webrtc/api').PlaybackStatus|null} */
   #playback = null;
-  /** @type {any} */
+  /** @type {import('realsense-webrtc/api').RecordingStatus|null} */
   #recording = null;
   #looks = 0;
   /** Counts commands: what was read across one may be older than it. */
@@ -27,7 +27,7 @@ export class Deck extends EventTarget {
   /** Whether a recording is being started or stopped. */
   #busy = false;
   /** Files that were deleted from this page: the server goes on telling how their recording ended. */
-  #deleted = new Set();
+  #deleted = /** @type {Set<string>} */ (new Set());
   #node = byId('deck');
   #transport = byId('transport');
   #recorder = byId('recorder');
@@ -38,7 +38,7 @@ export class Deck extends EventTarget {
   #record = byId('record');
   #error = byId('deck-error');
 
-  /** @param {import('./api.js').Api} api @param {(level: string, text: string) => void} log */
+  /** @param {import('./api.js').Api} api @param {import('./log.js').Say} log */
   constructor(api, log) {
     super();
     this.#api = api;
@@ -75,7 +75,7 @@ export class Deck extends EventTarget {
 
   /**
    * Shows what can be done with a camera.
-   * @param {any} device its description, or null while it is not there
+   * @param {import('realsense-webrtc/api').DeviceInfo|null} device its description, or null while it is not there
    * @returns {boolean} whether it is another camera than before
    */
   show(device) {
@@ -118,6 +118,10 @@ export class Deck extends EventTarget {
     this.#render();
   }
 
+  /**
+   * @param {NonNullable<Parameters<import('./api.js').Api['playback']>[1]>} what
+   * @param {Parameters<import('./api.js').Api['playback']>[2]} [body]
+   */
   async #command(what, body) {
     const device = this.#device;
     if (!device?.playback) return;
@@ -135,7 +139,8 @@ export class Deck extends EventTarget {
   }
 
   async #toggleRecording() {
-    const device = this.#device.device_id;
+    const device = this.#device?.device_id;
+    if (device === undefined) return;
     const begins = !this.#recording?.is_recording;
     this.#epoch += 1;
     this.#busy = true;
@@ -153,14 +158,14 @@ export class Deck extends EventTarget {
     this.#render();
   }
 
-  /** Takes a new state of the recording, and says it when one has ended. */
+  /** Takes a new state of the recording, and says it when one has ended. @param {import('realsense-webrtc/api').RecordingStatus} status */
   #tellEnd(status) {
     const before = this.#recording;
     this.#recording = status;
-    if (status.is_recording) this.#deleted.delete(status.file_name);
+    if (status.is_recording && status.file_name) this.#deleted.delete(status.file_name);
     if (Boolean(before?.is_recording) !== status.is_recording) this.dispatchEvent(new Event('recording'));
     if (!before?.is_recording || status.is_recording) return;
-    const well = ['stopped', 'time_limit', 'size_limit'].includes(status.end_reason);
+    const well = status.end_reason === 'stopped' || status.end_reason === 'time_limit' || status.end_reason === 'size_limit';
     this.#log(well ? 'info' : 'warn', `${status.file_name}: ${status.detail ?? 'the recording ended.'}`);
   }
 
@@ -190,13 +195,14 @@ export class Deck extends EventTarget {
     this.#repeat.checked = status.repeat;
   }
 
+  /** @param {number} seconds */
   #showTime(seconds) {
     const text = `${clockTime(seconds)} / ${clockTime(this.#playback?.duration ?? 0)}`;
     setText(byId('playback-time'), text);
     this.#position.setAttribute('aria-valuetext', text);
   }
 
-  /** A speed that somebody else chose may not be in the list. */
+  /** A speed that somebody else chose may not be in the list. @param {number} speed */
   #showSpeed(speed) {
     const value = String(speed);
     if (![...this.#speed.options].some((option) => option.value === value)) this.#speed.add(new Option(`${value}×`, value));
@@ -204,7 +210,7 @@ export class Deck extends EventTarget {
   }
 
   #renderRecorder() {
-    const can = this.#device.can_record;
+    const can = Boolean(this.#device?.can_record);
     const status = this.#recording;
     const active = Boolean(status?.is_recording);
     setOff(this.#record, !can || this.#busy);
@@ -214,15 +220,16 @@ export class Deck extends EventTarget {
     setText(byId('record-state'), can ? recordingText(status) : 'Recording needs librealsense on the server.');
     const link = /** @type {HTMLAnchorElement} */ (byId('record-file'));
     // A file that is not complete has another name than its recording, and helps nobody here.
-    link.hidden = !status?.file_name || active || status.end_reason === 'write_error' || this.#deleted.has(status.file_name);
-    if (!link.hidden) {
-      link.href = this.#api.recordingUrl(status.file_name);
-      link.download = status.file_name;
+    const file = !active && status?.file_name && status.end_reason !== 'write_error' && !this.#deleted.has(status.file_name) ? status.file_name : '';
+    link.hidden = file === '';
+    if (file !== '') {
+      link.href = this.#api.recordingUrl(file);
+      link.download = file;
     }
   }
 }
 
-/** @param {any} status of a recording @returns {string} */
+/** @param {import('realsense-webrtc/api').RecordingStatus|null} status @returns {string} */
 function recordingText(status) {
   if (!status?.file_name) return '';
   const figures = [clockTime(status.seconds), megabytes(status.bytes)];

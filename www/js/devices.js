@@ -4,16 +4,18 @@ import { byId, el, isOff, reconcile, setOff, setText, showText } from './dom.js'
 import { explain } from './explain.js';
 import { recordingOf } from './words.js';
 
+/** @typedef {import('realsense-webrtc/api').DeviceInfo} Device */
+
 /**
  * Events: `pick` {device}, another camera was picked, or the first one was found; `change`, the list is new; `closing`
  * {device}, a recording that plays is about to be closed from here.
  */
 export class Devices extends EventTarget {
-  /** @type {any[]} */
+  /** @type {Device[]} */
   list = [];
   /** Serial number of the picked camera. */
   picked = '';
-  /** The picked camera as it was when it was last there: its card stays while it is unplugged. @type {any} */
+  /** The picked camera as it was when it was last there: its card stays while it is unplugged. @type {Device|null} */
   #last = null;
   /** Whether the list is true now. */
   #known = true;
@@ -27,7 +29,7 @@ export class Devices extends EventTarget {
 
   /**
    * @param {import('./api.js').Api} api @param {string} wanted serial number to pick even before it appears
-   * @param {(level: string, text: string) => void} log
+   * @param {import('./log.js').Say} log
    */
   constructor(api, wanted, log) {
     super();
@@ -58,7 +60,7 @@ export class Devices extends EventTarget {
     return Boolean((this.device ?? (this.seen ? this.#last : null))?.playback);
   }
 
-  /** Knows a device that this page has just opened before the next look at the list, and picks it. @param {any} device its description */
+  /** Knows a device that this page has just opened before the next look at the list, and picks it. @param {Device} device */
   add(device) {
     this.#epoch += 1;
     this.list = [...this.list.filter((other) => other.device_id !== device.device_id), device];
@@ -103,6 +105,7 @@ export class Devices extends EventTarget {
     this.dispatchEvent(new CustomEvent('pick', { detail: { device: this.picked } }));
   }
 
+  /** @param {Device} device a recording that plays @param {HTMLElement} button */
   async #close(device, button) {
     if (isOff(button)) return;
     setOff(button, true);
@@ -130,7 +133,8 @@ export class Devices extends EventTarget {
   #render() {
     if (this.device) this.#last = this.device;
     const missing = this.picked !== '' && !this.device;
-    const shown = missing && this.seen ? [...this.list, this.#last] : this.list;
+    const last = this.seen ? this.#last : null;
+    const shown = missing && last ? [...this.list, last] : this.list;
     reconcile(this.#node, shown, (device) => device.device_id, (device) => this.#create(device), (node, device) => {
       const input = /** @type {HTMLInputElement} */ (node.querySelector('input'));
       input.checked = device.device_id === this.picked;
@@ -151,12 +155,14 @@ export class Devices extends EventTarget {
     showText(this.#note, this.#known ? note : '');
   }
 
+  /** @param {Device} device @returns {[string, string]} what is written, and how it looks */
   #badge(device) {
     if (!this.#known) return ['unknown', 'off'];
     if (!this.list.includes(device)) return [device.playback ? 'closed' : 'unplugged', 'warn'];
     return device.is_streaming ? ['streaming', 'on'] : ['idle', 'off'];
   }
 
+  /** @param {Device} device */
   #create(device) {
     const id = device.device_id;
     const close = el('button', {
@@ -175,7 +181,7 @@ export class Devices extends EventTarget {
   }
 }
 
-/** A recording has its camera's name and serial number; its file tells the two apart. */
+/** A recording has its camera's name and serial number; its file tells the two apart. @param {Device} device */
 function facts(device) {
   const serial = `Serial ${device.serial_number}`;
   if (device.playback) return `${`Recording ${recordingOf(device)}`.trim()} · ${serial}`;

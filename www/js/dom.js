@@ -9,10 +9,11 @@ export function byId(id) {
 
 /**
  * Makes an element. Properties that start with `aria-`, `data-` or that the element lacks become attributes.
- * @param {string} tag
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
  * @param {Record<string, unknown>} [properties]
  * @param {...(Node|string|null|undefined)} children
- * @returns {HTMLElement}
+ * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function el(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
@@ -20,11 +21,16 @@ export function el(tag, properties = {}, ...children) {
     if (value === undefined || value === null) continue;
     if (name === 'class') node.className = String(value);
     else if (name.startsWith('on')) node.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
-    else if (name in node && !name.includes('-')) node[name] = value;
+    else if (name in node && !name.includes('-')) Object.assign(node, { [name]: value });
     else node.setAttribute(name, String(value));
   }
   node.append(...children.filter((child) => child !== null && child !== undefined));
   return node;
+}
+
+/** @param {Element|null} node whose children `el` made @returns {HTMLElement[]} those */
+export function childrenOf(node) {
+  return /** @type {HTMLElement[]} */ ([...(node?.children ?? [])]);
 }
 
 /** @param {string} name a symbol of img/icons.svg @returns {SVGSVGElement} */
@@ -63,16 +69,17 @@ export const isOff = (button) => button.getAttribute('aria-disabled') === 'true'
 
 /**
  * Makes a container's children match a list, keeping the elements (and the focus in them) of items that stay.
- * @template T
- * @param {Element} container
+ * @template T @template {HTMLElement|SVGElement} Node
+ * @param {Element} container holds what this function put there, and nothing else
  * @param {T[]} items
  * @param {(item: T) => string} key
- * @param {(item: T) => HTMLElement} create
- * @param {(node: HTMLElement, item: T) => void} update
+ * @param {(item: T) => Node} create
+ * @param {(node: Node, item: T) => void} update
  */
 export function reconcile(container, items, key, create, update) {
+  /** @type {Map<string|undefined, Node>} */
   const old = new Map();
-  for (const child of container.children) old.set(/** @type {HTMLElement} */ (child).dataset.key, child);
+  for (const child of /** @type {Iterable<Node>} */ (/** @type {unknown} */ (container.children))) old.set(child.dataset.key, child);
   let place = container.firstElementChild;
   for (const item of items) {
     const id = key(item);
@@ -83,7 +90,7 @@ export function reconcile(container, items, key, create, update) {
       node.dataset.key = id;
     }
     update(node, item);
-    if (node === place) place = place.nextElementSibling;
+    if (node === place) place = node.nextElementSibling;
     else container.insertBefore(node, place);
   }
   for (const gone of old.values()) gone.remove();

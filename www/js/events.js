@@ -28,6 +28,7 @@ export class Events extends EventTarget {
     this.#socket.on('disconnect', () => this.#tell(false));
   }
 
+  /** @param {boolean} online */
   #tell(online) {
     this.dispatchEvent(new CustomEvent('online', { detail: { online } }));
   }

@@ -7,7 +7,10 @@ const start = /** @type {HTMLButtonElement} */ (byId('start'));
 const stop = /** @type {HTMLButtonElement} */ (byId('stop'));
 const bannerAction = /** @type {HTMLButtonElement} */ (byId('banner-action'));
 
-/** Turns a button off; the focus, if it was there, goes to the other one rather than nowhere. */
+/**
+ * Turns a button on or off; the focus, if it was there, goes to the other one rather than nowhere.
+ * @param {HTMLButtonElement} button @param {boolean} on @param {HTMLButtonElement} other
+ */
 function enable(button, on, other) {
   const focused = !on && button === document.activeElement;
   button.disabled = !on;

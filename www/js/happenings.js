@@ -9,7 +9,7 @@ export class Happenings {
   #there = false;
   #stalled = '';
 
-  /** @param {(level: string, text: string) => void} say */
+  /** @param {import('./log.js').Say} say */
   constructor(say) {
     this.#say = say;
   }

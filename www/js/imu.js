@@ -8,10 +8,17 @@ const KINDS = [
   { type: 'gyro', name: 'Gyro', unit: 'rad/s', range: 0.5 },
   { type: 'accel', name: 'Accelerometer', unit: 'm/s²', range: 12 },
 ];
-const AXES = ['x', 'y', 'z'];
+const AXES = /** @type {const} */ (['x', 'y', 'z']);
+
+/**
+ * @typedef {object} Row
+ * @property {typeof KINDS[number]} kind @property {HTMLElement} node @property {HTMLCanvasElement} curve
+ * @property {HTMLElement[]} values one for each axis @property {number[][]} history samples of all axes
+ */
 
 /** The motion panel. */
 export class Imu {
+  /** @type {Map<string, Row>} */
   #rows = new Map();
   #empty = el('p', { class: 'note' }, 'No motion data yet: it comes while the camera streams.');
   #lastAt = Number.NEGATIVE_INFINITY;
@@ -20,7 +27,7 @@ export class Imu {
     const root = byId('imu');
     root.append(this.#empty);
     for (const kind of KINDS) {
-      const curve = /** @type {HTMLCanvasElement} */ (el('canvas', { width: 240, height: 56, 'aria-hidden': 'true' }));
+      const curve = el('canvas', { width: 240, height: 56, 'aria-hidden': 'true' });
       const values = AXES.map((axis) => el('span', { class: `axis axis-${axis}` }, el('b', {}, axis), el('output', {}, '–')));
       const node = el('div', { class: 'motion', hidden: true, 'data-motion': kind.type },
         el('div', { class: 'motion-head' }, el('strong', {}, kind.name), el('span', { class: 'note' }, kind.unit)),
@@ -30,7 +37,7 @@ export class Imu {
     }
   }
 
-  /** @param {Record<string, any>} streams `metadata_streams` of a metadata_update */
+  /** @param {import('realsense-webrtc/api').MetadataUpdate['metadata_streams']} streams */
   update(streams) {
     for (const [type, data] of Object.entries(streams ?? {})) {
       const row = this.#rows.get(type.toLowerCase());
@@ -53,7 +60,7 @@ export class Imu {
         continue;
       }
       const newest = row.history[row.history.length - 1];
-      newest.forEach((value, i) => setText(row.values[i].lastElementChild, twoDigits(value).padStart(6, '\u2007')));
+      newest.forEach((value, i) => setText(row.values[i].lastElementChild ?? row.values[i], twoDigits(value).padStart(6, '\u2007')));
       draw(row);
     }
   }
@@ -64,6 +71,7 @@ function twoDigits(value) {
   return ((Math.round(value * 100) || 0) / 100).toFixed(2);
 }
 
+/** @param {Row} row */
 function draw({ kind, curve, history, values }) {
   const context = curve.getContext('2d');
   if (!context) return;

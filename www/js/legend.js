@@ -16,7 +16,7 @@ export class DepthLegend {
   #near = field('near', 'Nearest depth shown, in metres');
   #far = field('far', 'Farthest depth shown, in metres');
 
-  /** @param {import('./api.js').Api} api @param {string} device @param {(level: string, text: string) => void} say */
+  /** @param {import('./api.js').Api} api @param {string} device @param {import('./log.js').Say} say */
   constructor(api, device, say) {
     this.#api = api;
     this.#device = device;
@@ -46,6 +46,7 @@ export class DepthLegend {
     return this.#near === document.activeElement || this.#far === document.activeElement;
   }
 
+  /** @param {import('realsense-webrtc/api').DepthRange} range */
   #show({ min_depth: near, max_depth: far }) {
     this.#near.value = String(near);
     this.#far.value = String(far);
@@ -68,9 +69,9 @@ export class DepthLegend {
   }
 }
 
-/** @returns {HTMLInputElement} */
+/** @param {string} name @param {string} label */
 function field(name, label) {
-  return /** @type {HTMLInputElement} */ (el('input', {
+  return el('input', {
     type: 'number', name, min: '0', max: '65.5', step: 'any', inputMode: 'decimal', 'aria-label': label, title: label,
-  }));
+  });
 }

@@ -4,6 +4,9 @@ import { byId, el } from './dom.js';
 
 /** Most lines kept. */
 export const MAX_LINES = 200;
+/** @typedef {'info'|'warn'|'error'} Level */
+/** @typedef {(level: Level, text: string) => void} Say writes a line into the log */
+
 const LABELS = { info: 'info', warn: 'warn', error: 'error' };
 
 /** A bounded list of messages with levels. */
@@ -18,7 +21,7 @@ export class Log {
     byId('log-clear').addEventListener('click', () => this.#list.replaceChildren());
   }
 
-  /** @param {'info'|'warn'|'error'} level @param {string} text */
+  /** @param {Level} level @param {string} text */
   add(level, text) {
     const list = this.#list;
     const last = /** @type {HTMLElement|null} */ (list.lastElementChild);

@@ -83,6 +83,7 @@ function onServerRefuses() {
   byId('token').focus();
 }
 
+/** @param {Server['state']} before */
 function onServerUp(before) {
   say(server.state === 'up' ? 'info' : 'warn', before === 'down' ? 'The server is back.' : server.text || 'Connected to the server.');
   events.connect();
@@ -133,7 +134,7 @@ async function showFigures() {
   flow.revive();
 }
 
-/** @param {{streams: string[], profiles?: object}} choice */
+/** @param {{streams: string[], profiles?: import('./viewer.js').Profiles}} choice */
 function watch(choice) {
   sensors.autostart = false;
   const wish = { device: devices.picked, streams: choice.streams, profiles: choice.profiles ?? {} };
@@ -195,7 +196,7 @@ on(flow, 'change', () => {
   refreshDevices();
 });
 on(flow, 'look', render);
-on(sensors, 'watch', ({ choice }) => watch(choice));
+on(sensors, 'watch', (/** @type {{choice: ReturnType<Streams['choice']>}} */ { choice }) => watch(choice));
 on(sensors, 'shown', render);
 on(viewer, 'state', () => {
   if (viewer.state === 'live') say('info', `Watching ${viewer.choice?.streams.map(streamName).join(', ')}.`);
@@ -210,8 +211,8 @@ on(viewer, 'state', () => {
   refreshPanels();
   render();
 });
-on(viewer, 'track', (detail) => tiles.attach(detail));
-on(viewer, 'log', ({ level, text }) => say(level, text));
+on(viewer, 'track', (/** @type {import('./peer.js').Track} */ detail) => tiles.attach(detail));
+on(viewer, 'log', (/** @type {{level: import('./log.js').Level, text: string}} */ { level, text }) => say(level, text));
 on(devices, 'pick', () => {
   sensors.forget();
   showDeck();
@@ -233,7 +234,7 @@ on(deck, 'change', () => {
   render();
 });
 on(deck, 'recording', showRecordings);
-on(recordings, 'opened', ({ device }) => {
+on(recordings, 'opened', (/** @type {{device: import('realsense-webrtc/api').DeviceInfo}} */ { device }) => {
   devices.add(device);
   playRecording(device.device_id);
   refreshDevices();
@@ -245,7 +246,7 @@ on(panels, 'closing', ({ id }) => {
   if (viewer.wanted && (id === null || id === viewer.peer?.sessionId)) viewer.stop();
 });
 on(panels, 'changed', () => refreshPanels());
-on(events, 'metadata', (update) => {
+on(events, 'metadata', (/** @type {import('realsense-webrtc/api').MetadataUpdate} */ update) => {
   if (typeof update.timestamp_server === 'number') clock.add(update.timestamp_server * 1000, Date.now());
   if (update.device_id === devices.picked) imu.update(update.metadata_streams);
 });

@@ -2,18 +2,23 @@
 // minimal.html?device=SERIAL&stream=depth picks another, token=… is for servers that ask for one; nothing here but the HTTP API and WebRTC is used.
 
 const query = new URLSearchParams(location.search);
-const status = document.getElementById('status');
-const video = document.getElementById('video');
+const status = /** @type {HTMLElement} */ (document.getElementById('status'));
+const video = /** @type {HTMLVideoElement} */ (document.getElementById('video'));
 const token = query.get('token');
+/** @type {Record<string, string>} */
 const authorization = token ? { Authorization: `Bearer ${token}` } : {};
+/** @type {string|null} */
 let session = null;
 
-/** Calls the API; a refusal becomes an error with the server's own words. */
+/**
+ * Calls the API; a refusal becomes an error with the server's own words.
+ * @param {string} method @param {string} path @param {unknown} [body]
+ */
 async function call(method, path, body) {
   const response = await fetch(`api/${path}`, {
     method,
     headers: { 'Content-Type': 'application/json', ...authorization },
-    body: body && JSON.stringify(body),
+    body: body === undefined ? undefined : JSON.stringify(body),
   });
   const answer = await response.json();
   if (!response.ok) throw new Error(answer.detail);
@@ -37,7 +42,7 @@ async function watch() {
     const offer = await call('POST', 'webrtc/offer', {
       device_id: device,
       stream_types: [query.get('stream') ?? 'color'],
-      codecs: codecs?.sort((a, b) => /h264/i.test(b) - /h264/i.test(a)),
+      codecs: codecs?.sort((a, b) => Number(/h264/i.test(b)) - Number(/h264/i.test(a))),
     });
     session = offer.session_id;
 
@@ -52,14 +57,15 @@ async function watch() {
 
     // 3. Answer.
     await pc.setRemoteDescription({ type: 'offer', sdp: offer.sdp });
-    await pc.setLocalDescription(await pc.createAnswer());
-    await call('POST', 'webrtc/answer', { session_id: offer.session_id, type: 'answer', sdp: pc.localDescription.sdp });
+    const answer = await pc.createAnswer();
+    await pc.setLocalDescription(answer);
+    await call('POST', 'webrtc/answer', { session_id: offer.session_id, type: 'answer', sdp: answer.sdp });
 
     // 4. Wait for the end. The server's good-bye closes the encryption at once; the connection's own state tells of it up to
     //    20 s later only, but it also tells of a network that went.
     const { transport } = pc.getReceivers()[0];
     await new Promise((resolve) => {
-      const look = () => [pc.connectionState, pc.iceConnectionState, transport?.state].some((state) => ['failed', 'closed'].includes(state)) && resolve();
+      const look = () => [pc.connectionState, pc.iceConnectionState, transport?.state].some((state) => state === 'failed' || state === 'closed') && resolve(undefined);
       pc.onconnectionstatechange = pc.oniceconnectionstatechange = look;
       if (transport) transport.onstatechange = look;
       look();

@@ -1,22 +1,22 @@
 // The panels "Active Sessions" and "Stream References". Own their tables; ask the server when told to.
 
 import { confirmInPage } from './confirm.js';
-import { byId, el, icon, isOff, reconcile, setOff, setText, showText } from './dom.js';
+import { byId, childrenOf, el, icon, isOff, reconcile, setOff, setText, showText } from './dom.js';
 import { browserName, duration, profileText, streamName } from './words.js';
 
 /** Seconds that a session is given to its first picture before the list speaks of none. */
 const STARTING_S = 4;
 
-/** Event `closed` {ids}: sessions were closed from this panel. */
+/** Events: `closing` {id}, a session is about to be closed from this panel, or all where id is null; `changed`, it was tried. */
 export class Panels extends EventTarget {
   #api;
   #log;
   #body = /** @type {HTMLElement} */ (byId('sessions').querySelector('tbody'));
   #error = byId('sessions-error');
   #closeAll = /** @type {HTMLButtonElement} */ (byId('close-all'));
-  /** @type {any[]} */
+  /** @type {import('realsense-webrtc/api').WebRtcStatus[]} */
   sessions = [];
-  /** What runs, by device. @type {Record<string, {configs: any[], started_at: number}>} */
+  /** What runs, by device. @type {import('realsense-webrtc/api').StreamReferences['device_stream_configs']} */
   running = {};
   /** Whether the camera must be named because there are several. */
   severalCameras = false;
@@ -25,7 +25,7 @@ export class Panels extends EventTarget {
   /** The session of this tab, as of the last load. @type {string|null} */
   #own = null;
 
-  /** @param {import('./api.js').Api} api @param {(level: string, text: string) => void} log */
+  /** @param {import('./api.js').Api} api @param {import('./log.js').Say} log */
   constructor(api, log) {
     super();
     this.#api = api;
@@ -55,6 +55,7 @@ export class Panels extends EventTarget {
     return own?.stats?.streams?.find((stream) => stream.trouble)?.trouble ?? '';
   }
 
+  /** @param {string|null} own the session of this tab */
   #showSessions(own) {
     const list = [...this.sessions].sort((a, b) => (a.created_at ?? 0) - (b.created_at ?? 0));
     setText(byId('sessions-count'), String(list.length));
@@ -65,7 +66,7 @@ export class Panels extends EventTarget {
     const now = Date.now() / 1000;
     reconcile(this.#body, list, (s) => s.session_id, (s) => this.#row(s), (row, s) => {
       row.classList.toggle('own', s.session_id === own);
-      const cell = (name) => /** @type {HTMLElement} */ (row.querySelector(`[data-cell="${name}"]`));
+      const cell = (/** @type {string} */ name) => /** @type {HTMLElement} */ (row.querySelector(`[data-cell="${name}"]`));
       setText(cell('who'), browserName(s.user_agent));
       showText(cell('address'), s.remote_address ?? '');
       cell('this-tab').hidden = s.session_id !== own;
@@ -94,6 +95,7 @@ export class Panels extends EventTarget {
     showText(byId('references-note'), why);
   }
 
+  /** @param {import('realsense-webrtc/api').WebRtcStatus} session */
   #row(session) {
     const close = el('button', { type: 'button', class: 'icon-button', title: 'Close this session', onclick: () => this.#close(session.session_id, close) }, icon('close'));
     close.setAttribute('aria-label', `Close session of ${browserName(session.user_agent)}, ${session.stream_types.map(streamName).join(', ')}`);
@@ -108,6 +110,7 @@ export class Panels extends EventTarget {
       el('td', { class: 'row-action' }, close));
   }
 
+  /** @param {string} id of a session @param {HTMLElement} button */
   async #close(id, button) {
     if (isOff(button)) return;
     setOff(button, true);
@@ -142,6 +145,7 @@ export class Panels extends EventTarget {
     this.dispatchEvent(new Event('changed'));
   }
 
+  /** @param {import('realsense-webrtc/api').StreamReferences['stream_references']} references */
   #showReferences(references) {
     const rows = Object.entries(references).flatMap(([device, types]) => {
       const configs = this.running[device]?.configs ?? [];
@@ -153,11 +157,12 @@ export class Panels extends EventTarget {
     reconcile(byId('references'), rows, (r) => `${r.device}/${r.type}`,
       () => el('li', {}, el('span', { class: 'reference-name' }), el('span', { class: 'badge', 'data-state': 'on' }), el('span', { class: 'note' })),
       (node, r) => {
-        setText(/** @type {Element} */ (node.children[0]), streamName(r.type));
-        setText(/** @type {Element} */ (node.children[1]), `${r.count} ${r.count === 1 ? 'user' : 'users'}`);
+        const [name, users, note] = childrenOf(node);
+        setText(name, streamName(r.type));
+        setText(users, `${r.count} ${r.count === 1 ? 'user' : 'users'}`);
         const profile = r.config ? profileText({ ...r.config.resolution, framerate: r.config.framerate }) : '';
         const camera = this.severalCameras ? `camera ${r.device}` : '';
-        setText(/** @type {Element} */ (node.children[2]), [profile, camera].filter(Boolean).join(' · '));
+        setText(note, [profile, camera].filter(Boolean).join(' · '));
       });
   }
 }

@@ -47,6 +47,8 @@ function onChange(pc, look) {
   pc.getReceivers()[0]?.transport?.addEventListener('statechange', look);
 }
 
+/** @typedef {{stream: string, track: MediaStreamTrack, receiver: RTCRtpReceiver, mid: string|null}} Track a stream's, as it came */
+
 /** A session: `open()` once, `close()` once. Events: `track` {stream, track, receiver}, `down` {reason}. */
 export class Peer extends EventTarget {
   /** @type {RTCPeerConnection|null} */
@@ -55,7 +57,7 @@ export class Peer extends EventTarget {
   sessionId = null;
   /** Stream types in m-line order. @type {string[]} */
   streams = [];
-  /** What the server said about each stream (profile, note); empty for servers that say nothing. @type {any[]} */
+  /** What the server said about each stream (profile, note); empty for servers that say nothing. @type {import('realsense-webrtc/api').OfferedStream[]} */
   offered = [];
   #api;
   #closed = false;
@@ -69,7 +71,7 @@ export class Peer extends EventTarget {
 
   /**
    * Asks for an offer, answers it and waits for the connection. What fails leaves nothing open, here or at the server.
-   * @param {{device: string, streams: string[], profiles: Record<string, object>}} choice
+   * @param {import('./viewer.js').Choice} choice
    * @throws {ApiError} when the server refuses, or when no connection comes about
    */
   async open(choice) {
@@ -81,6 +83,7 @@ export class Peer extends EventTarget {
     }
   }
 
+  /** @param {import('./viewer.js').Choice} choice */
   async #open(choice) {
     const iceServers = await this.#api.iceServers().catch((error) => {
       if (error.status === 404) return []; // older servers have no such route
@@ -130,6 +133,7 @@ export class Peer extends EventTarget {
     if (this.sessionId) this.#api.closeSession(this.sessionId, { keepalive }).catch(() => {}); // gone already is fine
   }
 
+  /** @param {string} reason */
   #down(reason) {
     this.#isDown = true;
     this.dispatchEvent(new CustomEvent('down', { detail: { reason } }));
@@ -143,11 +147,12 @@ export class Peer extends EventTarget {
     if (!stream) return;
     // Show frames as they come: this is live, not a film. Browsers without the field keep their own target.
     if ('jitterBufferTarget' in event.receiver) event.receiver.jitterBufferTarget = 0;
-    this.dispatchEvent(new CustomEvent('track', {
-      detail: { stream, track: event.track, receiver: event.receiver, mid: event.transceiver.mid },
-    }));
+    /** @type {Track} */
+    const detail = { stream, track: event.track, receiver: event.receiver, mid: event.transceiver.mid };
+    this.dispatchEvent(new CustomEvent('track', { detail }));
   }
 
+  /** @param {RTCIceCandidate|null} candidate */
   #sendCandidate(candidate) {
     if (this.#closed || !this.sessionId) return;
     // A lost candidate is rarely fatal, since the browser connects outwards: the connection's own time limit tells.

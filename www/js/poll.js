@@ -5,7 +5,7 @@ const HIDDEN_FACTOR = 4;
 
 /**
  * Runs `work` now and again `everyMs` after it ended; a call of the result runs it at once (or once more, if it runs).
- * @param {() => Promise<void>} work @param {number} everyMs @param {number} [hiddenFactor] how much more seldom in a hidden tab
+ * @param {() => Promise<unknown>} work @param {number} everyMs @param {number} [hiddenFactor] how much more seldom in a hidden tab
  * @returns {() => Promise<void>}
  */
 export function poll(work, everyMs, hiddenFactor = HIDDEN_FACTOR) {

@@ -12,7 +12,7 @@ export class Presets extends EventTarget {
   #save = byId('preset-save');
   #load = byId('preset-load');
 
-  /** @param {import('./api.js').Api} api @param {(level: string, text: string) => void} log */
+  /** @param {import('./api.js').Api} api @param {import('./log.js').Say} log */
   constructor(api, log) {
     super();
     this.#api = api;
@@ -27,7 +27,7 @@ export class Presets extends EventTarget {
     });
   }
 
-  /** @param {any} device its description, or null while it is not there */
+  /** @param {import('realsense-webrtc/api').DeviceInfo|null} device its description, or null while it is not there */
   show(device) {
     if (device?.device_id !== this.#device) showText(this.#error, '');
     this.#device = device?.device_id ?? '';
@@ -42,6 +42,7 @@ export class Presets extends EventTarget {
     setTimeout(() => URL.revokeObjectURL(url), 10000); // the download has begun long before
   }
 
+  /** @param {File} file */
   async #loadFile(file) {
     let preset;
     try {
@@ -54,6 +55,7 @@ export class Presets extends EventTarget {
     this.dispatchEvent(new Event('loaded'));
   }
 
+  /** @param {HTMLElement} button @param {() => Promise<void>} work */
   async #act(button, work) {
     if (isOff(button)) return;
     setOff(button, true);

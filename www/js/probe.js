@@ -19,7 +19,7 @@ export class DepthProbe {
 
   /**
    * @param {import('./tile.js').Tile} tile
-   * @param {(x: number, y: number) => Promise<{depth: number|null}>} ask
+   * @param {(x: number, y: number) => Promise<Pick<import('realsense-webrtc/api').DepthAtPixel, 'depth'>>} ask
    */
   constructor(tile, ask) {
     this.#tile = tile;
@@ -64,6 +64,7 @@ export class DepthProbe {
 
   /** @param {KeyboardEvent} event */
   #onKey(event) {
+    /** @type {Record<string, [number, number]|undefined>} */
     const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     const move = moves[event.key];
     if (event.key === 'Escape' && this.#pixel) this.clear();
@@ -81,6 +82,7 @@ export class DepthProbe {
     }
   }
 
+  /** @param {{x: number, y: number}} pixel of the picture */
   #show(pixel) {
     this.#pixel = pixel;
     const { width, height } = this.#picture();

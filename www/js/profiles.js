@@ -2,12 +2,15 @@
 
 const MOTION = ['gyro', 'accel', 'pose'];
 
+/** @typedef {{type: string, resolutions: number[][], rates: number[]}} Offer a stream type with its sizes ([width, height]) and rates */
+
 /**
  * The video streams that a device's sensors offer, with their sizes and rates.
- * @param {any[]} sensors as the API lists them
- * @returns {{type: string, resolutions: [number, number][], rates: number[]}[]}
+ * @param {Pick<import('realsense-webrtc/api').SensorBody, 'supported_stream_profiles'>[]} sensors as the API lists them
+ * @returns {Offer[]}
  */
 export function videoStreams(sensors) {
+  /** @type {Map<string, Offer>} */
   const found = new Map();
   for (const sensor of sensors) {
     for (const profile of sensor.supported_stream_profiles ?? []) {
@@ -20,7 +23,7 @@ export function videoStreams(sensors) {
     }
   }
   const order = ['color', 'depth', 'infrared-1', 'infrared-2'];
-  const rank = (type) => (order.indexOf(type) + order.length + 1) % (order.length + 1);
+  const rank = (/** @type {string} */ type) => (order.indexOf(type) + order.length + 1) % (order.length + 1);
   return [...found.values()].map((entry) => ({
     type: entry.type,
     resolutions: [...new Map(entry.resolutions.map((r) => [r.join('x'), r])).values()].sort((a, b) => a[0] * a[1] - b[0] * b[1]),

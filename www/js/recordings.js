@@ -11,14 +11,14 @@ import { megabytes, recordingOf } from './words.js';
 export class Recordings extends EventTarget {
   #api;
   #log;
-  /** @type {any[]} */
+  /** @type {import('realsense-webrtc/api').RecordingFileBody[]} */
   #files = [];
   /** What plays which file. @type {Map<string, string>} */
   #playing = new Map();
   /** What the picked camera's file is called while it is written. */
   #writing = '';
   /** Names of files that something is being done to. */
-  #busy = new Set();
+  #busy = /** @type {Set<string>} */ (new Set());
   /** Counts changes: what was read across one may be older than it. */
   #epoch = 0;
   #node = byId('recordings');
@@ -26,7 +26,7 @@ export class Recordings extends EventTarget {
   #list = byId('recordings-list');
   #error = byId('recordings-error');
 
-  /** @param {import('./api.js').Api} api @param {(level: string, text: string) => void} log */
+  /** @param {import('./api.js').Api} api @param {import('./log.js').Say} log */
   constructor(api, log) {
     super();
     this.#api = api;
@@ -37,7 +37,7 @@ export class Recordings extends EventTarget {
   /**
    * Shows the panel where recordings can be made or played.
    * @param {boolean} reachable whether the server can be asked @param {boolean} sdk whether it has librealsense
-   * @param {any[]} devices what is connected @param {string} writing the file that the picked camera is recorded to, or ""
+   * @param {import('realsense-webrtc/api').DeviceInfo[]} devices what is connected @param {string} writing the file that the picked camera is recorded to, or ""
    * @returns {boolean} whether the list is to be asked for: it can be since now, or other files are in use
    */
   show(reachable, sdk, devices, writing) {
@@ -46,7 +46,7 @@ export class Recordings extends EventTarget {
     const before = this.#uses;
     this.#node.inert = !reachable;
     if (reachable) this.#node.hidden = !able;
-    this.#playing = new Map(devices.map((device) => [recordingOf(device), device.device_id]).filter(([file]) => file !== ''));
+    this.#playing = new Map(devices.map((device) => /** @type {const} */ ([recordingOf(device), device.device_id])).filter(([file]) => file !== ''));
     this.#writing = writing.replace(/\.(?=[^.]*$)/, '.partial.');
     this.#render();
     return this.#asks && (!asked || before !== this.#uses);
@@ -80,7 +80,7 @@ export class Recordings extends EventTarget {
   #render() {
     const focused = document.activeElement;
     reconcile(this.#list, this.#files, (file) => file.name, (file) => this.#row(file), (row, file) => {
-      const part = (name) => /** @type {HTMLElement} */ (row.querySelector(`[data-part="${name}"]`));
+      const part = (/** @type {string} */ name) => /** @type {HTMLElement} */ (row.querySelector(`[data-part="${name}"]`));
       const plays = this.#playing.has(file.name);
       const busy = this.#busy.has(file.name);
       const written = !file.complete && file.name === this.#writing;
@@ -103,8 +103,9 @@ export class Recordings extends EventTarget {
     }
   }
 
+  /** @param {import('realsense-webrtc/api').RecordingFileBody} file */
   #row({ name }) {
-    const button = (part, text, look, work) => {
+    const button = (/** @type {string} */ part, /** @type {string} */ text, /** @type {string} */ look, /** @type {() => Promise<void>} */ work) => {
       const node = el('button', { type: 'button', class: look, 'data-part': part, 'aria-label': `${text} ${name}`, onclick: () => !isOff(node) && this.#act(name, work) }, text);
       return node;
     };
@@ -119,6 +120,7 @@ export class Recordings extends EventTarget {
         button('delete', 'Delete', 'small danger', () => this.#delete(name))));
   }
 
+  /** @param {string} name */
   async #play(name) {
     const playing = this.#playing.get(name);
     if (playing) {
@@ -130,6 +132,7 @@ export class Recordings extends EventTarget {
     this.dispatchEvent(new CustomEvent('opened', { detail: { device } }));
   }
 
+  /** @param {string} name */
   async #delete(name) {
     if (!(await confirmInPage(`Delete ${name}? It cannot be brought back.`, 'Delete it'))) return;
     await this.#api.deleteRecording(name);
@@ -138,6 +141,7 @@ export class Recordings extends EventTarget {
     this.dispatchEvent(new CustomEvent('deleted', { detail: { name } }));
   }
 
+  /** @param {string} name of the file @param {() => Promise<void>} work */
   async #act(name, work) {
     this.#busy.add(name);
     this.#render();

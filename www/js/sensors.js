@@ -22,7 +22,7 @@ export class Sensors extends EventTarget {
    * @param {import('./api.js').Api} api
    * @param {{devices: import('./devices.js').Devices, streams: import('./streams.js').Streams, options: import('./options.js').Options}} forms
    * @param {import('./address.js').Address} address
-   * @param {(level: string, text: string) => void} say
+   * @param {import('./log.js').Say} say
    */
   constructor(api, { devices, streams, options }, address, say) {
     super();
@@ -71,6 +71,7 @@ export class Sensors extends EventTarget {
     this.dispatchEvent(new Event('shown'));
   }
 
+  /** @param {import('realsense-webrtc/api').DeviceInfo|null} device the picked camera, if it is there */
   #begin(device) {
     if (this.autostart && (device || this.#devices.picked || this.#devices.list.length === 0)) {
       const choice = this.#streams.choice();
@@ -84,6 +85,7 @@ export class Sensors extends EventTarget {
     }
   }
 
+  /** @param {ReturnType<import('./streams.js').Streams['choice']>} choice */
   #watch(choice) {
     this.dispatchEvent(new CustomEvent('watch', { detail: { choice } }));
   }

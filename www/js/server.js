@@ -4,7 +4,7 @@ import { explain } from './explain.js';
 
 /** Event `change` {before}: it is in another state than before. */
 export class Server extends EventTarget {
-  /** unknown | up | degraded | down | refused (it wants a token that this page has not). */
+  /** refused: it wants a token that this page has not. @type {'unknown'|'up'|'degraded'|'down'|'refused'} */
   state = 'unknown';
   /** What is wrong, or "". */
   text = '';

@@ -2,8 +2,8 @@
 
 /**
  * @typedef {object} Facts
- * @property {{state: string, text: string}} server
- * @property {{state: string, message: string, wanted: boolean}} viewer
+ * @property {{state: import('./server.js').Server['state'], text: string}} server
+ * @property {{state: import('./viewer.js').Viewer['state'], message: string, wanted: boolean}} viewer
  * @property {string} camera serial number of the picked camera, "" for none
  * @property {boolean} present whether that camera is there
  * @property {boolean} [seen] whether it was there before

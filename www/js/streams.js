@@ -22,7 +22,7 @@ export class Streams extends EventTarget {
     this.#wanted = new Set(wanted.length > 0 ? wanted : ['color']);
   }
 
-  /** Shows what these sensors offer. @param {any[]} sensors */
+  /** Shows what these sensors offer. @param {import('realsense-webrtc/api').SensorBody[]} sensors */
   show(sensors) {
     this.#offers = videoStreams(sensors);
     reconcile(this.#node, this.#offers, (offer) => JSON.stringify(offer), (offer) => this.#create(offer), () => {});
@@ -52,7 +52,7 @@ export class Streams extends EventTarget {
     this.hint(text);
   }
 
-  /** Fixes the selects of streams that run already, since later viewers get what runs. @param {any[]} configs */
+  /** Fixes the selects of streams that run already, since later viewers get what runs. @param {import('realsense-webrtc/api').RunningConfig[]} configs */
   running(configs) {
     let some = false;
     for (const offer of this.#offers) {
@@ -69,9 +69,11 @@ export class Streams extends EventTarget {
     this.anyRuns = some;
   }
 
-  /** @returns {{streams: string[], profiles: Record<string, {width: number, height: number, framerate: number}>}} */
+  /** @returns {{streams: string[], profiles: import('./viewer.js').Profiles}} */
   choice() {
+    /** @type {string[]} */
     const streams = [];
+    /** @type {import('./viewer.js').Profiles} */
     const profiles = {};
     for (const { type } of this.#offers) {
       const row = this.#row(type);
@@ -85,7 +87,7 @@ export class Streams extends EventTarget {
 
   /** Ticks the first stream if none is ticked: a recording need not have those of the camera before it. */
   tickOne() {
-    const boxes = /** @type {HTMLInputElement[]} */ ([...this.#node.querySelectorAll('input')]);
+    const boxes = [...this.#node.querySelectorAll('input')];
     if (boxes.length > 0 && !boxes.some((box) => box.checked)) boxes[0].click();
   }
 
@@ -94,11 +96,12 @@ export class Streams extends EventTarget {
     return /** @type {HTMLElement} */ (this.#node.querySelector(`input[value="${CSS.escape(type)}"]`)?.closest('.stream'));
   }
 
-  /** @returns {HTMLSelectElement} */
+  /** @param {HTMLElement} row @param {string} name */
   #select(row, name) {
-    return row.querySelector(`select[name="${name}"]`);
+    return /** @type {HTMLSelectElement} */ (row.querySelector(`select[name="${name}"]`));
   }
 
+  /** @param {import('./profiles.js').Offer} offer */
   #create(offer) {
     const changed = () => {
       const { streams } = this.choice();
@@ -108,18 +111,18 @@ export class Streams extends EventTarget {
     const name = streamName(offer.type);
     const size = nearest(offer.resolutions, ([w, h]) => Math.abs(w - USUAL.width) + Math.abs(h - USUAL.height));
     const rate = nearest(offer.rates, (fps) => Math.abs(fps - USUAL.framerate));
-    const select = (title, what, values, chosen) => {
-      const node = /** @type {HTMLSelectElement} */ (el('select', { name: what, 'aria-label': `${name}: ${title}`, onchange: changed },
-        ...values.map(([value, text]) => el('option', { value }, text))));
+    const select = (/** @type {string} */ title, /** @type {string} */ what, /** @type {string[][]} */ values, /** @type {string|undefined} */ chosen) => {
+      const node = el('select', { name: what, 'aria-label': `${name}: ${title}`, onchange: changed },
+        ...values.map(([value, text]) => el('option', { value }, text)));
       if (chosen !== undefined) node.value = chosen;
       return node;
     };
-    const box = /** @type {HTMLInputElement} */ (el('input', { type: 'checkbox', name: 'stream', value: offer.type, onchange: changed }));
+    const box = el('input', { type: 'checkbox', name: 'stream', value: offer.type, onchange: changed });
     box.checked = this.#wanted.has(offer.type);
     const label = el('label', { class: 'stream-name' }, box, name);
     return el('div', { class: 'stream' }, label,
       el('span', { class: 'stream-selects' },
         select('resolution', 'size', offer.resolutions.map(([w, h]) => [`${w}x${h}`, `${w}×${h}`]), size && `${size[0]}x${size[1]}`),
-        select('frames per second', 'rate', offer.rates.map((fps) => [String(fps), `${fps} fps`]), rate && String(rate))));
+        select('frames per second', 'rate', offer.rates.map((fps) => [String(fps), `${fps} fps`]), rate === undefined ? undefined : String(rate))));
   }
 }

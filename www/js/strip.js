@@ -8,6 +8,7 @@ const SYNC_ONES = [0, 2, 3, 6];
 const SYNC_ZEROS = [1, 4, 5, 7];
 /** Least luma distance between a one and a zero; less is no strip. */
 const LEAST_CONTRAST = 16;
+/** @type {Record<number, string|undefined>} */
 const STREAMS = { 1: 'color', 2: 'depth', 3: 'infrared-1', 4: 'infrared-2' };
 
 /**
@@ -47,7 +48,7 @@ export function decodeStrip(rgba, stride, cell) {
   if (rgba.length < stride * cell * ROWS * 4 || stride < cell * COLUMNS) return null;
   const luma = new Float64Array(BITS);
   for (let bit = 0; bit < BITS; bit += 1) luma[bit] = cellLuma(rgba, stride, cell, bit % COLUMNS, Math.floor(bit / COLUMNS));
-  const mean = (cells) => cells.reduce((sum, i) => sum + luma[i], 0) / cells.length;
+  const mean = (/** @type {number[]} */ cells) => cells.reduce((sum, i) => sum + luma[i], 0) / cells.length;
   const one = mean(SYNC_ONES);
   const zero = mean(SYNC_ZEROS);
   if (one - zero < LEAST_CONTRAST) return null;
@@ -63,6 +64,7 @@ export function decodeStrip(rgba, stride, cell) {
   };
 }
 
+/** @param {Uint8ClampedArray|Uint8Array} rgba @param {number} stride @param {number} cell @param {number} column @param {number} row */
 function cellLuma(rgba, stride, cell, column, row) {
   const from = cell / 4;
   const to = (cell * 3) / 4;

@@ -48,7 +48,7 @@ export class Tile {
     this.stream = stream;
     this.#awake = awake;
     this.#offsetMs = offsetMs;
-    this.video = /** @type {HTMLVideoElement} */ (el('video', { autoplay: true, playsInline: true, 'aria-label': `${streamName(stream)}, live video` }));
+    this.video = el('video', { autoplay: true, playsInline: true, 'aria-label': `${streamName(stream)}, live video` });
     this.video.muted = true; // what lets browsers play without a click
     this.overlay = el('p', { class: 'overlay', role: 'status' }, 'Waiting for the first picture…');
     this.screen = el('div', { class: 'screen' }, this.video, this.overlay);
@@ -74,7 +74,7 @@ export class Tile {
     this.#watchFrames();
   }
 
-  /** Shows a new track, keeping the last picture until its first frame. */
+  /** Shows a new track, keeping the last picture until its first frame. @param {MediaStreamTrack} track @param {RTCRtpReceiver} receiver */
   attach(track, receiver) {
     this.#receiver = receiver;
     this.#sample = null;
@@ -157,6 +157,7 @@ export class Tile {
     this.node.dataset.decoded = String(sample.frames);
   }
 
+  /** @param {number|null} estimateMs */
   #showLatency(estimateMs) {
     const measured = median(this.#latencies);
     this.#latencies = [];
@@ -201,7 +202,7 @@ export class Tile {
 
   #snapshot() {
     if (this.video.videoWidth === 0) return;
-    const picture = /** @type {HTMLCanvasElement} */ (el('canvas', { width: this.video.videoWidth, height: this.video.videoHeight }));
+    const picture = el('canvas', { width: this.video.videoWidth, height: this.video.videoHeight });
     picture.getContext('2d')?.drawImage(this.video, 0, 0);
     picture.toBlob((blob) => {
       if (!blob) return;

@@ -20,7 +20,7 @@ export class Tiles {
 
   /**
    * @param {import('./api.js').Api} api @param {() => number} offsetMs server time to ours
-   * @param {(level: string, text: string) => void} log @param {import('./awake.js').Awake} awake
+   * @param {import('./log.js').Say} log @param {import('./awake.js').Awake} awake
    */
   constructor(api, offsetMs, log, awake) {
     this.#awake = awake;
@@ -29,7 +29,7 @@ export class Tiles {
     this.#log = log;
   }
 
-  /** Makes the grid match a choice; tiles that stay keep their last picture. */
+  /** Makes the grid match a choice; tiles that stay keep their last picture. @param {{device: string, streams: string[]}} choice */
   arrange({ device, streams }) {
     for (const [stream, tile] of this.#tiles) {
       if (streams.includes(stream) && tile.node.dataset.device === device) continue;
@@ -61,6 +61,7 @@ export class Tiles {
     this.arrange({ device: '', streams: [] });
   }
 
+  /** @param {import('./peer.js').Track} detail */
   attach({ stream, track, receiver }) {
     this.#tiles.get(stream)?.attach(track, receiver);
   }
@@ -70,7 +71,7 @@ export class Tiles {
     for (const tile of this.#tiles.values()) tile.say(text);
   }
 
-  /** What the server said about each stream, such as that it runs at another size. @param {any[]} offered */
+  /** What the server said about each stream, such as that it runs at another size. @param {import('realsense-webrtc/api').OfferedStream[]} offered */
   notes(offered) {
     for (const [stream, tile] of this.#tiles) showText(tile.note, offered.find((o) => o.stream_type === stream)?.note ?? '');
   }

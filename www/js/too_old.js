@@ -3,10 +3,12 @@
 (function () {
   var NEEDED = 'Chrome or Edge 89, Firefox 90, Safari 15, or a newer one';
   var root = document.documentElement;
+  /** @param {string} why */
   function say(why) {
     var banner = document.getElementById('banner');
-    if (!banner || root.getAttribute('data-started')) return;
-    document.getElementById('banner-text').textContent = 'This page does not run in this browser' + why + '. It needs ' + NEEDED + '.';
+    var text = document.getElementById('banner-text');
+    if (!banner || !text || root.getAttribute('data-started')) return;
+    text.textContent = 'This page does not run in this browser' + why + '. It needs ' + NEEDED + '.';
     banner.setAttribute('data-level', 'error');
     banner.hidden = false;
   }

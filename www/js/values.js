@@ -1,5 +1,6 @@
 // The values of camera options as people read them. Pure.
 
+/** @type {Record<string, string|undefined>} */
 const UNITS = {
   microseconds: 'µs', milliseconds: 'ms', seconds: 's', milliwatts: 'mW', meters: 'm', millimeters: 'mm', celsius: '°C',
   kelvin: 'K', hertz: 'Hz', percent: '%', degrees: '°',
@@ -37,7 +38,7 @@ export function optionName(name) {
   return words.join(' ');
 }
 
-/** Whether an option is a plain switch: 0 or 1, with no names for them but off and on. @param {any} option */
+/** Whether an option is a plain switch: 0 or 1, with no names for them but off and on. @param {Partial<import('realsense-webrtc/api').OptionInfo>} option */
 export function isSwitch(option) {
   const names = Object.values(option.value_descriptions ?? {}).map((name) => String(name).toLowerCase());
   const plain = names.length === 0 || (names.length === 2 && names.includes('off') && names.includes('on'));

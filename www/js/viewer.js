@@ -10,15 +10,21 @@ import { afterLoss, worthRetrying } from './verdict.js';
 const CLOSED = 'This session was closed by the server or by another viewer.';
 
 /**
+ * @typedef {NonNullable<import('./api.js').Asked<'create_offer'>['profiles']>} Profiles wanted sizes and rates, by stream type
+ * @typedef {{device: string, streams: string[], profiles: Profiles}} Choice
+ */
+
+/**
  * Events: `state` {state, message}, where state is idle | connecting | live | waiting | failed | ended;
  * `track` as of Peer; `log` {level, text}.
  */
 export class Viewer extends EventTarget {
+  /** @type {'idle'|'connecting'|'live'|'waiting'|'failed'|'ended'} */
   state = 'idle';
   message = '';
   /** When the next attempt is due (performance.now), while waiting. */
   retryAt = 0;
-  /** @type {{device: string, streams: string[], profiles: object}|null} */
+  /** @type {Choice|null} */
   choice = null;
   /** @type {Peer|null} */
   peer = null;
@@ -43,7 +49,7 @@ export class Viewer extends EventTarget {
     return ['connecting', 'live', 'waiting'].includes(this.state);
   }
 
-  /** Watches this choice from now on, in place of any other. */
+  /** Watches this choice from now on, in place of any other. @param {Choice} choice */
   watch(choice) {
     this.#drop();
     this.choice = choice;
@@ -85,6 +91,7 @@ export class Viewer extends EventTarget {
     if (this.state !== 'live' || !session || this.#asking) return;
     this.#asking = true;
     const generation = this.#generation;
+    /** @type {{why: string|undefined, verdict?: ReturnType<typeof afterLoss>}} */
     let next = { why: down };
     try {
       await this.#api.session(session);
@@ -104,6 +111,7 @@ export class Viewer extends EventTarget {
     }
   }
 
+  /** @param {{keepalive?: boolean}} [options] */
   #drop(options) {
     this.#generation += 1;
     this.#asking = false;
@@ -161,10 +169,12 @@ export class Viewer extends EventTarget {
     this.#set('waiting', message);
   }
 
+  /** @param {import('./log.js').Level} level @param {string} text */
   #log(level, text) {
     this.dispatchEvent(new CustomEvent('log', { detail: { level, text } }));
   }
 
+  /** @param {Viewer['state']} state @param {string} message */
   #set(state, message) {
     this.state = state;
     this.message = message;

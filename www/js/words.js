@@ -1,5 +1,6 @@
 // How things read: names, sizes, times, browsers. Pure.
 
+/** @type {Record<string, string|undefined>} */
 const NAMES = { color: 'Color', depth: 'Depth', 'infrared-1': 'Infrared left', 'infrared-2': 'Infrared right' };
 
 /** @param {string} type a stream type of the contract @returns {string} */
@@ -26,7 +27,7 @@ export function duration(seconds) {
 /** @param {number} seconds a place in a recording, or its length @returns {string} "0:07", "12:34", "1:02:03" */
 export function clockTime(seconds) {
   const s = Math.max(0, Math.floor(seconds));
-  const two = (n) => String(n).padStart(2, '0');
+  const two = (/** @type {number} */ n) => String(n).padStart(2, '0');
   const [hours, minutes] = [Math.floor(s / 3600), Math.floor(s / 60) % 60];
   return hours > 0 ? `${hours}:${two(minutes)}:${two(s % 60)}` : `${minutes}:${two(s % 60)}`;
 }
@@ -43,6 +44,7 @@ export function megabytes(bytes) {
  */
 export function browserName(userAgent) {
   if (!userAgent) return 'Unknown client';
+  /** @type {[RegExp, string][]} */
   const browsers = [
     [/Edg\/(\d+)/, 'Edge'],
     [/OPR\/(\d+)/, 'Opera'],
@@ -50,6 +52,7 @@ export function browserName(userAgent) {
     [/(?:Headless)?Chrom(?:e|ium)\/(\d+)/, 'Chrome'],
     [/Version\/(\d+)[\d.]* (?:Mobile\/\S+ )?Safari/, 'Safari'],
   ];
+  /** @type {[RegExp, string][]} */
   const systems = [
     [/Android/, 'Android'],
     [/iPhone|iPad/, 'iOS'],
@@ -68,7 +71,7 @@ export function browserName(userAgent) {
   return userAgent.split(/[\s/]/)[0].slice(0, 30);
 }
 
-/** @param {any} device a description @returns {string} the file that it plays, "" if it is a camera or the name is not told */
+/** @param {Pick<import('realsense-webrtc/api').DeviceInfo, 'playback'|'physical_port'>|null|undefined} device @returns {string} the file that it plays, "" if it is a camera or the name is not told */
 export function recordingOf(device) {
   return device?.playback ? /^recording (.+)$/.exec(device.physical_port ?? '')?.[1] ?? '' : '';
 }

@@ -46,7 +46,10 @@ export class Admin {
   }
 }
 
-/** Whether a token could change the answer: it cannot where none is configured, or where the property is not listed. */
+/**
+ * Whether a token could change the answer: it cannot where none is configured, or where the property is not listed.
+ * @param {import('../api.js').ApiError} error
+ */
 function tokenHelps({ status, message }) {
   return (status === 401 || status === 403) && /token/.test(message) && !/has no /.test(message);
 }

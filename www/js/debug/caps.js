@@ -50,6 +50,7 @@ export function capsGist(text) {
   return words.join(' ');
 }
 
+/** @param {string} media @param {Record<string, string>} field */
 function kindOf(media, field) {
   if (media.startsWith('video/x-raw')) return field.format ?? 'raw';
   if (media === 'application/x-rtp') return ['RTP', field['encoding-name'], field.payload].filter(Boolean).join(' ');

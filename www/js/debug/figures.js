@@ -27,17 +27,19 @@ export function bytesText(bytes) {
   return bytes < 1e6 ? `${Math.round(bytes / 1000)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
-/** Dropped by an element or its queue. @param {any} element of a graph @returns {number} */
+/** @typedef {Pick<import('realsense-webrtc/api').GraphQueue, 'buffers'|'max_buffers'>} Fill */
+
+/** Dropped by an element or its queue. @param {Pick<import('realsense-webrtc/api').GraphElement, 'queue'|'meter'>} element @returns {number} */
 export function droppedBy(element) {
   return (element.queue?.dropped ?? 0) + (element.meter?.dropped ?? 0);
 }
 
-/** @param {any} queue of an element @returns {string} "1 of 2 waiting", "3 waiting" */
+/** @param {Fill} queue of an element @returns {string} "1 of 2 waiting", "3 waiting" */
 export function queueText(queue) {
   return queue.max_buffers > 0 ? `${queue.buffers} of ${queue.max_buffers} waiting` : `${queue.buffers} waiting`;
 }
 
-/** @param {any} queue @returns {number} 0 to 1 */
+/** @param {Fill} queue @returns {number} 0 to 1 */
 export function fill(queue) {
   return queue.max_buffers > 0 ? Math.min(1, queue.buffers / queue.max_buffers) : queue.buffers > 0 ? 1 : 0;
 }
@@ -52,7 +54,7 @@ export function valueText(value) {
   return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
-/** What a fault says, with its place. @param {any} fault @returns {string} "pipelines/color.h264.gst:18:5" */
+/** What a fault says, with its place. @param {Pick<import('realsense-webrtc/api').Fault, 'file'|'line'|'column'>} fault @returns {string} "pipelines/color.h264.gst:18:5" */
 export function placeOf(fault) {
   return [fault.file, fault.line, fault.column].filter((part) => part !== null && part !== undefined && part !== 0).join(':');
 }
@@ -65,7 +67,7 @@ export class Rates {
   /** @type {Map<string, {at: number, bytes: number, frames: number, packets: number, lost: number}[]>} */
   #samples = new Map();
 
-  /** @param {any[]} sessions as the server lists them @param {number} at milliseconds */
+  /** @param {import('realsense-webrtc/api').WebRtcStatus[]} sessions @param {number} at milliseconds */
   add(sessions, at) {
     const seen = new Set();
     for (const session of sessions) {

@@ -1,7 +1,7 @@
 // The graph as a drawing: a lane per pipeline, a box per element, a line per link. Owns its SVG; is given what runs, and tells
 // which box somebody chose.
 
-import { el, reconcile, setText } from '../dom.js';
+import { childrenOf, el, reconcile, setText } from '../dom.js';
 import { bitrate, browserName, duration, streamName } from '../words.js';
 import { capsGist } from './caps.js';
 import { droppedBy, fill, kilobits, milliseconds, perSecond, queueText } from './figures.js';
@@ -18,7 +18,21 @@ const PAD = 8;
 const LEAST_SCALE = 0.82;
 const MOST_SCALE = 1.12;
 
-/** @param {string} tag @param {Record<string, string|number>} [attributes] @returns {SVGElement} */
+/** @typedef {import('realsense-webrtc/api').GraphPipeline} Pipeline */
+/** @typedef {import('realsense-webrtc/api').GraphElement} ElementOf */
+/**
+ * @typedef {object} Facts what the sessions tell besides the graph
+ * @property {Map<string, import('realsense-webrtc/api').WebRtcStatus>} sessions by id
+ * @property {import('./figures.js').Rates} rates
+ */
+/** @typedef {keyof typeof WIDTHS} Kind */
+/** @typedef {ReturnType<typeof boxOf> & import('./layout.js').Placed} DrawnBox */
+/** @typedef {ReturnType<typeof arrange>} Lane */
+
+/**
+ * @template {keyof SVGElementTagNameMap} Tag
+ * @param {Tag} tag @param {Record<string, string|number>} [attributes] @param {...SVGElement} children @returns {SVGElementTagNameMap[Tag]}
+ */
 function svg(tag, attributes = {}, ...children) {
   const node = document.createElementNS(NS, tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, String(value));
@@ -26,7 +40,7 @@ function svg(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** Writes attributes that changed. */
+/** Writes attributes that changed. @param {Element} node @param {Record<string, unknown>} attributes */
 function put(node, attributes) {
   for (const [name, value] of Object.entries(attributes)) {
     if (node.getAttribute(name) !== String(value)) node.setAttribute(name, String(value));
@@ -80,29 +94,30 @@ export class GraphView extends EventTarget {
   }
 
   /**
-   * @param {any} graph as the server tells it
-   * @param {{sessions: Map<string, any>, rates: import('./figures.js').Rates}} facts about sessions, by id
+   * @param {{pipelines: Pipeline[]}} graph
+   * @param {Facts} facts
    */
   show(graph, facts) {
     const lanes = graph.pipelines.map((pipeline) => arrange(pipeline, facts));
     // All encoders at one scale; a session has many more elements, and a scale of its own.
     const widths = { encoder: 0, session: 0 };
-    for (const lane of lanes) widths[lane.pipeline.kind] = Math.max(widths[lane.pipeline.kind] ?? 0, lane.width);
+    for (const lane of lanes) widths[lane.pipeline.kind] = Math.max(widths[lane.pipeline.kind], lane.width);
     reconcile(this.#node, lanes, (lane) => lane.pipeline.id, (lane) => createLane(lane), (node, lane) => {
       updateHead(node, lane);
-      this.#updateDrawing(/** @type {any} */ (node.querySelector('svg')), lane, widths[lane.pipeline.kind]);
+      this.#updateDrawing(/** @type {SVGSVGElement} */ (node.querySelector('svg')), lane, widths[lane.pipeline.kind]);
     });
     const boxes = this.#boxes();
     if (!boxes.some((box) => box.dataset.key === this.#current)) this.#current = boxes[0]?.dataset.key ?? '';
     for (const box of boxes) put(box, { tabindex: box.dataset.key === this.#current ? 0 : -1 });
   }
 
+  /** @param {SVGSVGElement} drawing @param {Lane} lane @param {number} width */
   #updateDrawing(drawing, lane, width) {
     put(drawing, { viewBox: `0 0 ${width} ${lane.height}`, width, height: lane.height });
     drawing.style.minWidth = `${Math.round(width * LEAST_SCALE)}px`;
     drawing.style.maxWidth = `${Math.round(width * MOST_SCALE)}px`;
     const [links, boxes] = drawing.children;
-    reconcile(links, lane.edges, (edge) => edge.key, () => /** @type {any} */ (svg('path', {}, svg('title'))), (node, edge) => {
+    reconcile(links, lane.edges, (edge) => edge.key, () => svg('path', {}, svg('title')), (node, edge) => {
       put(node, { d: edge.path, class: `link${edge.flow}` });
       setText(/** @type {Element} */ (node.firstElementChild), edge.caps);
     });
@@ -112,13 +127,15 @@ export class GraphView extends EventTarget {
     });
   }
 
+  /** @param {Lane} lane @param {DrawnBox} box */
   #createBox(lane, box) {
-    const node = /** @type {any} */ (svg('g', { role: 'button', tabindex: -1 }, svg('title'), svg('rect', { rx: 8, class: 'box' }),
-      svg('circle', { r: 4, class: 'dot' }), svg('g', { class: 'text' }), svg('rect', { rx: 2, class: 'bar' }), svg('rect', { rx: 2, class: 'bar-fill' })));
-    node.addEventListener('click', () => this.#choose(node.dataset.key, lane.pipeline.id, box.name));
+    const node = svg('g', { role: 'button', tabindex: -1 }, svg('title'), svg('rect', { rx: 8, class: 'box' }),
+      svg('circle', { r: 4, class: 'dot' }), svg('g', { class: 'text' }), svg('rect', { rx: 2, class: 'bar' }), svg('rect', { rx: 2, class: 'bar-fill' }));
+    node.addEventListener('click', () => this.#choose(node.dataset.key ?? '', lane.pipeline.id, box.name));
     return node;
   }
 
+  /** @param {string} key @param {string} pipeline @param {string} element */
   #choose(key, pipeline, element) {
     const same = this.#chosen === key;
     this.#chosen = same ? '' : key;
@@ -128,39 +145,46 @@ export class GraphView extends EventTarget {
   }
 
   #boxes() {
-    return /** @type {any[]} */ ([...this.#node.querySelectorAll('g[role="button"]')]);
+    return /** @type {SVGGElement[]} */ ([...this.#node.querySelectorAll('g[role="button"]')]);
   }
 
+  /** @param {string} key */
   #box(key) {
     return this.#boxes().find((box) => box.dataset.key === key);
   }
 
   /** @param {KeyboardEvent} event */
   #onKey(event) {
-    const at = /** @type {any} */ (event.target).closest?.('g[role="button"]');
+    const at = /** @type {SVGGElement|null} */ (/** @type {Element} */ (event.target).closest('g[role="button"]'));
     if (!at) return;
     if (event.key === 'Enter' || event.key === ' ') {
       event.preventDefault();
       at.dispatchEvent(new MouseEvent('click', { bubbles: true }));
-    } else if (event.key.startsWith('Arrow')) {
+    } else if (isArrow(event.key)) {
       event.preventDefault();
       const boxes = this.#boxes();
-      const next = boxes[nextBox(boxes.map((box) => box.getBoundingClientRect()), boxes.indexOf(at), /** @type {any} */ (event.key))];
+      const next = boxes[nextBox(boxes.map((box) => box.getBoundingClientRect()), boxes.indexOf(at), event.key)];
       put(at, { tabindex: -1 });
       put(next, { tabindex: 0 });
-      this.#current = next.dataset.key;
+      this.#current = next.dataset.key ?? '';
       next.focus();
       next.scrollIntoView({ block: 'nearest', inline: 'nearest' });
     }
   }
 }
 
-/** Boxes and lines of a pipeline, with their places and words. */
+/** @param {string} key @returns {key is 'ArrowLeft'|'ArrowRight'|'ArrowUp'|'ArrowDown'} */
+function isArrow(key) {
+  return key.startsWith('Arrow');
+}
+
+/** Boxes and lines of a pipeline, with their places and words. @param {Pipeline} pipeline @param {Facts} facts */
 function arrange(pipeline, facts) {
   const branches = pipeline.elements.filter((element) => element.session_id && pipeline.kind === 'encoder');
   const hidden = branches.length > MOST_BRANCHES ? branches.slice(MOST_BRANCHES - 1) : [];
   const shown = pipeline.elements.filter((element) => !hidden.includes(element));
   const caps = new Map(pipeline.links.map((link) => [link.from, link.caps]));
+  /** @type {ReturnType<typeof boxOf>[]} */
   const boxes = shown.map((element) => boxOf(element, caps.get(element.name), pipeline, facts));
   const links = [...pipeline.links];
   if (hidden.length > 0) {
@@ -169,43 +193,51 @@ function arrange(pipeline, facts) {
   }
   const place = layOut(boxes, links);
   const byName = new Map(pipeline.elements.map((element) => [element.name, element]));
-  const edges = links.filter((link) => place.nodes.has(link.from) && place.nodes.has(link.to)).map((link) => {
+  const edges = links.flatMap((link) => {
+    const [from, to] = [place.nodes.get(link.from), place.nodes.get(link.to)];
+    if (!from || !to) return [];
     const meter = byName.get(link.from)?.meter;
-    return {
+    return [{
       key: `${link.from}.${link.from_pad}>${link.to}.${link.to_pad}`,
-      path: curve(place.nodes.get(link.from), place.nodes.get(link.to)),
+      path: curve(from, to),
       caps: link.caps ?? 'nothing negotiated yet',
       flow: meter ? (meter.buffers_per_s > 0 ? ' flows' : ' still') : '',
-    };
+    }];
   });
-  return { pipeline, boxes: boxes.map((box) => ({ ...box, ...place.nodes.get(box.name) })), edges, width: place.width, height: place.height };
+  const drawn = boxes.flatMap((box) => {
+    const placed = place.nodes.get(box.name);
+    return placed ? [{ ...box, ...placed }] : [];
+  });
+  return { pipeline, boxes: drawn, edges, width: place.width, height: place.height };
 }
 
-/** What a box says and how large it is. */
+/** What a box says and how large it is. @param {ElementOf} element @param {string|null|undefined} caps @param {Pipeline} pipeline @param {Facts} facts */
 function boxOf(element, caps, pipeline, facts) {
   const session = element.session_id && pipeline.kind === 'encoder' ? element.session_id : '';
   const plumbing = ['capsfilter', 'identity', 'tee', 'queue'].includes(element.factory);
   const kind = session ? 'session' : plumbing ? 'plumbing' : /Encoder\/Video|Encoder\/Image/.test(element.klass) ? 'encoder' : element.factory === 'appsrc' ? 'source' : 'element';
   const dropped = droppedBy(element);
   const lines = session ? sessionLines(session, pipeline, facts) : nameLines(element, caps);
-  if (element.meter) lines.push(...meterLines(element, caps, kind));
+  if (element.meter) lines.push(...meterLines(element.meter, caps, kind));
   if (dropped > 0) lines.push(`${dropped} dropped`);
   const queue = !session && element.queue ? element.queue : null;
   const height = 2 * PAD + lines.length * LINE - 2 + (queue ? 7 : 0);
   const state = session ? facts.sessions.get(session)?.state ?? '' : element.state;
   const label = [...lines, session ? state : element.state, queue ? queueText(queue) : ''].filter(Boolean).join(', ');
-  return { name: element.name, element, kind, width: WIDTHS[kind], height, lines, state, warn: dropped > 0, queue, label };
+  return { name: element.name, element, kind: /** @type {Kind} also "more", which `arrange` adds */ (kind), width: WIDTHS[kind], height, lines, state, warn: dropped > 0, queue, label };
 }
 
+/** @param {ElementOf} element @param {string|null|undefined} caps */
 function nameLines(element, caps) {
   if (element.factory === 'capsfilter') return ['caps', capsGist(caps).replace(/^H26[45] (?=\S)/, '').replace('constrained-', 'c-').replace(/ \d+×.*/, '')].filter(Boolean);
-  const name = element.name.split('/').pop(); // what is in a bin has the bin's name before its own
+  const name = element.name.split('/').pop() ?? element.name; // what is in a bin has the bin's name before its own
   return new RegExp(`^${element.factory}[\\d_]*$`).test(name) ? [element.factory] : [name, element.factory];
 }
 
+/** @param {string} id @param {Pipeline} pipeline @param {Facts} facts */
 function sessionLines(id, pipeline, { sessions, rates }) {
   const session = sessions.get(id);
-  const rate = rates.of(id, pipeline.stream_type);
+  const rate = rates.of(id, pipeline.stream_type ?? '');
   const stats = session?.stats?.streams?.find((stream) => stream.stream_type === pipeline.stream_type);
   const rtt = stats?.round_trip_time_ms;
   const loss = rate ? `${(rate.loss * 100).toFixed(rate.loss >= 0.1 ? 0 : 1)} % lost` : '';
@@ -215,7 +247,8 @@ function sessionLines(id, pipeline, { sessions, rates }) {
   ];
 }
 
-function meterLines({ meter }, caps, kind) {
+/** @param {import('realsense-webrtc/api').GraphMeter} meter @param {string|null|undefined} caps @param {Kind} kind */
+function meterLines(meter, caps, kind) {
   const latency = meter.latency_ms === null || meter.latency_ms === undefined ? '' : milliseconds(meter.latency_ms);
   if (kind === 'session') return [];
   if (kind === 'plumbing') return [perSecond(meter.buffers_per_s)];
@@ -224,10 +257,11 @@ function meterLines({ meter }, caps, kind) {
   return [rate, latency + most].filter(Boolean);
 }
 
+/** @param {SVGGElement} node @param {DrawnBox} box */
 function updateBox(node, box) {
   put(node, { transform: `translate(${box.x.toFixed(1)} ${box.y.toFixed(1)})`, 'aria-label': box.label });
   put(node, { 'data-kind': box.kind, 'data-warn': box.warn, 'data-state': stateOf(box.state) });
-  const [title, rect, dot, text, bar, filled] = node.children;
+  const [title, rect, dot, text, bar, filled] = /** @type {SVGElement[]} as `#createBox` made them */ ([...node.children]);
   setText(title, box.label.replaceAll(', ', '\n'));
   put(rect, { width: box.width, height: box.height });
   put(dot, { cx: box.width - 11, cy: 13 });
@@ -251,24 +285,27 @@ function stateOf(state) {
   return state === '' ? '' : 'wait';
 }
 
+/** @param {Lane} lane */
 function createLane({ pipeline }) {
   const drawing = svg('svg', { role: 'presentation' }, svg('g', { class: 'links-layer' }), svg('g', {}));
   return el('section', { class: 'lane', 'aria-label': titleOf(pipeline) },
     el('div', { class: 'lane-head' }, el('h3', {}, titleOf(pipeline)), el('span', { class: 'badge' }), el('span', { class: 'note' })),
-    el('div', { class: 'lane-scroll' }, /** @type {any} */ (drawing)));
+    el('div', { class: 'lane-scroll' }, drawing));
 }
 
+/** @param {Pipeline} pipeline */
 function titleOf(pipeline) {
   if (pipeline.kind === 'session') return `Inside of session ${String(pipeline.session_id).slice(0, 8)}`;
   return `${streamName(pipeline.stream_type ?? '')} · ${pipeline.codec ?? ''}`;
 }
 
+/** @param {HTMLElement} node @param {Lane} lane */
 function updateHead(node, { pipeline }) {
-  const [, badge, note] = /** @type {any} */ (node.querySelector('.lane-head')).children;
+  const [, badge, note] = childrenOf(node.querySelector('.lane-head'));
   setText(badge, pipeline.state);
   badge.dataset.state = pipeline.state === 'PLAYING' ? 'on' : 'warn';
   const encoder = pipeline.elements.find((element) => element.name === 'encoder');
-  const gist = encoder ? ['to', 'from'].map((side) => capsGist(pipeline.links.find((link) => link[side] === 'encoder')?.caps)).filter(Boolean).join(' → ') : '';
+  const gist = encoder ? /** @type {const} */ (['to', 'from']).map((side) => capsGist(pipeline.links.find((link) => link[side] === 'encoder')?.caps)).filter(Boolean).join(' → ') : '';
   const sessions = pipeline.elements.filter((element) => element.session_id).length;
   const users = pipeline.kind === 'encoder' ? `${sessions} ${sessions === 1 ? 'session' : 'sessions'}` : '';
   setText(note, [gist, users, pipeline.file, `for ${duration(pipeline.running_s)}`].filter(Boolean).join(' · '));

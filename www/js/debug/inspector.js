@@ -7,6 +7,9 @@ import { capsGist, parseCaps } from './caps.js';
 import { bytesText, droppedBy, kilobits, milliseconds, perSecond, queueText, valueText } from './figures.js';
 import { Property, orderOf } from './property.js';
 
+/** @typedef {import('realsense-webrtc/api').GraphPipeline} Pipeline */
+/** @typedef {import('realsense-webrtc/api').GraphElement} ElementOf */
+
 /** Events: `close`; `inside` {session}, somebody wants to see a session's pipeline. */
 export class Inspector extends EventTarget {
   #api;
@@ -30,8 +33,8 @@ export class Inspector extends EventTarget {
   }
 
   #build() {
-    const find = /** @type {HTMLInputElement} */ (el('input', { type: 'search', placeholder: 'Find', 'aria-label': 'Show only properties with this text' }));
-    const all = /** @type {HTMLInputElement} */ (el('input', { type: 'checkbox' }));
+    const find = el('input', { type: 'search', placeholder: 'Find', 'aria-label': 'Show only properties with this text' });
+    const all = el('input', { type: 'checkbox' });
     const parts = {
       facts: el('dl', { class: 'facts' }),
       inside: el('button', { type: 'button', class: 'small' }, 'Look inside'),
@@ -73,13 +76,13 @@ export class Inspector extends EventTarget {
     this.dispatchEvent(new Event('close'));
   }
 
-  /** @param {any} graph @param {{sessions: Map<string, any>, rates: import('./figures.js').Rates}} facts */
+  /** @param {{pipelines: Pipeline[]}} graph @param {import('./graph.js').Facts} facts */
   update(graph, facts) {
     if (!this.#chosen) return;
     const pipeline = graph.pipelines.find((one) => one.id === this.#chosen?.pipeline);
     const element = pipeline?.elements.find((one) => one.name === this.#chosen?.element);
     const badge = byId('inspector-state');
-    if (!element) {
+    if (!pipeline || !element) {
       badge.dataset.state = 'warn';
       setText(badge, 'gone');
       return;
@@ -90,12 +93,12 @@ export class Inspector extends EventTarget {
     setText(badge, state);
     badge.dataset.state = state === 'PLAYING' || state === 'connected' ? 'on' : 'warn';
     setText(byId('inspector-where'), `${element.factory} · ${element.klass || 'element'} · ${pipeline.id}/${element.name}`);
-    this.#showFacts(branch ? [...sessionFacts(facts.sessions.get(branch), pipeline.stream_type, facts.rates), ...elementFacts(element)] : elementFacts(element));
+    this.#showFacts(branch ? [...sessionFacts(facts.sessions.get(branch), pipeline.stream_type ?? '', facts.rates), ...elementFacts(element)] : elementFacts(element));
     this.#parts.inside.hidden = !branch;
     this.#parts.inside.dataset.session = branch || '';
     this.#showLinks(pipeline, element.name);
     // What the graph says of properties, until the element itself was asked, and where it cannot be.
-    if (this.#known !== 'element') this.#showProperties(Object.fromEntries(Object.entries(element.properties).map(([name, value]) => [name, { value, default: undefined }])));
+    if (this.#known !== 'element') this.#showProperties(Object.fromEntries(Object.entries(element.properties).map(([name, value]) => [name, { value }])));
   }
 
   /** Asks for the element's properties again. */
@@ -112,12 +115,14 @@ export class Inspector extends EventTarget {
     }
   }
 
+  /** @param {[string, string][]} facts */
   #showFacts(facts) {
     reconcile(this.#parts.facts, facts, ([name]) => name, ([name]) => el('div', {}, el('dt', {}, name), el('dd')), (node, [, value]) => {
       setText(/** @type {Element} */ (node.lastElementChild), value);
     });
   }
 
+  /** @param {Pipeline} pipeline @param {string} name of the element */
   #showLinks(pipeline, name) {
     const rows = pipeline.links.filter((link) => link.to === name).map((link) => ({ link, text: `In ${link.to_pad}, from ${link.from}` }))
       .concat(pipeline.links.filter((link) => link.from === name).map((link) => ({ link, text: `Out ${link.from_pad}, to ${link.to}` })));
@@ -130,6 +135,7 @@ export class Inspector extends EventTarget {
     });
   }
 
+  /** @param {Record<string, import('./property.js').Info>} properties */
   #showProperties(properties) {
     const list = Object.entries(properties).sort(orderOf);
     // What may be set is known only once the element was asked: it is then another item.
@@ -137,7 +143,7 @@ export class Inspector extends EventTarget {
       const property = new Property(name, info, (value) => this.#set(name, value));
       this.#properties.set(name, property);
       return property.node;
-    }, (node, [name, info]) => {
+    }, (_node, [name, info]) => {
       this.#properties.get(name)?.update(info);
     });
     this.#filter();
@@ -156,6 +162,7 @@ export class Inspector extends EventTarget {
     this.#parts.head.hidden = this.#properties.size === 0;
   }
 
+  /** @param {string} name @param {unknown} value */
   async #set(name, value) {
     const chosen = this.#chosen;
     if (!chosen) return false;
@@ -172,33 +179,36 @@ export class Inspector extends EventTarget {
   }
 }
 
-/** @returns {[string, string][]} */
-function elementFacts({ meter, queue, ...element }) {
+/** @param {ElementOf} element @returns {[string, string][]} */
+function elementFacts({ meter, queue }) {
   const facts = /** @type {[string, string][]} */ ([]);
   if (meter) {
     facts.push(['Buffers', perSecond(meter.buffers_per_s)], ['Data', kilobits(meter.kbps)]);
     if (meter.latency_ms !== null && meter.latency_ms !== undefined) facts.push(['Time in it', `${milliseconds(meter.latency_ms)}, at most ${milliseconds(meter.latency_max_ms)}`]);
   }
   if (queue) facts.push(['Queue', `${queueText(queue)}, ${bytesText(queue.bytes)}`]);
-  if (meter || queue) facts.push(['Dropped', String(droppedBy({ meter, queue, ...element }))]);
+  if (meter || queue) facts.push(['Dropped', String(droppedBy({ meter, queue }))]);
   return facts;
 }
 
-/** @returns {[string, string][]} */
+/**
+ * @param {import('realsense-webrtc/api').WebRtcStatus|undefined} session @param {string} type of the stream
+ * @param {import('./figures.js').Rates} rates @returns {[string, string][]}
+ */
 function sessionFacts(session, type, rates) {
   if (!session) return [];
-  const stats = session.stats?.streams?.find((stream) => stream.stream_type === type) ?? {};
+  const stats = session.stats?.streams.find((stream) => stream.stream_type === type);
   const rate = rates.of(session.session_id, type);
   return [
     ['Viewer', [browserName(session.user_agent), session.remote_address].filter(Boolean).join(', ')],
     ['Streams', session.stream_types.map(streamName).join(', ')],
     ['Since', duration(Date.now() / 1000 - session.created_at)],
     ['Sent', rate ? `${kilobits(rate.bitsPerSecond / 1000)}, ${perSecond(rate.fps)}` : '–'],
-    ['Packets lost', `${valueText(stats.packets_lost)} of ${valueText(stats.packets_sent)}`],
-    ['Round trip', milliseconds(stats.round_trip_time_ms)],
-    ['Asked again', `${valueText(stats.nack_count)} NACK, ${valueText(stats.pli_count)} PLI`],
-    ['Key frames', `${valueText(stats.key_frames_sent)} sent`],
-    ['Withheld', `${valueText(stats.frames_dropped)} frames, ${valueText(stats.frames_dropped_behind)} of them because it was behind`],
+    ['Packets lost', `${valueText(stats?.packets_lost)} of ${valueText(stats?.packets_sent)}`],
+    ['Round trip', milliseconds(stats?.round_trip_time_ms)],
+    ['Asked again', `${valueText(stats?.nack_count)} NACK, ${valueText(stats?.pli_count)} PLI`],
+    ['Key frames', `${valueText(stats?.key_frames_sent)} sent`],
+    ['Withheld', `${valueText(stats?.frames_dropped)} frames, ${valueText(stats?.frames_dropped_behind)} of them because it was behind`],
   ];
 }
 

@@ -14,6 +14,7 @@ const SWEEPS = 6;
  */
 export function spread(wanted, heights, gap) {
   // With the distances from the first one taken off, "not nearer than" becomes "not less than the one before".
+  /** @type {number[]} */
   const offsets = [];
   for (let i = 0; i < heights.length; i += 1) offsets.push(i === 0 ? 0 : offsets[i - 1] + (heights[i - 1] + heights[i]) / 2 + gap);
   /** @type {{sum: number, count: number}[]} */
@@ -29,13 +30,16 @@ export function spread(wanted, heights, gap) {
   return blocks.flatMap(({ sum, count }) => Array(count).fill(sum / count)).map((middle, i) => middle + offsets[i]);
 }
 
-/** The links without those that lead back to where the flow came from: there RTCP goes round in circles. */
+/**
+ * The links without those that lead back to where the flow came from: there RTCP goes round in circles.
+ * @param {string[]} names @param {Link[]} links
+ */
 function withoutCircles(names, links) {
-  const onward = new Map(names.map((name) => [name, /** @type {any[]} */ ([])]));
+  const onward = new Map(names.map((name) => [name, /** @type {Link[]} */ ([])]));
   for (const link of links) onward.get(link.from)?.push(link);
   const state = new Map();
   const back = new Set();
-  const visit = (name) => {
+  const visit = (/** @type {string} */ name) => {
     state.set(name, 'open');
     for (const link of onward.get(name) ?? []) {
       if (state.get(link.to) === 'open') back.add(link);
@@ -47,7 +51,7 @@ function withoutCircles(names, links) {
   return links.filter((link) => !back.has(link));
 }
 
-/** The column of each element: one more than the furthest that leads to it. */
+/** The column of each element: one more than the furthest that leads to it. @param {string[]} names @param {Link[]} links */
 function columns(names, links) {
   const column = new Map(names.map((name) => [name, 0]));
   const forward = withoutCircles(names, links);
@@ -64,12 +68,13 @@ function columns(names, links) {
 }
 
 /**
+ * @typedef {{from: string, to: string}} Link
  * @typedef {{name: string, width: number, height: number}} Box
  * @typedef {{name: string, x: number, y: number, width: number, height: number, column: number}} Placed
  */
 
 /**
- * @param {Box[]} boxes in the order of the flow @param {{from: string, to: string}[]} links
+ * @param {Box[]} boxes in the order of the flow @param {Link[]} links
  * @returns {{nodes: Map<string, Placed>, width: number, height: number}}
  */
 export function layOut(boxes, links) {
@@ -80,7 +85,7 @@ export function layOut(boxes, links) {
   const grid = [];
   for (const box of boxes) (grid[column.get(box.name) ?? 0] ??= []).push(box);
   const middle = new Map(boxes.map((box) => [box.name, 0]));
-  const neighbours = (name, side, other) => inner.filter((link) => link[side] === name).map((link) => middle.get(link[other]) ?? 0);
+  const neighbours = (/** @type {string} */ name, /** @type {keyof Link} */ side, /** @type {keyof Link} */ other) => inner.filter((link) => link[side] === name).map((link) => middle.get(link[other]) ?? 0);
   for (let sweep = 0; sweep < SWEEPS; sweep += 1) {
     const forward = sweep % 2 === 0;
     for (const boxesOfColumn of forward ? grid : [...grid].reverse()) {
@@ -95,6 +100,7 @@ export function layOut(boxes, links) {
     }
   }
   const top = Math.min(0, ...boxes.map((box) => (middle.get(box.name) ?? 0) - box.height / 2));
+  /** @type {Map<string, Placed>} */
   const nodes = new Map();
   let x = MARGIN;
   let height = 0;
@@ -115,7 +121,7 @@ export function curve(from, to) {
   const [x1, y1] = [from.x + from.width, from.y + from.height / 2];
   const [x2, y2] = [to.x, to.y + to.height / 2];
   const bend = Math.max(12, Math.abs(x2 - x1) / 2);
-  const n = (value) => Number(value.toFixed(1));
+  const n = (/** @type {number} */ value) => Number(value.toFixed(1));
   return Math.abs(y1 - y2) < 0.5 ? `M${n(x1)} ${n(y1)}H${n(x2)}` : `M${n(x1)} ${n(y1)}C${n(x1 + bend)} ${n(y1)} ${n(x2 - bend)} ${n(y2)} ${n(x2)} ${n(y2)}`;
 }
 
@@ -125,7 +131,7 @@ export function curve(from, to) {
  * @param {'ArrowLeft'|'ArrowRight'|'ArrowUp'|'ArrowDown'} key @returns {number} its index, or `at` where there is none
  */
 export function nextBox(boxes, at, key) {
-  const centre = (box) => ({ x: box.x + box.width / 2, y: box.y + box.height / 2 });
+  const centre = (/** @type {{x: number, y: number, width: number, height: number}} */ box) => ({ x: box.x + box.width / 2, y: box.y + box.height / 2 });
   const here = centre(boxes[at]);
   let best = at;
   let least = Number.POSITIVE_INFINITY;

@@ -12,7 +12,7 @@ export class Levels {
   #for = /** @type {HTMLSelectElement} */ (byId('levels-for'));
   #set = byId('levels-set');
   #default = byId('levels-default');
-  /** What holds, as the server said last. @type {any} */
+  /** What holds, as the server said last. @type {import('realsense-webrtc/api').Levels|null} */
   #levels = null;
 
   /** @param {import('./api.js').DebugApi} api @param {import('./admin.js').Admin} admin */
@@ -37,6 +37,7 @@ export class Levels {
     }
   }
 
+  /** @param {import('../api.js').Asked<'set_log_levels'>} levels */
   async #put(levels) {
     if (isOff(this.#set)) return;
     setOff(this.#set, true);
@@ -51,9 +52,10 @@ export class Levels {
     setOff(this.#set, false);
   }
 
+  /** @param {import('realsense-webrtc/api').Levels} levels */
   #show(levels) {
     // A field that somebody changed, or is in, keeps what was typed.
-    for (const [input, name] of /** @type {[HTMLInputElement, string][]} */ ([[this.#filter, 'filter'], [this.#gst, 'gst']])) {
+    for (const [input, name] of /** @type {[HTMLInputElement, 'filter'|'gst'][]} */ ([[this.#filter, 'filter'], [this.#gst, 'gst']])) {
       const typed = this.#levels !== null && input.value !== this.#levels[name];
       if (!typed && input !== document.activeElement) input.value = levels[name];
     }

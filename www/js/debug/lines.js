@@ -4,7 +4,7 @@ const LEVEL = /^.{0,60}?\b(ERROR|WARN|INFO|DEBUG|TRACE)\b/i;
 
 /** @param {string} line @returns {'error'|'warn'|'info'|'debug'|'trace'|''} "" for a line that goes on from the one above */
 export function levelOf(line) {
-  return /** @type {any} */ ((LEVEL.exec(line)?.[1] ?? '').toLowerCase());
+  return /** @type {ReturnType<typeof levelOf>} what the expression can find */ ((LEVEL.exec(line)?.[1] ?? '').toLowerCase());
 }
 
 /** @param {string} text @returns {string[]} */

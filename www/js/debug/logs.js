@@ -1,6 +1,6 @@
 // The server's log: the newest lines by filters. Owns the panel; the server keeps the lines.
 
-import { byId, el, setText, showText } from '../dom.js';
+import { byId, childrenOf, el, setText, showText } from '../dom.js';
 import { streamName } from '../words.js';
 import { levelOf, linesOf, whatIsNew } from './lines.js';
 
@@ -30,7 +30,7 @@ export class Logs {
         this.refresh(true);
       });
     }
-    this.#find.addEventListener('input', () => this.#filter(this.#list.children));
+    this.#find.addEventListener('input', () => this.#filter(this.#shown));
     const pause = byId('log-pause');
     pause.addEventListener('click', () => {
       this.#paused = !this.#paused;
@@ -46,6 +46,11 @@ export class Logs {
   offer(streams, sessions) {
     fillSelect(this.#selects[2], streams.map((stream) => [stream, streamName(stream)]));
     fillSelect(this.#selects[3], sessions.map(({ id, name }) => [id, `${id.slice(0, 8)}, ${name}`]));
+  }
+
+  /** The lines in the panel. */
+  get #shown() {
+    return childrenOf(this.#list);
   }
 
   /** @param {boolean} [anyway] also while it is paused */
@@ -64,7 +69,7 @@ export class Logs {
     }
   }
 
-  /** Changes only what is new: a selection of text in the rest stays. */
+  /** Changes only what is new: a selection of text in the rest stays. @param {string[]} lines */
   #show(lines) {
     const { drop, add } = whatIsNew(this.#lines, lines);
     const list = this.#list;
@@ -78,6 +83,7 @@ export class Logs {
     this.#note();
   }
 
+  /** @param {HTMLElement[]} nodes */
   #filter(nodes) {
     const find = this.#find.value.trim().toLowerCase();
     for (const node of nodes) node.hidden = find !== '' && !(node.textContent ?? '').toLowerCase().includes(find);
@@ -90,7 +96,7 @@ export class Logs {
   }
 
   async #copy() {
-    const text = [...this.#list.children].filter((node) => !(/** @type {HTMLElement} */ (node).hidden)).map((node) => node.textContent).join('\n');
+    const text = this.#shown.filter((node) => !node.hidden).map((node) => node.textContent).join('\n');
     let said = 'Copied';
     try {
       await navigator.clipboard.writeText(text);

@@ -47,12 +47,13 @@ const measure = /** @type {HTMLInputElement} */ (byId('measure'));
 
 let device = query.get('device') ?? '';
 let inside = query.get('session') ?? '';
-/** @type {any[]} */
+/** @type {import('realsense-webrtc/api').DeviceInfo[]} */
 let devices = [];
 let devicesKnown = false;
-/** @type {any[]} */
+/** @type {import('realsense-webrtc/api').WebRtcStatus[]} */
 let sessions = [];
-/** @type {any} */
+/** @typedef {Pick<import('realsense-webrtc/api').Graph, 'pipelines'|'measured'>} Drawn what of a graph is drawn */
+/** @type {Drawn} */
 let graph = { pipelines: [], measured: false };
 /** @type {ReturnType<typeof import('./process.js').sampleOf>|null} */
 let processSample = null;
@@ -66,7 +67,7 @@ async function checkHealth() {
   if (server.version) setText(byId('version'), `realsense-webrtc ${server.version} · ${server.sdk ? `librealsense ${server.sdk}` : 'no camera SDK'}`);
 }
 
-/** Takes a failed request into account; the banner says what is wrong in one place. */
+/** Takes a failed request into account; the banner says what is wrong in one place. @param {import('../api.js').ApiError} error */
 function onFailure(error) {
   server.doubt(error.status);
   if (error.status === 0 || error.status === 401) refreshHealth();
@@ -130,7 +131,7 @@ async function loadGraph() {
     if (error.status !== 0) showGraphNote(error.message);
     return;
   }
-  logs.offer([...new Set(graph.pipelines.map((one) => one.stream_type).filter(Boolean))], names);
+  logs.offer([...new Set(graph.pipelines.flatMap((one) => one.stream_type ?? []))], names);
   showGraphNote(graph.pipelines.length > 0 ? '' : 'Nothing runs on this camera: its pipelines begin with the first viewer. Open the demo page and press Start.');
   sayMeasuring();
 }
@@ -138,7 +139,7 @@ async function loadGraph() {
 /** What boxes tell besides the graph. */
 const facts = () => ({ sessions: new Map(sessions.map((one) => [one.session_id, one])), rates });
 
-/** @param {any} now a graph */
+/** @param {Drawn} now */
 function show(now) {
   graph = now;
   view.show(graph, facts());
@@ -213,6 +214,7 @@ function fillChoice(select, choices, chosen) {
   select.value = chosen;
 }
 
+/** @param {HTMLElement} button */
 async function downloadBundle(button) {
   if (isOff(button)) return;
   setOff(button, true);

@@ -1,12 +1,15 @@
 // The pipeline files: which streams run them, what is wrong with them, and reading one again. Owns its lists.
 
-import { byId, el, isOff, reconcile, setOff, setText, showText } from '../dom.js';
+import { byId, childrenOf, el, isOff, reconcile, setOff, setText, showText } from '../dom.js';
 import { streamName } from '../words.js';
 import { placeOf } from './figures.js';
 
+/** @typedef {import('realsense-webrtc/api').PipelineInfo} File */
+
+/** What is written, and how it looks. @type {Record<File['state']|'lacks', [string, string]>} */
 const STATES = { works: ['works', 'on'], parsed: ['not tried yet', 'off'], fault: ['fault', 'warn'], lacks: ['not on this machine', 'off'] };
 
-/** Where a file stands: one that nobody uses and whose elements are not installed is no matter of concern. */
+/** Where a file stands: one that nobody uses and whose elements are not installed is no matter of concern. @param {File} file */
 function standing(file) {
   const lacks = file.state === 'fault' && file.used_by.length === 0 && /apt install|apt-file|not installed|it comes with/.test(file.fault?.message ?? '');
   return lacks ? 'lacks' : file.state;
@@ -15,7 +18,7 @@ function standing(file) {
 /** The panel of pipeline files. Event `reloaded`: something else may run now. */
 export class Pipelines extends EventTarget {
   #api;
-  /** @type {any[]} */
+  /** @type {File[]} */
   #list = [];
   /** What the last reload of a file gave, until the next. @type {Map<string, {good: boolean, text: string}>} */
   #results = new Map();
@@ -38,18 +41,19 @@ export class Pipelines extends EventTarget {
   }
 
   #render() {
-    const inUse = (file) => file.used_by.length > 0 || standing(file) === 'fault';
-    const rank = (file) => (file.fault && file.used_by.length > 0 ? 0 : file.used_by.length > 0 ? 1 : 2);
+    const inUse = (/** @type {File} */ file) => file.used_by.length > 0 || standing(file) === 'fault';
+    const rank = (/** @type {File} */ file) => (file.fault && file.used_by.length > 0 ? 0 : file.used_by.length > 0 ? 1 : 2);
     const used = this.#list.filter(inUse).sort((a, b) => rank(a) - rank(b));
     const rest = this.#list.filter((file) => !inUse(file));
     setText(byId('pipelines-count'), String(this.#list.length));
     setText(byId('pipelines-rest-count'), String(rest.length));
     byId('pipelines-rest').hidden = rest.length === 0;
-    for (const [id, list] of /** @type {[string, any[]][]} */ ([['pipelines-used', used], ['pipelines-unused', rest]])) {
+    for (const [id, list] of /** @type {[string, File[]][]} */ ([['pipelines-used', used], ['pipelines-unused', rest]])) {
       reconcile(byId(id), list, (file) => file.name, (file) => this.#create(file), (node, file) => this.#update(node, file));
     }
   }
 
+  /** @param {File} file */
   #create(file) {
     const button = el('button', { type: 'button', class: 'small', 'aria-label': `Reload ${file.name}`, title: 'Reads the file again, checks it, and swaps it into the streams that run it' }, 'Reload');
     button.addEventListener('click', () => this.#reload(file.name, button));
@@ -58,13 +62,14 @@ export class Pipelines extends EventTarget {
       el('p', { class: 'note file-where' }), el('p', { class: 'note file-users' }), el('div', { class: 'fault', role: 'alert', hidden: true }), el('p', { class: 'note result', role: 'status', hidden: true }));
   }
 
+  /** @param {HTMLElement} node as `#create` made it @param {File} file */
   #update(node, file) {
-    const [head, where, users, fault, result] = /** @type {any} */ (node.children);
-    const [name, badge] = head.children;
+    const [head, where, users, fault, result] = childrenOf(node);
+    const [name, badge] = childrenOf(head);
     setText(name, file.name);
     name.title = file.title;
     const stands = standing(file);
-    const [text, look] = STATES[stands] ?? [stands, 'off'];
+    const [text, look] = STATES[stands] ?? [stands, 'off']; // a newer server may know more of them
     setText(badge, text);
     badge.dataset.state = look;
     node.dataset.standing = stands;
@@ -80,6 +85,7 @@ export class Pipelines extends EventTarget {
     showText(result, last && !(file.fault && !last.good) ? last.text : '');
   }
 
+  /** @param {string} name @param {HTMLElement} button */
   async #reload(name, button) {
     if (isOff(button)) return;
     setOff(button, true);
@@ -99,11 +105,13 @@ export class Pipelines extends EventTarget {
 
 const time = () => new Date().toLocaleTimeString([], { hour12: false });
 
+/** @param {string} text */
 function sentence(text) {
   const first = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?]$/.test(first) ? first : `${first}.`;
 }
 
+/** @param {import('realsense-webrtc/api').PipelineUse} use */
 function useText(use) {
   const sessions = `${use.sessions} ${use.sessions === 1 ? 'session' : 'sessions'}`;
   return `${streamName(use.stream_type)} of ${use.device_id}, ${sessions}${use.outdated ? ', an older text of it' : ''}`;

@@ -3,12 +3,14 @@
 import { el, setText } from '../dom.js';
 import { valueText } from './figures.js';
 
-/** @param {any} info @returns {boolean} whether it differs from its default */
+/** @typedef {Partial<import('realsense-webrtc/api').PropertyInfo>} Info what is known of a property: the graph tells its value only */
+
+/** @param {Info} info @returns {boolean} whether it differs from its default */
 const changed = (info) => info.default !== undefined && JSON.stringify(info.value) !== JSON.stringify(info.default);
 
-const rank = (info) => (info.settable ? 0 : changed(info) ? 1 : 2);
+const rank = (/** @type {Info} */ info) => (info.settable ? 0 : changed(info) ? 1 : 2);
 
-/** Those that may be set first, then those that were, then the rest by name. @param {[string, any]} a @param {[string, any]} b */
+/** Those that may be set first, then those that were, then the rest by name. @param {[string, Info]} a @param {[string, Info]} b */
 export function orderOf([a, first], [b, second]) {
   return rank(first) - rank(second) || a.localeCompare(b);
 }
@@ -23,7 +25,7 @@ export class Property {
   #input = null;
   #state = el('span', { class: 'note', role: 'status' });
 
-  /** @param {string} name @param {any} info @param {(value: unknown) => Promise<boolean>} set */
+  /** @param {string} name @param {Info} info @param {(value: unknown) => Promise<boolean>} set */
   constructor(name, info, set) {
     this.#name = name;
     this.#info = info;
@@ -46,7 +48,7 @@ export class Property {
     return `${this.#name} ${valueText(this.#info.value)} ${this.#info.description ?? ''}`.toLowerCase().includes(text);
   }
 
-  /** @param {any} info */
+  /** @param {Info} info */
   update(info) {
     this.#info = info;
     setText(this.#value, valueText(info.value));
@@ -57,39 +59,44 @@ export class Property {
     else this.#input.value = String(info.value ?? '');
   }
 
+  /** @param {(value: unknown) => Promise<boolean>} set */
   #control(set) {
     const info = this.#info;
     const label = `Value of ${this.#name}`;
-    const write = async (value) => {
+    const write = async (/** @type {unknown} */ value) => {
       setText(this.#state, 'setting…');
       setText(this.#state, (await set(value)) ? 'set' : 'not set');
     };
     if (typeof info.value === 'boolean') {
-      this.#input = /** @type {HTMLInputElement} */ (el('input', { type: 'checkbox', role: 'switch', 'aria-label': label }));
-      this.#input.addEventListener('change', () => write(/** @type {HTMLInputElement} */ (this.#input).checked));
-      return this.#input;
+      const box = el('input', { type: 'checkbox', role: 'switch', 'aria-label': label });
+      box.addEventListener('change', () => write(box.checked));
+      this.#input = box;
+      return box;
     }
-    if (info.values?.length > 0) {
-      this.#input = /** @type {HTMLSelectElement} */ (el('select', { 'aria-label': label }, ...info.values.map((nick) => el('option', { value: nick }, nick))));
-      this.#input.addEventListener('change', () => write(this.#input?.value));
-      return this.#input;
+    if (info.values && info.values.length > 0) {
+      const select = el('select', { 'aria-label': label }, ...info.values.map((nick) => el('option', { value: nick }, nick)));
+      select.addEventListener('change', () => write(select.value));
+      this.#input = select;
+      return select;
     }
     const number = typeof info.value === 'number';
-    this.#input = /** @type {HTMLInputElement} */ (el('input', {
+    const input = el('input', {
       type: number ? 'number' : 'text', min: info.min ?? undefined, max: info.max ?? undefined, step: number ? 'any' : undefined,
       'aria-label': label, required: true,
-    }));
-    const form = el('form', { class: 'prop-form' }, this.#input, el('button', { type: 'submit', class: 'small' }, 'Set'));
+    });
+    this.#input = input;
+    const form = el('form', { class: 'prop-form' }, input, el('button', { type: 'submit', class: 'small' }, 'Set'));
     form.addEventListener('submit', (event) => {
       event.preventDefault();
-      write(number ? Number(this.#input?.value) : this.#input?.value);
+      write(number ? Number(input.value) : input.value);
     });
     return form;
   }
 }
 
+/** @param {Info} info */
 function rangeOf({ min, max, values, type }) {
-  if (values?.length > 0) return values.join(', ');
+  if (values && values.length > 0) return values.join(', ');
   if (typeof min === 'number' && typeof max === 'number') return `${min} to ${max}`;
   return type === 'gboolean' ? '' : type ?? '';
 }

@@ -1,6 +1,6 @@
 // The sessions and what is counted of each. Owns its list.
 
-import { byId, el, reconcile, setText, showText } from '../dom.js';
+import { byId, childrenOf, el, reconcile, setText, showText } from '../dom.js';
 import { bitrate, browserName, duration, streamName } from '../words.js';
 import { milliseconds } from './figures.js';
 
@@ -11,14 +11,16 @@ const COLUMNS = [
   ['Withheld', 'Frames not sent: it was behind, or waited for a key frame'],
 ];
 
+/** @typedef {import('realsense-webrtc/api').WebRtcStatus} Session */
+
 /** The panel of sessions. Event `inside` {session}. */
 export class Sessions extends EventTarget {
-  /** @param {any[]} list as the server tells it @param {import('./figures.js').Rates} rates @param {string} inside session that is looked into, or "" */
+  /** @param {Session[]} list @param {import('./figures.js').Rates} rates @param {string} inside session that is looked into, or "" */
   show(list, rates, inside) {
     setText(byId('sessions-count'), String(list.length));
     showText(byId('sessions-note'), list.length === 0 ? 'Nobody is watching.' : '');
     reconcile(byId('sessions'), list, (session) => session.session_id, (session) => this.#create(session), (node, session) => {
-      const [name, badge, note, button] = /** @type {any} */ (node.querySelector('.session-head')).children;
+      const [name, badge, note, button] = childrenOf(node.querySelector('.session-head'));
       setText(name, browserName(session.user_agent));
       setText(badge, session.connected && !session.streaming ? 'connected, no video' : session.state);
       badge.dataset.state = session.connected ? (session.streaming ? 'on' : 'warn') : 'off';
@@ -32,6 +34,7 @@ export class Sessions extends EventTarget {
     });
   }
 
+  /** @param {Session} session */
   #create(session) {
     const button = el('button', { type: 'button', class: 'small', 'aria-label': `Look inside session ${session.session_id.slice(0, 8)}` }, 'Look inside');
     button.addEventListener('click', () => this.dispatchEvent(new CustomEvent('inside', { detail: { session: session.session_id } })));
@@ -42,6 +45,7 @@ export class Sessions extends EventTarget {
   }
 }
 
+/** @param {import('realsense-webrtc/api').StreamStats} stream @param {ReturnType<import('./figures.js').Rates['of']>} rate */
 function cells(stream, rate) {
   return [
     streamName(stream.stream_type), stream.codec ?? '–', rate ? bitrate(rate.bitsPerSecond) : '–', rate ? rate.fps.toFixed(1) : '–',
