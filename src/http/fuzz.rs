@@ -21,7 +21,7 @@ use super::{
     },
 };
 use crate::{
-    camera::{Backend, Fault, hub::FrameHub, manager, recording::Recordings, sim::SimBackend},
+    camera::{Backend, SimFault, hub::FrameHub, manager, recording::Recordings, sim::SimBackend},
     config::Config,
     error::Error,
     media::fake::FakeMedia,
@@ -119,7 +119,7 @@ fn with_routers(run: impl AsyncFnOnce(&App, &App)) {
     let servers = SERVERS.with(|servers| *servers);
     let mut routers = ROUTERS.take();
     servers.runtime.block_on(async {
-        if routers.inputs % INPUTS_PER_ROUTER == 0 {
+        if routers.inputs.is_multiple_of(INPUTS_PER_ROUTER) {
             routers.routers = Some((app(servers.open.clone()), app(servers.locked.clone())));
         }
         routers.inputs += 1;
@@ -170,7 +170,7 @@ pub fn body(data: &[u8]) {
         assert!(body.value.is_finite());
     }
     let _ = read::<DepthRangeBody>(data);
-    if let Some(Fault::Drop(share)) = read::<SimFaultRequest>(data).and_then(|body| refused_in_words(body.parse())) {
+    if let Some(SimFault::Drop(share)) = read::<SimFaultRequest>(data).and_then(|body| refused_in_words(body.parse())) {
         assert!((0.0..=1.0).contains(&share));
     }
     if read::<Value>(data).is_some() && data.len() <= MAX_BODY_BYTES {

@@ -8,9 +8,9 @@ use gst::prelude::*;
 use super::{build::build, check::Sheet, text::Text};
 use crate::{
     core::text::{
+        lexer::{Kind, Word, words},
         syntax::check_syntax,
         template::{Fault, Rendered, Template, Values, segments, title},
-        words::{Kind, Word, words},
     },
     media::gst::walk::factory_name,
 };
