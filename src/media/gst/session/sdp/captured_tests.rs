@@ -3,7 +3,7 @@
 
 use super::{
     answer::{CheckedAnswer, Terms, check_answer},
-    mids, parameter, sections,
+    attribute, mids, parameter, sections,
 };
 use crate::{
     core::peer::h264::{Profile, ProfileLevelId},
@@ -219,6 +219,17 @@ fn answers_that_cannot_be_served_are_refused_with_the_reason() {
     for (name, offer, words) in REFUSED {
         let error = check(&read(name), &read(offer)).expect_err(name);
         assert!(error.public().contains(words), "{name}: {error}");
+    }
+}
+
+#[test]
+fn the_kept_offers_name_their_transport_on_every_m_line() {
+    for offer in [ONE, TWO, ONE_H264, TWO_H264].map(read) {
+        let sections = sections(&offer);
+        for name in ["ice-ufrag", "ice-pwd", "fingerprint", "candidate"] {
+            let values: Vec<_> = sections.iter().skip(1).map(|section| attribute(section, name)).collect();
+            assert!(values[0].is_some() && values.iter().all(|value| *value == values[0]), "{name}: {values:?}");
+        }
     }
 }
 
