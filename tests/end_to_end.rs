@@ -66,9 +66,11 @@ fn a_dozen_viewers_and_a_coming_and_going() {
     let text = String::from_utf8_lossy(&output.stdout);
     let seen: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(seen["joined"], 12, "{text}");
-    // 24 streams of 30 frames for three seconds; a busy machine may lag, but nobody starves.
-    assert!(seen["frames"].as_u64().unwrap() > 24 * 60, "{text}");
-    assert!(seen["server"]["threads"].as_u64().unwrap() > 12, "{text}");
+    // 24 streams of 30 frames for three seconds. On a busy machine the camera makes fewer; what it makes reaches everybody.
+    let (frames, missed) = (seen["frames"].as_u64().unwrap(), seen["missed"].as_u64().unwrap());
+    assert!(frames > 24 * 60 && missed * 20 < frames, "{text}");
+    // A session costs some ten threads, an encoder four to six.
+    assert!((24..400).contains(&seen["server"]["threads"].as_u64().unwrap()), "{text}");
 
     let output = server.probe(&["churn", "--joins", "20", "--warm-up", "20", "--leave", "mixed", "--json"]);
     let text = String::from_utf8_lossy(&output.stdout);

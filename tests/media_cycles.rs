@@ -60,7 +60,11 @@ async fn a_hundred_viewers_come_and_go_and_leave_nothing_behind() {
     }
     let before = settled().await;
     witness.take_longest_gap();
-    for number in 0..28 {
+    for number in 0..14 {
+        round(&mut bench, number).await;
+    }
+    let half_way = settled().await;
+    for number in 14..28 {
         round(&mut bench, number).await;
     }
     let after = bench::until(SOON, || {
@@ -68,9 +72,10 @@ async fn a_hundred_viewers_come_and_go_and_leave_nothing_behind() {
         (now.threads <= before.threads && now.files <= before.files).then_some(now)
     });
     let after = after.await.unwrap_or_else(|| panic!("something stayed: {before:?} then {:?}", usage()));
-    println!("before {before:?}, after 112 more {after:?}");
-    // glibc's arenas keep some of what was freed; a leaked session would be 1 MB each.
-    assert!(after.rss_mb < before.rss_mb + 40, "{before:?} {after:?}");
+    println!("before {before:?}, after 56 more {half_way:?}, after 112 more {after:?}");
+    // glibc's arenas keep some of what was freed, and are full after a while; a leak goes on. 56 sessions of 150 kB are 8 MB.
+    assert!(after.rss_mb < half_way.rss_mb + 8, "{before:?} {half_way:?} {after:?}");
+    assert!(after.rss_mb < before.rss_mb + 24, "{before:?} {half_way:?} {after:?}");
     let stats = witness.stats();
     assert!(stats.streams.iter().all(|stream| stream.broken == 0), "{stats:?}");
     assert!(witness.take_longest_gap() < Duration::from_secs(2), "the witness's picture never froze");

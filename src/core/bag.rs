@@ -284,6 +284,11 @@ mod tests {
 
     /// A bag with chunks of these compressions and told sizes, of 100 bytes each.
     fn bag(chunks: &[(&str, u32)]) -> Vec<u8> {
+        bag_of(chunks, 100)
+    }
+
+    /// A bag whose chunks have so many bytes.
+    fn bag_of(chunks: &[(&str, u32)], data_len: usize) -> Vec<u8> {
         let count = u32::try_from(chunks.len()).unwrap();
         let mut bytes = head(0, count);
         let mut places = Vec::new();
@@ -291,7 +296,7 @@ mod tests {
             places.push(bytes.len() as u64);
             let fields: [(&str, &[u8]); 3] =
                 [("op", &[OP_CHUNK]), ("compression", compression.as_bytes()), ("size", &size.to_le_bytes())];
-            bytes.extend(record(&fields, &[7; 100]));
+            bytes.extend(record(&fields, &vec![7; data_len]));
             bytes.extend(record(&[("op", &[OP_INDEX_DATA]), ("conn", &[0; 4])], &[0; 12]));
         }
         let index_at = bytes.len() as u64;
@@ -378,6 +383,42 @@ mod tests {
     fn sizes_that_cannot_be_are_refused() {
         for chunk in [("none", 99), ("none", 101), ("lz4", 25_501), ("lz4", u32::MAX), ("none", 0)] {
             assert!(checked(&bag(&[chunk])).unwrap_err().contains("size"), "{chunk:?}");
+        }
+    }
+
+    #[test]
+    fn a_chunk_or_a_description_that_would_take_much_memory_is_refused() {
+        // Enough bytes that LZ4 could make so much of them.
+        let bytes = (MAX_CHUNK / LZ4_RATIO + 1000) as usize;
+        for (size, fits) in [(MAX_CHUNK, true), (MAX_CHUNK + 1, false)] {
+            let size = u32::try_from(size).unwrap();
+            assert_eq!(checked(&bag_of(&[("lz4", size)], bytes)).is_ok(), fits, "{size}");
+        }
+        let field = |len: u64| fields(&[("a", &vec![b'x'; usize::try_from(len).unwrap() - 6])]);
+        for (len, fits) in [(MAX_DESCRIPTION, true), (MAX_DESCRIPTION + 1, false)] {
+            let description = field(len);
+            assert_eq!(description.len() as u64, len);
+            let index_at = head(0, 0).len() as u64;
+            let bytes = [head(index_at, 0), record(&[("op", &[OP_CONNECTION])], &description)].concat();
+            assert_eq!(checked(&bytes).is_ok(), fits, "{len}: {:?}", checked(&bytes));
+        }
+    }
+
+    #[test]
+    fn a_record_of_another_kind_is_refused_wherever_it_stands() {
+        let whole = bag(&[("lz4", 500), ("none", 100)]);
+        for (op, words) in [
+            (OP_BAG, "its first record is not a bag's"),
+            (OP_CHUNK, "something else is where a chunk should be"),
+            (OP_INDEX_DATA, "a chunk's own index is missing"),
+            (OP_CONNECTION, "something else is where its index should be"),
+            (OP_CHUNK_INFO, "something else is where its index should be"),
+        ] {
+            let mut other = whole.clone();
+            let at = other.windows(4).position(|window| window == [b'o', b'p', b'=', op]).unwrap();
+            other[at + 3] = 9;
+            let error = checked(&other).unwrap_err();
+            assert!(error.contains(words), "{op}: {error}");
         }
     }
 

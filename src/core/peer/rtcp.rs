@@ -430,6 +430,40 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_asked_for_is_not_saved_up_for_ever() {
+        let mut filter = Filter::new(&[OURS], 0);
+        let entries: Vec<_> = (0..60u16).map(|at| (at * 17, 0xffff)).collect();
+        // An hour of silence, in which 100 000 packets were sent.
+        let burst = asked_for(&filter.judge(3_600_000, 100_000, &nack(PEER, &entries)));
+        assert_eq!(burst as u64, BURST_MILLI / 1000);
+    }
+
+    #[test]
+    fn who_is_sent_much_may_ask_for_much() {
+        // 3000 packets a second are asked for, in twentieths of a second. Of 1000 sent that is a bad link, of 100 a storm.
+        for (sent_per_s, ends) in [(1000, false), (100, true)] {
+            let mut filter = Filter::new(&[OURS], 0);
+            let verdicts = (0..200u64).map(|turn| {
+                let entries: Vec<_> = (0..9u16).map(|at| (at * 17, 0xffff)).collect();
+                filter.judge(turn * 50, turn * sent_per_s / 20, &nack(PEER, &entries))
+            });
+            let ended = verdicts.filter(|verdict| *verdict == Verdict::End(Misuse::Retransmissions)).count() > 0;
+            assert_eq!(ended, ends, "{sent_per_s} a second");
+        }
+    }
+
+    #[test]
+    fn bursts_that_lie_apart_are_no_storm() {
+        let mut filter = Filter::new(&[OURS], 0);
+        for turn in 0..20u64 {
+            // More than 2000 for each of the three seconds between them, and ten times what is sent.
+            let entries: Vec<_> = (0..500u16).map(|at| (at.wrapping_mul(17), 0xffff)).collect();
+            let verdict = filter.judge(turn * 3000, turn, &nack(PEER, &entries));
+            assert!(!matches!(verdict, Verdict::End(_)), "at {turn}");
+        }
+    }
+
+    #[test]
     fn one_burst_is_no_storm() {
         let mut filter = Filter::new(&[OURS], 0);
         for turn in 0..10u64 {

@@ -225,6 +225,20 @@ fn what_ran_before_a_stop_does_not_count_as_the_next_start() {
 }
 
 #[test]
+fn what_runs_at_another_size_is_not_what_was_asked_for() {
+    let mut bench = Bench::new();
+    bench.acquire(viewer(1), StreamType::Color).unwrap();
+    bench.said();
+    let other = Profile { width: 320, height: 240, framerate: 30 };
+    let running = vec![StreamConfig { profile: other, ..config(StreamType::Color) }];
+    bench.streams.applied(bench.now, &bench.device, bench.generation, Applied { running, failed: vec![] });
+    bench.drain();
+    assert_eq!(bench.said(), Vec::<String>::new(), "it is awaited still");
+    bench.obey();
+    assert_eq!(bench.said(), ["running color"]);
+}
+
+#[test]
 fn a_device_that_is_known_no_more_leaves_nothing_unless_it_is_wanted() {
     let mut bench = Bench::new();
     let device = bench.device.clone();

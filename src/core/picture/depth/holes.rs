@@ -96,7 +96,9 @@ mod tests {
     fn small_images_do_no_harm() {
         for mode in [HoleFilling::FromLeft, HoleFilling::FarthestAround, HoleFilling::NearestAround] {
             for (length, width) in [(0, 0), (0, 4), (1, 1), (2, 2), (4, 4), (4, 1)] {
-                mode.apply(&mut vec![0; length], width);
+                let mut picture = vec![0; length];
+                mode.apply(&mut picture, width);
+                assert_eq!(picture, vec![0; length], "{mode:?} has nothing to fill holes with at {length} / {width}");
             }
         }
     }

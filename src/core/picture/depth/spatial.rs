@@ -268,8 +268,10 @@ mod tests {
     #[test]
     fn small_images_do_no_harm() {
         for (length, width) in [(0, 0), (0, 4), (1, 1), (2, 1), (2, 2), (4, 4), (5, 3)] {
-            SMOOTH.apply(&mut vec![3; length], width);
-            SMOOTH.apply_disparity(&mut vec![3.0; length], width);
+            let (mut z16, mut disparity) = (vec![3; length], vec![3.0; length]);
+            SMOOTH.apply(&mut z16, width);
+            SMOOTH.apply_disparity(&mut disparity, width);
+            assert_eq!((z16, disparity), (vec![3; length], vec![3.0; length]), "what is even stays even");
         }
     }
 }
