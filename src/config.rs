@@ -60,7 +60,7 @@ pub struct Server {
     /// Token that every API request must carry; empty for none.
     pub token: String,
     /// Token that also allows what changes the server itself: element properties, log thresholds; empty: nobody may set
-    /// element properties, and whoever may use the API may change log thresholds.
+    /// element properties, and every client that may use the API may change log thresholds.
     pub admin_token: String,
 }
 

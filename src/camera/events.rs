@@ -1,5 +1,5 @@
 //! What the cameras tell the session actor, and in which order. Owns the rule that an attachment's news come between its
-//! opening and its end, whichever threads tell them; never waits for whoever listens.
+//! opening and its end, whichever threads tell them; never waits for the listener.
 
 use std::sync::{
     Arc,

@@ -1,4 +1,4 @@
-//! Carries frames from camera threads to whoever wants them. Owns one newest-frame cell per stream and one bounded
+//! Carries frames from camera threads to their subscribers. Owns one newest-frame cell per stream and one bounded
 //! drop-oldest slot per subscriber; never blocks the camera, never queues more than one frame per subscriber.
 
 use std::{

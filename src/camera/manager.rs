@@ -63,7 +63,7 @@ struct Shared {
     events: CameraEvents,
     timing: Timing,
     hints: SyncSender<Hint>,
-    /// Held by whoever makes the table follow a backend; true once the server ends and nothing may come any more.
+    /// Held while the table is made to follow a backend; true once the server ends and nothing may come any more.
     looking: Mutex<bool>,
     devices: Mutex<BTreeMap<DeviceId, Entry>>,
     watcher: Mutex<Option<JoinHandle<()>>>,
@@ -415,7 +415,7 @@ impl CameraHandle {
         }
     }
 
-    /// Whether the device is there, and was all the time: then whoever dropped a question to it has a bug.
+    /// Whether the device is there, and was all the time: then a question to it that was dropped is a bug.
     fn is_served_by(&self, device: &DeviceId, thread: Option<&Arc<Reporter>>) -> bool {
         let devices = lock(&self.shared.devices);
         let there = devices.get(device).filter(|entry| entry.commands.is_some());

@@ -1,5 +1,5 @@
 //! Cameras. This file owns the two traits every backend implements and the frame they deliver; `hub` carries frames to
-//! whoever wants them, `manager` owns the device threads. Nothing here knows GStreamer or HTTP.
+//! their subscribers, `manager` owns the device threads. Nothing here knows GStreamer or HTTP.
 
 mod device;
 pub mod events;

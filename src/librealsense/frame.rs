@@ -39,7 +39,7 @@ impl SdkFrame {
     pub(super) unsafe fn from_raw(api: &'static Api, raw: *mut sys::rs2_frame) -> Result<Self> {
         let owned = Owned::new(api, raw, api.rs2_release_frame, "frame callback")?;
         // SAFETY: the frame is alive. Kept frames do not count against the SDK's queue of 16, so a few slow readers do not make
-        // the sensor drop frames. Its pool has room for 128: whoever wants to hold more must copy.
+        // the sensor drop frames. Its pool has room for 128: code that wants to hold more must copy.
         unsafe { (api.rs2_keep_frame)(raw) };
         // SAFETY: the frame is alive; its profile lives as long as its sensor's.
         let stream = api.call(|error| unsafe { (api.rs2_get_frame_stream_profile)(raw, error) })?;

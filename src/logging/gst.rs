@@ -300,7 +300,7 @@ fn owner_of(object: *const glib::gobject_ffi::GObject) -> Option<Arc<Owner>> {
 /// The address of an object's parent, read without the object's lock and never followed.
 fn parent_address(object: *const glib::gobject_ffi::GObject) -> Option<usize> {
     let instance = object.cast_mut().cast::<glib::gobject_ffi::GTypeInstance>();
-    // SAFETY: whoever logs about an object keeps it alive for the call. The check reads the object's class, which does not
+    // SAFETY: the code that logs about an object keeps it alive for the call. The check reads the object's class, which does not
     // change, and takes no lock.
     let is_gst =
         unsafe { glib::gobject_ffi::g_type_check_instance_is_a(instance, gst::Object::static_type().into_glib()) };

@@ -210,7 +210,7 @@ pub struct StreamStats {
     pub nack_count: u64,
     /// Picture loss indications received.
     pub pli_count: u64,
-    /// Frames a second out of its encoder, over the time since somebody last asked; null for whoever asks first.
+    /// Frames a second out of its encoder, over the time since somebody last asked; null for the first question.
     #[schema(example = 29.9)]
     pub encoder_fps: Option<f64>,
     /// Bits a second out of its encoder, likewise.

@@ -232,7 +232,7 @@ impl EncoderMetrics {
         }
     }
 
-    /// Frames and bits a second between the last two times somebody asked, a second apart or more; `None` for whoever asks
+    /// Frames and bits a second between the last two times somebody asked, a second apart or more; `None` for the one who asks
     /// first.
     pub fn rate(&self, now: Instant) -> Option<(f64, f64)> {
         let (frames, bytes) = (self.frames.get(), self.bytes.get());

@@ -113,7 +113,7 @@ impl Opened {
                     _ => {}
                 }
             }
-            // All that are there report at once; who asks for another one need not wait.
+            // All that are there report at once; a request for another one need not wait.
             if !seen.is_empty() && !seen.iter().any(|device| wanted(&DeviceId::new(device))) {
                 break;
             }

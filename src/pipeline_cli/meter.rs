@@ -83,7 +83,7 @@ fn summary(mut took_ms: Vec<f32>) -> Option<Latency> {
 }
 
 /// Puts meters on everything between the source and what follows, in the order of the flow. The source's own meter comes
-/// first: frames are told to it by whoever pushes them.
+/// first: the code that pushes frames tells it of them.
 pub(super) fn attach(source: &gst::Element) -> Vec<Meter> {
     let mut meters = Vec::new();
     for element in walk::reached(source, |element| element.src_pads()) {

@@ -181,7 +181,7 @@ mod tests {
         let refused = |code| used(Err(std::io::Error::from_raw_os_error(code)));
         assert_eq!((refused(libc::EMFILE), refused(libc::ENOENT), used(Ok(7))), (u64::MAX, 0, 7));
         assert!((1..10_000).contains(&own), "{own}");
-        assert!(threads_of_others(super::super::user()) >= 1, "whoever runs the test");
+        assert!(threads_of_others(super::super::user()) >= 1, "the user who runs the test");
     }
 
     #[test]

@@ -446,7 +446,7 @@ impl Actor {
         StreamKey::new(device.clone(), stream)
     }
 
-    /// Shows what changed to whoever watches the snapshot.
+    /// Shows what changed to those who watch the snapshot.
     fn publish(&self) {
         let running: BTreeMap<_, Vec<_>> = self
             .devices

@@ -106,14 +106,14 @@ impl Actor {
         }
     }
 
-    /// A stream began to run: whoever waits for it goes on.
+    /// A stream began to run: the offers and starts that wait for it go on.
     pub(super) fn stream_is_running(&mut self) {
         self.advance_offers();
         self.finish_starts();
         self.advance_recordings(tokio::time::Instant::now().into_std());
     }
 
-    /// A stream could not start: whoever waited for it is refused and lets go of everything else it took.
+    /// A stream could not start: each offer and start that waited for it is refused and lets go of everything else it took.
     pub(super) fn stream_failed(&mut self, now: Instant, key: &StreamKey, error: &Error, holders: &[Holder]) {
         for holder in holders {
             match holder {
@@ -157,7 +157,7 @@ impl Actor {
         self.finish_starts();
     }
 
-    /// Takes starts back; whoever waits for them hears why.
+    /// Takes starts back; the clients that wait for them are told why.
     fn refuse_starts(&mut self, now: Instant, starts: Vec<PendingStart>, why: &Error) {
         for start in starts {
             // First, so that nothing is held any more when the refusal is heard.
@@ -227,7 +227,7 @@ impl Actor {
                     let _ = self.streams.acquire(now, &key, Holder::Explicit, sensor, config);
                 }
             } else {
-                info!(%device, "not started: whoever asked for it went away");
+                info!(%device, "not started: the client that asked for it went away");
             }
             self.streams.release(now, &device, &Holder::Start(number));
         }

@@ -306,7 +306,7 @@ impl Bench {
             }
             Step::Start(n) => {
                 let request = StartRequest { device: camera(n), configs: vec![(0, COLOR)] };
-                // Not waited for: whoever waits for a camera that is pulled out meanwhile is told of its going.
+                // Not waited for: a request for a camera that is pulled out meanwhile is answered that it is gone.
                 let waiting = self.handle.start(request);
                 drop(tokio::time::timeout(Duration::from_millis(1), waiting).await);
             }

@@ -24,7 +24,7 @@ use crate::{
     model::{Calibration, DeviceId, DeviceInfo, PlaybackStatus, SensorInfo, StreamType},
 };
 
-/// How long whoever opens a recording waits for its device to be usable, so that the next request does not come too early.
+/// How long the opening of a recording waits for its device to be usable, so that the next request does not come too early.
 const USABLE: Duration = Duration::from_secs(2);
 /// What is recorded of a device of which nothing runs.
 const DEFAULT: [StreamType; 2] = [StreamType::Color, StreamType::Depth];
@@ -136,7 +136,7 @@ impl Actor {
             let ready = |waiting: &mut Waiting| waiting.streams.iter().all(runs) || waiting.reply.is_closed();
             let Some(waiting) = recording.waiting.take_if(ready) else { continue };
             if waiting.reply.is_closed() {
-                info!(%device, "not recording: whoever asked for it went away");
+                info!(%device, "not recording: the client that asked for it went away");
                 self.recording_ended(now, &device, generation);
                 continue;
             }

@@ -22,7 +22,7 @@ impl Turns {
     pub(crate) async fn take(&self, device: &DeviceId) -> Result<OwnedSemaphorePermit> {
         let turn = {
             let mut turns = lock(&self.0);
-            // Turns that nobody has or waits for are dropped, since whoever asks may name any device.
+            // Turns that nobody has or waits for are dropped, because a request may name any device.
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
             turns.entry(device.clone()).or_insert_with(|| Arc::new(Semaphore::new(1))).clone()
         };

@@ -147,7 +147,7 @@ impl CameraHandle {
         let (device, shared) = (device.clone(), self.shared.clone());
         blocking(self.shared.timing.reply, move || {
             backend.close_recording(&device)?;
-            // Not left to the watcher: whoever asks next must not find it any more.
+            // Not left to the watcher: the next request must not find it any more.
             shared.look(&backend);
             Ok(())
         })

@@ -37,7 +37,7 @@ pub(super) struct RsCamera {
     kind: Kind,
     sensors: Vec<OpenSensor>,
     sink: FrameSink,
-    /// A recording's newest frames: shown again while it is held, so that whoever joins then sees it.
+    /// A recording's newest frames: shown again while it is held, so that a viewer that joins then sees it.
     shown: Option<Arc<Shown>>,
     /// Where a reset software device comes back.
     backend: Weak<Shared>,

@@ -231,7 +231,7 @@ impl Shared {
         }
         let replaced = {
             let mut state = lock(&self.state);
-            // Pulled out before its coming was taken up. Asked under the lock, which whoever pulls it out takes afterwards.
+            // Pulled out before its coming was taken up. Asked under the lock, because the code that pulls it out takes the lock afterwards.
             if matches!(&kind, Kind::Software(feeder) if !feeder.is_plugged()) {
                 return;
             }

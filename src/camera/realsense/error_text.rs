@@ -1,8 +1,8 @@
-//! The SDK's errors in words for whoever asked.
+//! The SDK's errors in words for the client that asked.
 
 use crate::{error::Error, librealsense::SdkError, model::DeviceId};
 
-/// An error of the SDK in words for whoever asked.
+/// An error of the SDK in words for the client that asked.
 pub(super) fn unavailable(device: &DeviceId, doing: &str, error: &SdkError) -> Error {
     let message = error.message.trim_end_matches('.');
     let busy = ["busy", "set power state", "RS2_USB_STATUS_ACCESS", "Failed to open", "failed to open"];

@@ -1,5 +1,5 @@
 //! The SDK's software device, fed by the simulator: everything the server does with a real camera, through the real library,
-//! without hardware. For tests, and for whoever wants to see that the library of this machine works.
+//! without hardware. For tests, and for people who want to see that the library of this machine works.
 //!
 //! The device's identity, profiles and options are the simulated D435I's; frames go through the SDK, not around it.
 

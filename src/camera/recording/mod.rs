@@ -198,7 +198,7 @@ impl Tap {
     }
 }
 
-/// One recording: what the tap, its writer and whoever asks share.
+/// One recording: what the tap, its writer and those who ask about it share.
 pub(crate) struct Recording {
     device: DeviceId,
     format: &'static str,

@@ -11,7 +11,7 @@ const LAST_WAIT_MS: u64 = 4_000;
 /// Without a request for this long the viewer can decode, and is heeded at once again.
 const CALM_MS: u64 = 10_000;
 
-/// Whose requests these are remembers nothing but this.
+/// All that is remembered of one who asks.
 #[derive(Debug, Default)]
 pub struct Patience {
     /// When it last asked, and when it was last heeded.
@@ -50,7 +50,7 @@ impl Patience {
         true
     }
 
-    /// The viewer got a key frame, whoever asked for it: what was put off is served.
+    /// The viewer got a key frame, no matter who asked for it: what was put off is served.
     pub fn served(&mut self) {
         self.put_off = false;
     }

@@ -1,4 +1,4 @@
-//! How the newest sessions ended, for whoever asks what became of its own. Owns a bounded memory of ids and reasons; knows
+//! How the newest sessions ended, for clients that ask what became of theirs. Owns a bounded memory of ids and reasons; knows
 //! no session that lives.
 
 use std::collections::VecDeque;

@@ -82,7 +82,7 @@ pub(in super::super) async fn bundle(State(handle): State<Handle>) -> ApiResult<
 async fn finish(part: Part) -> Vec<File> {
     let missing = |why: &str| vec![File::new(format!("{}.missing.txt", part.name), format!("{why}\n"))];
     // In a task of its own, so that one that panics takes nothing along.
-    // It ends with this set: when it took too long, and when whoever asked went away.
+    // It ends with this set: when it took too long, and when the client that asked went away.
     let mut tasks = JoinSet::new();
     tasks.spawn(part.made);
     match tokio::time::timeout(PART, tasks.join_next()).await {

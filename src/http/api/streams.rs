@@ -32,7 +32,7 @@ const FRESH: Duration = Duration::from_secs(2);
 
 /// Start streams without a viewer
 ///
-/// The start holds a reference of its own: the streams run until an explicit stop, whoever watches. Starting what runs
+/// The start holds a reference of its own: the streams run until an explicit stop, even while nobody watches. Starting what runs
 /// already with the same parameters takes the reference and changes nothing else. `align_to` and `apply_filters` set options
 /// of the depth sensor, which stay until they are set otherwise.
 #[utoipa::path(post, path = "/devices/{device_id}/stream/start", tag = "streams", operation_id = "start_stream",
@@ -79,7 +79,7 @@ pub(in super::super) async fn start(
 /// What a start sets options to.
 const ON: f64 = 1.0;
 
-/// What options were before a start set them. When it is dropped, because whoever asked hung up and this request with it,
+/// What options were before a start set them. When it is dropped, because the client hung up and this request with it,
 /// a task of its own puts them back.
 struct Before {
     handle: Handle,

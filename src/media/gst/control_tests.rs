@@ -59,7 +59,11 @@ fn the_best_encoder_is_looked_for_on_another_thread() {
     control.streams.join(&ctx, &key, Codec::H264, 1, gate);
     // An offer says what all encoders can make meanwhile.
     assert_eq!(ctx.announced.of(&ctx.config, &key, [profile, profile]).to_string(), "42e01f");
-    assert_eq!(choice::known(&ctx.config, &key, Codec::H264), None, "whoever joins does not wait until it is found");
+    assert_eq!(
+        choice::known(&ctx.config, &key, Codec::H264),
+        None,
+        "a viewer that joins does not wait until it is found"
+    );
     assert!(
         control.next_timeout().is_some_and(|at| at > Instant::now() + Duration::from_secs(40)),
         "it may take its time"

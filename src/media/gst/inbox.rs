@@ -1,4 +1,4 @@
-//! The control thread's inbox, and its pulse. Owns the policy for each message; whoever sends never waits for the control
+//! The control thread's inbox, and its pulse. Owns the policy for each message; the sender never waits for the control
 //! thread, whatever that does.
 //!
 //! * What is asked on behalf of a request (an offer, an answer, a candidate, statistics, a look inside) is refused while

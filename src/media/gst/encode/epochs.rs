@@ -33,7 +33,7 @@ pub(super) enum Entry<'a> {
     Old,
 }
 
-/// Held while one unit is under way: whoever has it is alone at the gate.
+/// Held while one unit is under way; its holder is alone at the gate.
 pub(super) struct Alone<'a> {
     epochs: &'a Epochs,
     epoch: u64,

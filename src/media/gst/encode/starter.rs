@@ -1,6 +1,6 @@
 //! Builds and starts encoders off the control thread: opening a hardware encoder takes long and can hang, and reading and
 //! trying a changed file takes its time, too. Owns a short-lived thread per start; touches no table. A thread that hangs is
-//! given up and counted; what it makes after all is taken down by whoever gets it.
+//! given up and counted; what it makes after all is taken down by the code that gets it.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

@@ -127,7 +127,7 @@ impl Inspector {
     }
 }
 
-/// Answers what nobody looks at any more. Never under the lock: an answer may wake whoever waits for it.
+/// Answers what nobody looks at any more. Never under the lock: an answer may wake the task that waits for it.
 fn refuse(jobs: VecDeque<Job>, why: &Error) {
     jobs.into_iter().for_each(|job| job(Err(why.clone())));
 }

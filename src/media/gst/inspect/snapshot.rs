@@ -9,7 +9,7 @@ use crate::model::{Codec, DeviceId, SessionId, StreamKey};
 pub(in crate::media::gst) struct SnapshotRequest {
     pub(in crate::media::gst) device: DeviceId,
     pub(in crate::media::gst) session: Option<SessionId>,
-    /// Where the answer goes; whoever asked may have given up.
+    /// Where the answer goes; the one who asked may have given up.
     pub(in crate::media::gst) reply: mpsc::SyncSender<Running>,
 }
 

@@ -26,7 +26,7 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long to wait for a question where no folder is watched.
 const LONG: Duration = Duration::from_secs(3600);
-/// Questions that may wait; whoever asks more is refused.
+/// Questions that may wait; more than these are refused.
 const MAX_WAITING: usize = 16;
 /// Most who wait for one listing: as many as there are connections at a time.
 const MAX_LISTENERS: usize = 1024;

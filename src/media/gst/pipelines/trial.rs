@@ -55,7 +55,7 @@ pub(crate) struct TryReport {
     pub(crate) bytes: usize,
     /// Pictures that came out only when no more went in: the encoder adds so many frames of delay.
     pub(crate) held_back: u32,
-    /// Whether a key frame came when one was asked for. Without, whoever joins waits for the next one.
+    /// Whether a key frame came when one was asked for. Without one, a viewer that joins waits for the next regular key frame.
     pub(crate) key_on_request: bool,
     /// Whether every key frame can be decoded by itself. Without, only the first viewer sees something.
     pub(crate) headers_repeat: bool,

@@ -118,7 +118,7 @@ pub(super) fn with_fingerprint(sdp: &str, fingerprint: &str) -> String {
 }
 
 /// Whether the certificate that a peer showed is one that its answer named (RFC 8122, section 5; RFC 8827, section 6.5, makes
-/// the check a must): without it, whoever is on the way could take the pictures.
+/// the check a must): without it, somebody between the two could take the pictures.
 pub(super) fn is_named(pem: &str, named: &[Fingerprint]) -> bool {
     let Ok(certificate) = X509::from_pem(pem.as_bytes()) else { return false };
     named.iter().any(|named| {

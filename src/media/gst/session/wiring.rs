@@ -148,7 +148,7 @@ fn bound_history(rtprtxsend: &gst::Element) {
 }
 
 /// Lets of the peer's RTCP only that through which this server has a use for. The first place behind the decryption, before
-/// `rtpsession` makes a source for whoever speaks and `rtprtxsend` queues whatever is asked for.
+/// `rtpsession` makes a source for each SSRC that it hears, and `rtprtxsend` queues whatever is asked for.
 fn filter_rtcp(ctx: &Arc<Context>, srtpdec: &gst::Element, signals: &Signals, link: &Arc<Link>) {
     let Some(pad) = srtpdec.static_pad("rtcp_src") else {
         tracing::error!("srtpdec has no pad rtcp_src; what the peer asks for is not bounded");
@@ -297,7 +297,7 @@ pub(in crate::media::gst) fn payloader_settings(
     codec: Codec,
 ) -> (&'static str, &'static [(&'static str, &'static str)]) {
     match codec {
-        // Parameter sets before every key frame, for whoever joins.
+        // Parameter sets before every key frame, for viewers that join.
         Codec::H264 => ("rtph264pay", &[("config-interval", "-1"), ("aggregate-mode", "zero-latency"), ("mtu", MTU)]),
         Codec::VP8 => ("rtpvp8pay", &[("picture-id-mode", "15-bit"), ("mtu", MTU)]),
         Codec::VP9 => ("rtpvp9pay", &[("picture-id-mode", "15-bit"), ("mtu", MTU)]),
