@@ -55,7 +55,7 @@ async fn a_session_goes_through_its_life() {
     }
     let ours = server.get(&format!("{path}/ice-candidates")).await.json();
     assert!(ours[0]["candidate"].as_str().unwrap().starts_with("candidate:"));
-    assert_eq!((&ours[0]["sdpMid"], &ours[0]["sdpMLineIndex"]), (&json!("video0"), &json!(0)));
+    assert_eq!((&ours[0]["sdpMid"], &ours[0]["sdpMLineIndex"]), (&json!("0"), &json!(0)));
 
     let body = json!({"session_id": session, "sdp": ANSWER_SDP, "type": "answer"});
     let answered = server.post("/api/webrtc/answer", &body).await;
