@@ -92,7 +92,8 @@ fn ends_well(program: &mut Program, what: &str) {
     assert!(took < END_LIMIT, "{what}: {took:?}");
     let log = program.log();
     for words in ["panicked", "shutdown took longer", "left behind"] {
-        assert!(!log.contains(words), "{what}: '{words}' in its log");
+        let last: Vec<_> = log.lines().rev().take(30).collect();
+        assert!(!log.contains(words), "{what}: '{words}' in its log, which ended, newest first:\n{}", last.join("\n"));
     }
 }
 
