@@ -621,7 +621,7 @@ export interface paths {
         put?: never;
         /**
          * Start streams without a viewer
-         * @description The start holds a reference of its own: the streams run until an explicit stop, whoever watches. Starting what runs
+         * @description The start holds a reference of its own: the streams run until an explicit stop, even while nobody watches. Starting what runs
          *     already with the same parameters takes the reference and changes nothing else. `align_to` and `apply_filters` set options
          *     of the depth sensor, which stay until they are set otherwise.
          */
@@ -2225,7 +2225,7 @@ export interface components {
             encoder_bitrate_bps?: number | null;
             /**
              * Format: double
-             * @description Frames a second out of its encoder, over the time since somebody last asked; null for whoever asks first.
+             * @description Frames a second out of its encoder, over the time since somebody last asked; null for the first question.
              * @example 29.9
              */
             encoder_fps?: number | null;
