@@ -13,6 +13,7 @@ say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
 say "Formatting"
 cargo fmt --all --check
 cargo fmt --check --manifest-path tests/loom/Cargo.toml
+cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 say "Shell scripts"
 shellcheck -x scripts/*.sh .ci/run
 say "Dockerfile"

@@ -46,7 +46,7 @@ pub(crate) fn lock_write<T: ?Sized>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T>
 pub(crate) fn join_until(thread: JoinHandle<()>, deadline: Instant) {
     while !thread.is_finished() {
         if Instant::now() >= deadline {
-            warn!(thread = thread.thread().name(), "still busy in the SDK; left behind");
+            warn!(thread = thread.thread().name(), "still busy; left behind");
             return;
         }
         std::thread::sleep(Duration::from_millis(2));

@@ -6,7 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tracing::{debug, error, warn};
@@ -19,7 +19,7 @@ use crate::{
     },
     error::{Error, Result},
     model::{DeviceId, OptionInfo, PixelFormat, Profile, SensorInfo, StreamType},
-    sync::{Mutex, Slot, Taken, lock},
+    sync::{Mutex, Slot, Taken, join_until, lock},
 };
 
 /// The option of a stereo camera's depth sensor that tells the distance of its imagers in millimetres.
@@ -28,6 +28,8 @@ const BASELINE: &str = "stereo-baseline";
 const USUAL: Profile = Profile { width: 640, height: 480, framerate: 30 };
 /// How long the thread waits for a frame before it looks again: it is woken by a frame and by the end, so any time will do.
 const WAIT: Duration = Duration::from_secs(60);
+/// Longest wait for the frame under way: it takes some 10 ms, in a debug build on a busy machine ten times that.
+const FLUSH: Duration = Duration::from_secs(2);
 
 /// A device's settings. They live as long as the device is known, so that they survive a replug.
 pub(super) type SharedSettings = Arc<Mutex<DepthSettings>>;
@@ -184,8 +186,8 @@ impl Processing {
         if let Some(slot) = lock(&self.shared.waiting).clone() {
             slot.close();
         }
-        // A panic was logged by the panic hook already. The wait is for one frame at most.
-        let _ = thread.join();
+        // Bounded, so that a frame that never ends cannot hold the device's thread.
+        join_until(thread, Instant::now() + FLUSH);
     }
 
     /// Forgets what is under way and what the filters remember. Once it returns, no earlier frame goes out any more. To be

@@ -163,8 +163,8 @@ pub(super) async fn admit(State(access): State<Arc<Access>>, mut request: Reques
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         return response;
     }
-    let standing = access.rights(request.headers(), request.uri());
-    request.extensions_mut().insert(standing);
+    let rights = access.rights(request.headers(), request.uri());
+    request.extensions_mut().insert(rights);
     next.run(request).await
 }
 

@@ -66,7 +66,7 @@ mod tests {
     /// A gate's decisions as `gate.rs` makes them, without its queue: what passed, as (encoder, is a key frame).
     fn deliver(epochs: &Epochs, passed: &Mutex<Vec<(u64, bool)>>, epoch: u64, is_key: bool) {
         let Entry::Alone(alone) = epochs.enter(epoch) else { return };
-        alone.is_broken(is_key);
+        alone.shut_if_broken(is_key);
         if !alone.is_open() {
             if !is_key {
                 return;
@@ -119,7 +119,7 @@ mod tests {
             let mut before = None;
             for (number, is_key) in [(0, true), (1, false), (2, false), (3, true)] {
                 let Entry::Alone(alone) = epochs.enter(second) else { continue };
-                alone.is_broken(is_key);
+                alone.shut_if_broken(is_key);
                 if !alone.is_open() {
                     if !is_key {
                         continue;

@@ -71,9 +71,9 @@ impl Epochs {
 }
 
 impl Alone<'_> {
-    /// Whether a unit was lost since the last one, so that this one would not decode unless it is a key frame. Closes the gate
-    /// then; says so once.
-    pub(super) fn is_broken(&self, is_key: bool) -> bool {
+    /// Closes the gate when a unit was lost since the last one, so that this one would not decode; a key frame needs none before it.
+    /// Says once that it did.
+    pub(super) fn shut_if_broken(&self, is_key: bool) -> bool {
         let broken = self.epochs.broken.swap(false, SeqCst) && !is_key;
         if broken {
             self.shut();

@@ -228,7 +228,9 @@ impl Gate {
     pub(super) fn deliver(&self, epoch: u64, unit: &gst::BufferRef, shared: gst::Buffer) {
         match self.epochs.enter(epoch) {
             Entry::Alone(alone) => self.pass(&alone, unit, shared),
-            Entry::Lost => drop(self.counters.dropped.fetch_add(1, Relaxed)),
+            Entry::Lost => {
+                self.counters.dropped.fetch_add(1, Relaxed);
+            }
             Entry::Old => {}
         }
     }
@@ -240,7 +242,7 @@ impl Gate {
             return;
         }
         let queued = self.queued();
-        if alone.is_broken(is_key) {
+        if alone.shut_if_broken(is_key) {
             self.asked_ms.store(0, Relaxed);
         }
         if !alone.is_open() {

@@ -44,16 +44,7 @@ pub fn pipeline(data: &[u8]) {
     gst::init().expect("GStreamer");
     let text = String::from_utf8_lossy(data).into_owned();
     assert!(!title(&text).contains('\n'));
-    let values = Values {
-        width: 640,
-        height: 480,
-        framerate: 30,
-        bitrate_kbps: 2000,
-        format: "I420".into(),
-        stream: "color".into(),
-        device: "844212070924".into(),
-        time: "20260314-153027-123".into(),
-    };
+    let values = Values::example();
     let template = match Template::parse(FILE, &text) {
         Ok(template) => template,
         Err(fault) => return lies_in(&text, &fault),
