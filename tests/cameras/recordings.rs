@@ -63,6 +63,16 @@ struct Recorded {
 
 /// Records the device of a bench until its frames span this time, however long a busy machine needs for that.
 fn record(bench: &mut Bench, which: &[(usize, &[StreamType])], time: Duration) -> Recorded {
+    record_part(bench, which, time, |_, _| true)
+}
+
+/// As [`record`], but writes only what is wanted at that time since the first frame.
+fn record_part(
+    bench: &mut Bench,
+    which: &[(usize, &[StreamType])],
+    time: Duration,
+    wanted: impl Fn(&Frame, Duration) -> bool,
+) -> Recorded {
     let configs: Vec<_> = which
         .iter()
         .map(|(sensor, streams)| (*sensor, streams.iter().map(|s| config(*s)).collect::<Vec<_>>()))
@@ -83,8 +93,10 @@ fn record(bench: &mut Bench, which: &[(usize, &[StreamType])], time: Duration) -
     };
     while spanned(&frames) < time {
         let frame = bench.frame();
-        recorder.write(&frame).expect("it is written");
-        frames.push(frame);
+        frames.push(frame.clone());
+        if wanted(&frame, spanned(&frames)) {
+            recorder.write(&frame).expect("it is written");
+        }
     }
     for (sensor, _) in which {
         bench.camera().stop(*sensor);
@@ -322,6 +334,37 @@ fn another_sensor_begins_where_the_first_one_ended() {
     assert!(!played.camera().is_paused());
     played.frame_of(StreamType::Color);
     played.frame_of(StreamType::Depth);
+}
+
+/// To go on after a pause, the SDK looks for a frame behind the one shown last, and looks for ever where there is none.
+#[test]
+fn a_sensor_stops_where_nothing_is_left_to_the_others() {
+    let which: [(usize, &[StreamType]); 2] = [(0, &[StreamType::Depth]), (1, &[StreamType::Color])];
+    let begins = Duration::from_millis(500);
+    let recorded =
+        record_part(&mut Bench::new(Kind::SoftwareDevice), &which, Duration::from_secs(3), |frame, since| {
+            frame.stream == StreamType::Color || since < begins
+        });
+    for repeat in [true, false] {
+        let mut played = play(&recorded.file, repeat);
+        played.start_all();
+        played.frame_of(StreamType::Depth);
+        // Until depth has ended, and colour goes on.
+        played.run_until(|played| played.camera().playback(None).expect("a status").position > 1.5);
+        while played.frames.try_recv().is_ok() {}
+        played.frame_of(StreamType::Color);
+        let begun = Instant::now();
+        played.camera().stop(1);
+        assert!(begun.elapsed() < Duration::from_secs(3), "it took {:?}", begun.elapsed());
+        if repeat {
+            played.frame_of(StreamType::Depth);
+        } else {
+            assert!(played.camera().is_paused(), "it is at its end");
+            played.start(1, &[StreamType::Color]);
+            played.frame_of(StreamType::Color);
+            played.frame_of(StreamType::Depth);
+        }
+    }
 }
 
 #[test]

@@ -2,21 +2,18 @@
 
 use std::{
     path::Path,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Weak},
     time::Duration,
 };
 
 use tracing::{info, warn};
 
 use super::{
-    deliver::{Delivery, Shown},
+    deliver::{Delivered, Delivery, Shown},
     device_table::{Kind, Known, Shared},
     error_text::unavailable,
     options,
-    playback::Problem,
+    playback::{Left, Player, Problem},
 };
 use crate::{
     camera::{Camera, FrameSink, PlaybackCommand, StreamConfig},
@@ -48,19 +45,19 @@ struct OpenSensor {
     name: String,
     profiles: Vec<StreamProfile>,
     running: Vec<StreamProfile>,
-    frames: Arc<AtomicU64>,
+    delivered: Arc<Delivered>,
 }
 
 impl OpenSensor {
     fn read(sensor: Sensor) -> crate::librealsense::Result<Self> {
         let name = sensor.name().unwrap_or_else(|| "Sensor".into());
         let profiles = sensor.profiles()?;
-        Ok(Self { name, profiles, running: Vec::new(), frames: Arc::default(), sensor })
+        Ok(Self { name, profiles, running: Vec::new(), delivered: Arc::default(), sensor })
     }
 
     fn start(&self, profiles: &[StreamProfile], sink: &FrameSink) -> crate::librealsense::Result<()> {
         let units = self.sensor.depth_units().unwrap_or(USUAL_DEPTH_UNITS_M);
-        let delivery = Delivery::new(profiles, units, sink.clone(), self.frames.clone());
+        let delivery = Delivery::new(profiles, units, sink.clone(), self.delivered.clone());
         self.sensor.start(profiles, move |frame| delivery.deliver(frame))
     }
 }
@@ -134,6 +131,15 @@ impl RsCamera {
         // One that was paused stays so.
         player.started(&self.device);
         Ok(())
+    }
+
+    /// At the end of a recording: it begins again, or is held.
+    fn end(&self, player: &Player) {
+        if !player.repeats() {
+            player.hold_at_end();
+        } else if let Err(error) = self.rewind(Duration::ZERO) {
+            warn!(device = %self.id, %error, "the recording does not begin again");
+        }
     }
 }
 
@@ -216,15 +222,19 @@ impl Camera for RsCamera {
         }
         if let Kind::Recording(player) = &self.kind {
             player.hold(&self.device);
-            open.sensor.stop();
-            player.go_on(&self.device);
-        } else {
-            open.sensor.stop();
         }
+        open.sensor.stop();
         if let Some(shown) = &self.shown {
             shown.forget(&open.running);
         }
         open.running.clear();
+        if let Kind::Recording(player) = &self.kind {
+            let of_others = self.sensors.iter().filter(|sensor| !sensor.running.is_empty());
+            let silence = of_others.map(|sensor| sensor.delivered.silence()).min();
+            if player.go_on(&self.device, silence) == Left::Nothing {
+                self.end(player);
+            }
+        }
     }
 
     fn set_option(&mut self, sensor: usize, option: &str, value: f64) -> Result<()> {
@@ -288,13 +298,9 @@ impl Camera for RsCamera {
             shown.again();
         }
         let running = self.sensors.iter().filter(|sensor| !sensor.running.is_empty());
-        let delivered: u64 = running.map(|sensor| sensor.frames.load(Ordering::Relaxed)).sum();
+        let delivered: u64 = running.map(|sensor| sensor.delivered.count()).sum();
         if self.is_running() && player.is_at_end(&self.device, delivered) {
-            if !player.repeats() {
-                player.hold_at_end();
-            } else if let Err(error) = self.rewind(Duration::ZERO) {
-                warn!(device = %self.id, %error, "the recording does not begin again");
-            }
+            self.end(&player);
         }
     }
 

@@ -26,16 +26,51 @@ pub(super) struct Delivery {
     /// Metres per unit where the frames do not say.
     depth_units: f32,
     sink: FrameSink,
-    /// Frames delivered since the start.
-    count: Arc<AtomicU64>,
+    delivered: Arc<Delivered>,
+}
+
+/// What a sensor has delivered since it was started.
+pub(super) struct Delivered {
+    count: AtomicU64,
+    /// When the newest frame came, or else when the sensor was started: in milliseconds after `born`.
+    newest: AtomicU64,
+    born: Instant,
+}
+
+impl Default for Delivered {
+    fn default() -> Self {
+        Self { count: AtomicU64::default(), newest: AtomicU64::default(), born: Instant::now() }
+    }
+}
+
+impl Delivered {
+    fn touch(&self) {
+        self.newest.store(self.born.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// How many frames.
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// How long ago the newest came, or else the sensor was started.
+    pub(super) fn silence(&self) -> Duration {
+        self.born.elapsed().saturating_sub(Duration::from_millis(self.newest.load(Ordering::Relaxed)))
+    }
 }
 
 impl Delivery {
-    pub(super) fn new(profiles: &[StreamProfile], depth_units: f32, sink: FrameSink, count: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(
+        profiles: &[StreamProfile],
+        depth_units: f32,
+        sink: FrameSink,
+        delivered: Arc<Delivered>,
+    ) -> Self {
         let intrinsics =
             profiles.iter().filter_map(|profile| Some((profile.what().stream, profile.intrinsics()?))).collect();
-        count.store(0, Ordering::Relaxed);
-        Self { intrinsics, depth_units, sink, count }
+        delivered.count.store(0, Ordering::Relaxed);
+        delivered.touch();
+        Self { intrinsics, depth_units, sink, delivered }
     }
 
     /// Takes a frame on one of the SDK's threads.
@@ -47,7 +82,8 @@ impl Delivery {
         } else {
             (0, 0)
         };
-        self.count.fetch_add(1, Ordering::Relaxed);
+        self.delivered.count.fetch_add(1, Ordering::Relaxed);
+        self.delivered.touch();
         let (timestamp_ms, timestamp_domain) = frame.timestamp();
         let depth_units =
             if what.stream == StreamType::Depth { frame.depth_units().unwrap_or(self.depth_units) } else { 0.0 };

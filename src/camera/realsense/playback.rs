@@ -30,6 +30,24 @@ const MOST_JUMPS: usize = 3;
 /// SDK has none to go on from, and goes on from where it was.
 const FIRST_PICTURE: Duration = Duration::from_millis(100);
 
+/// A recording that was held is not resumed this close to its end, and not where nothing came for so long of what is still wanted
+/// of it. To resume, the SDK looks for a frame behind the one that was shown last, and where the file has none of the streams that
+/// still run, it looks for ever, on the thread that carries out everything else, too (2.56.5 and 2.59.1: `playback_device::resume` takes
+/// no notice of the end). Streams do not end together, but within the time of a frame, of which the slowest profile of a D400
+/// has six in a second.
+const TAIL: Duration = Duration::from_millis(250);
+/// See [`TAIL`]; in real time.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// What is left of a recording to those sensors that still run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// It goes on, or is held.
+    Something,
+    /// It has to end.
+    Nothing,
+}
+
 /// A recording being played.
 pub(super) struct Player {
     file: PathBuf,
@@ -128,13 +146,23 @@ impl Player {
         }
     }
 
-    /// After a sensor was stopped: the others go on. Returns once the SDK has carried the stop out.
-    pub(super) fn go_on(&self, device: &Device) {
-        if !self.wish().paused
-            && let Err(error) = device.playback_resume()
+    /// After a sensor was stopped: the others go on, unless nothing is left to them. `silence` is how long ago the newest frame
+    /// came of any of them; nothing when there are none. Returns once the SDK has carried the stop out.
+    pub(super) fn go_on(&self, device: &Device, silence: Option<Duration>) -> Left {
+        let wish = *self.wish();
+        if wish.paused || wish.ended {
+            return Left::Something;
+        }
+        if let Some(silence) = silence
+            && device.playback_state() == Ok(PlaybackState::Paused)
+            && is_over(device.playback_position().unwrap_or(self.duration), self.duration, silence, wish.speed)
         {
+            return Left::Nothing;
+        }
+        if let Err(error) = device.playback_resume() {
             tracing::warn!(%error, "the recording does not go on after a sensor was stopped");
         }
+        Left::Something
     }
 
     /// Whether the SDK stopped at the end. Right after a start it says stopped, too: a frame must have come.
@@ -158,7 +186,12 @@ impl Player {
             }
             PlaybackCommand::Resume => {
                 let Wish { paused, ended, sought, .. } = *self.wish();
-                if paused && running {
+                // Where it was held while it played, a sensor may have been stopped since.
+                let over = paused
+                    && running
+                    && sought.is_none()
+                    && is_over(device.playback_position()?, self.duration, Duration::ZERO, 1.0);
+                if paused && running && !over {
                     if let Some(sought) = sought {
                         std::thread::sleep(SHOWN_WITHIN.saturating_sub(sought.elapsed()));
                     }
@@ -166,7 +199,7 @@ impl Player {
                 }
                 let mut wish = self.wish();
                 (wish.paused, wish.ended, wish.sought) = (false, false, None);
-                return Ok((ended && running).then_some(Duration::ZERO));
+                return Ok((over || ended && running).then_some(Duration::ZERO));
             }
             PlaybackCommand::Seek(position) => {
                 if position > self.duration {
@@ -236,4 +269,26 @@ impl Player {
 fn pause(device: &Device) -> Result<()> {
     device.playback_pause()?;
     device.playback_pause()
+}
+
+/// Whether a recording that is held at this position must not be resumed; see [`TAIL`].
+fn is_over(position: Duration, duration: Duration, silence: Duration, speed: f64) -> bool {
+    position + TAIL >= duration || silence.mul_f64(speed) > SILENCE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_over_near_its_end_or_where_a_stream_ended_before_the_others() {
+        let ms = Duration::from_millis;
+        let over = |position, silence, speed| is_over(ms(position), ms(10_000), ms(silence), speed);
+        assert!(!over(9000, 30, 1.0));
+        assert!(over(9800, 30, 1.0), "the slowest stream's last frame may have come");
+        assert!(over(9000, 600, 1.0), "nothing came for long");
+        assert!(!over(9000, 600, 0.5), "played slowly");
+        assert!(over(9000, 300, 2.0), "played fast");
+        assert!(is_over(ms(100), ms(200), ms(0), 1.0), "shorter than the tail");
+    }
 }
