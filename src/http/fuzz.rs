@@ -21,12 +21,11 @@ use super::{
     },
 };
 use crate::{
-    camera::{Backend, SimFault, hub::FrameHub, manager, recording::Recordings, sim::SimBackend},
+    camera::{Backend, SimFault, sim::SimBackend},
     config::Config,
     error::Error,
-    media::fake::FakeMedia,
     model::{DeviceId, IceCandidate, SensorInfo},
-    session::{self, Event, Handle, Machine, Observe, Parts},
+    session::{Handle, Machine, scripted},
 };
 
 /// The routes that take a body.
@@ -99,19 +98,9 @@ impl Servers {
     }
 }
 
-/// A session actor over a scripted media side and no camera.
+/// A server without cameras.
 fn handle(config: Config) -> Handle {
-    let observe = Observe::default();
-    let (sender, events) = session::events(observe.metrics.events.clone());
-    let (hub, to_actor) = (Arc::new(FrameHub::default()), sender.clone());
-    let media = FakeMedia::new(Arc::new(move |event| to_actor.send(Event::Media(event))));
-    let timing = manager::Timing { reply: Duration::from_secs(5), stall: Duration::from_secs(30) };
-    let report = Arc::new(move |event| sender.send(Event::Camera(event)));
-    let recordings = Recordings::new(&config.recording, None);
-    let cameras = manager::start(Vec::new(), hub.clone(), report, timing, recordings, observe.metrics.clone());
-    let cameras = cameras.expect("a thread");
-    let parts = Parts { config: Arc::new(config), hub, cameras, media, observe, machine: Machine::default(), events };
-    session::spawn(parts).0
+    scripted::start(config, Vec::new(), Machine::default(), || {}).handle
 }
 
 /// Runs with routers of both servers.

@@ -42,10 +42,8 @@ use crate::{
 const COMMANDS: usize = 256;
 /// How long shutdown waits for the media side.
 const MEDIA_SHUTDOWN: Duration = Duration::from_millis(2500);
-
 /// How far the machine's clock must jump to be followed.
 const CLOCK_STEP: Duration = Duration::from_secs(1);
-
 /// Events that are acted on in a row before a command is looked at, so that a flood of events shuts nobody out.
 const EVENTS_IN_A_ROW: u32 = 64;
 

@@ -13,6 +13,8 @@ mod offers;
 #[cfg(test)]
 mod presence_tests;
 mod recordings;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod scripted;
 mod state;
 mod statuses;
 #[cfg(test)]

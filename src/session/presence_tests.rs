@@ -1,11 +1,12 @@
 //! Whether backend, manager and actor agree on what is there, after many threads plugged, unplugged, refreshed, opened and
 //! closed at once.
 
+mod fake_cameras;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
+    collections::BTreeSet,
     sync::{
-        Arc, Weak,
+        Arc,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -16,26 +17,24 @@ use proptest::{
     strategy::ValueTree,
     test_runner::{Config as Random, TestRunner},
 };
-use tokio::sync::watch;
 
-use super::{Event, EventSender, Handle, Machine, Observe, Parts, api::*, spawn};
+use self::fake_cameras::{COLOR, Fake, FakeCamera, info};
+use super::{
+    Event, EventSender, Handle, Machine,
+    api::*,
+    scripted::{self, Scripted},
+};
 use crate::{
     camera::{
-        Attached, Backend, BackendEvent, BackendEvents, Camera, FrameSink, StreamConfig,
+        Camera,
         events::{CameraEvent, DeviceNews},
-        hub::FrameHub,
         manager,
-        recording::Recordings,
     },
     config::Config,
     core::wishes::streams::Applied,
-    error::{Error, Result},
+    error::Error,
     media::fake::{Call, FakeMedia},
-    model::{
-        Attachment, DeviceId, DeviceInfo, Extrinsics, Intrinsics, OptionInfo, PixelFormat, Profile, SensorInfo,
-        SensorProfile, StreamType,
-    },
-    sync::Mutex,
+    model::{Attachment, DeviceId, StreamType},
 };
 
 /// How long everything may take to agree once nothing changes any more; an attempt to open is repeated after 2 s.
@@ -43,182 +42,6 @@ const SETTLED: Duration = Duration::from_secs(10);
 /// How often the threads are let loose.
 const ROUNDS: u32 = 25;
 const FILES: [&str; 2] = ["a.bag", "b.bag"];
-const COLOR: StreamConfig = StreamConfig {
-    stream: StreamType::Color,
-    format: PixelFormat::Rgb8,
-    profile: Profile { width: 640, height: 480, framerate: 30 },
-};
-
-/// What is there, and what of it runs.
-#[derive(Debug, Default, Clone)]
-struct World {
-    attached: BTreeMap<DeviceId, Attachment>,
-    running: BTreeSet<DeviceId>,
-}
-
-/// Cameras and recordings that come and go at once.
-struct Fake {
-    world: Arc<watch::Sender<World>>,
-    events: Mutex<Option<BackendEvents>>,
-    myself: Weak<Fake>,
-}
-
-impl Fake {
-    fn new() -> Arc<Self> {
-        Arc::new_cyclic(|myself| Self { world: Arc::default(), events: Mutex::default(), myself: myself.clone() })
-    }
-
-    fn tell(&self, event: BackendEvent) {
-        let events = self.events.lock().unwrap().clone();
-        events.into_iter().for_each(|events| events(event.clone()));
-    }
-
-    fn plug(&self, id: &DeviceId) -> bool {
-        let came = self.world.send_if_modified(|world| {
-            let came = !world.attached.contains_key(id);
-            world.attached.entry(id.clone()).or_insert_with(Attachment::next);
-            came
-        });
-        if came {
-            self.tell(BackendEvent::Added(id.clone()));
-        }
-        came
-    }
-
-    fn unplug(&self, id: &DeviceId) -> bool {
-        let went = self.world.send_if_modified(|world| {
-            world.running.remove(id);
-            world.attached.remove(id).is_some()
-        });
-        if went {
-            self.tell(BackendEvent::Removed(id.clone()));
-        }
-        went
-    }
-}
-
-fn info(id: &DeviceId) -> DeviceInfo {
-    DeviceInfo {
-        device_id: id.clone(),
-        name: "Fake".into(),
-        serial_number: id.to_string(),
-        firmware_version: None,
-        recommended_firmware_version: None,
-        firmware_status: None,
-        firmware_file_available: None,
-        physical_port: None,
-        usb_type: None,
-        product_id: None,
-        sensors: Vec::new(),
-        is_streaming: false,
-        playback: id.as_str().ends_with("-rec"),
-        presets: false,
-        can_record: false,
-    }
-}
-
-impl Backend for Fake {
-    fn name(&self) -> &'static str {
-        "fake"
-    }
-
-    fn sdk_version(&self) -> Option<String> {
-        Some("1".into())
-    }
-
-    fn set_events(&self, events: BackendEvents) {
-        *self.events.lock().unwrap() = Some(events);
-    }
-
-    fn attached(&self) -> Vec<Attached> {
-        let attached =
-            |(id, attachment): (&DeviceId, &Attachment)| Attached { attachment: *attachment, info: info(id) };
-        self.world.borrow().attached.iter().map(attached).collect()
-    }
-
-    fn open_recording(&self, file: &Path) -> Result<DeviceId> {
-        let id = DeviceId::new(format!("{}-rec", file.file_stem().unwrap().to_str().unwrap()));
-        if self.plug(&id) { Ok(id) } else { Err(Error::conflict("open already")) }
-    }
-
-    fn close_recording(&self, device: &DeviceId) -> Result<()> {
-        if self.unplug(device) { Ok(()) } else { Err(Error::unknown_device(device)) }
-    }
-
-    fn open(&self, device: &DeviceId, _: FrameSink) -> Result<Box<dyn Camera>> {
-        let attachment = self.world.borrow().attached.get(device).copied();
-        let attachment = attachment.ok_or_else(|| Error::unplugged(device))?;
-        Ok(Box::new(FakeCamera { backend: self.myself.clone(), id: device.clone(), attachment }))
-    }
-}
-
-struct FakeCamera {
-    backend: Weak<Fake>,
-    id: DeviceId,
-    attachment: Attachment,
-}
-
-impl FakeCamera {
-    /// Changes what runs, if this attachment lasts.
-    fn change(&self, change: impl FnOnce(&mut BTreeSet<DeviceId>, &DeviceId)) -> Result<()> {
-        let backend = self.backend.upgrade().ok_or_else(|| Error::unplugged(&self.id))?;
-        let lasts = backend.world.send_if_modified(|world| {
-            let lasts = world.attached.get(&self.id) == Some(&self.attachment);
-            if lasts {
-                change(&mut world.running, &self.id);
-            }
-            lasts
-        });
-        if lasts { Ok(()) } else { Err(Error::unplugged(&self.id)) }
-    }
-}
-
-impl Camera for FakeCamera {
-    fn sensors(&mut self) -> Result<Vec<SensorInfo>> {
-        let StreamConfig { stream, format, profile } = COLOR;
-        let profiles = vec![SensorProfile { stream, format, profile }];
-        self.change(|_, _| {})?;
-        Ok(vec![SensorInfo { index: 0, name: "RGB Camera".into(), profiles, options: Vec::new() }])
-    }
-
-    fn start(&mut self, _: usize, _: &[StreamConfig]) -> Result<()> {
-        self.change(|running, id| {
-            running.insert(id.clone());
-        })
-    }
-
-    fn stop(&mut self, _: usize) {
-        // What is unplugged runs no more already.
-        let _ = self.change(|running, id| {
-            running.remove(id);
-        });
-    }
-
-    fn set_option(&mut self, _: usize, _: &str, _: f64) -> Result<()> {
-        Err(Error::not_found("no options"))
-    }
-
-    fn option(&mut self, _: usize, _: &str) -> Result<OptionInfo> {
-        Err(Error::not_found("no options"))
-    }
-
-    fn depth_units(&mut self) -> f32 {
-        0.001
-    }
-
-    fn intrinsics(&mut self, _: StreamType, _: u32, _: u32) -> Option<Intrinsics> {
-        None
-    }
-
-    fn extrinsics(&mut self, _: StreamType, _: StreamType) -> Option<Extrinsics> {
-        None
-    }
-
-    fn hw_reset(&mut self) -> Result<()> {
-        Ok(())
-    }
-}
-
 /// What a thread does next, to one of two devices or files.
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -267,28 +90,15 @@ impl Bench {
         for file in FILES {
             std::fs::write(dir.path().join(file), "").unwrap();
         }
-        let observe = Observe::default();
-        let (sender, inbox) = super::events(observe.metrics.events.clone());
-        let events = sender.clone();
-        let told = AtomicU32::new(0);
-        let camera_events = Arc::new(move |event| {
+        let (backend, told) = (Fake::new(), AtomicU32::new(0));
+        let telling = move || {
             // As if the teller's thread lost the processor just then: what is told must keep its order all the same.
             if told.fetch_add(1, Ordering::Relaxed).is_multiple_of(3) {
                 std::thread::sleep(Duration::from_micros(300));
             }
-            sender.send(Event::Camera(event));
-        });
-        let (hub, backend) = (Arc::new(FrameHub::default()), Fake::new());
-        let timing = manager::Timing { reply: Duration::from_secs(15), stall: Duration::from_secs(600) };
-        let recordings = Recordings::new(&config.recording, None);
-        let backends: Vec<Arc<dyn Backend>> = vec![backend.clone()];
-        let cameras = manager::start(backends, hub.clone(), camera_events, timing, recordings, Arc::default()).unwrap();
-        let media = FakeMedia::new(Arc::new(|_| {}));
-        let config = Arc::new(config);
-        let machine = Machine::default();
-        let parts =
-            Parts { config, hub, cameras: cameras.clone(), media: media.clone(), observe, machine, events: inbox };
-        let (handle, _task) = spawn(parts);
+        };
+        let Scripted { handle, media, cameras, events } =
+            scripted::start(config, vec![backend.clone()], Machine::default(), telling);
         Self { backend, handle, cameras, events, media, _dir: dir }
     }
 
@@ -343,10 +153,17 @@ impl Bench {
             self.backend.world.borrow().running
         );
     }
+
+    /// How often the stream of a device is held.
+    async fn count(&self, device: &DeviceId) -> usize {
+        let references = self.handle.references().await.unwrap().references;
+        references.get(device).and_then(|counts| counts.get(&StreamType::Color)).copied().unwrap_or(0)
+    }
 }
 
 impl Drop for Bench {
     fn drop(&mut self) {
+        self.backend.slow_down(None);
         self.cameras.shutdown(Duration::from_secs(2));
     }
 }
@@ -406,14 +223,103 @@ async fn news_of_an_earlier_attachment_change_nothing() {
 
     // One that is gone for long leaves nothing.
     bench.handle.set_depth_range(device.clone(), 0.5, 2.0).await.unwrap();
+    bench.handle.set_point_cloud(device.clone(), true).await.unwrap();
     bench.backend.unplug(&device);
     bench.agree(4).await;
+    assert!(bench.handle.snapshot().borrow().point_clouds.contains(&device));
     bench.events.send(Event::Camera(CameraEvent::Forgotten { device: device.clone() }));
     assert!(bench.handle.status(device.clone()).await.unwrap_err().public().contains(device.as_str()));
     bench.handle.references().await.unwrap();
     let snapshot = bench.handle.snapshot().borrow().clone();
     assert!(snapshot.devices.is_empty() && snapshot.depth_ranges.is_empty(), "{snapshot:?}");
+    assert!(snapshot.point_clouds.is_empty(), "{snapshot:?}");
     assert!(bench.media.calls().contains(&Call::Forget(device.clone())), "nor at the media side");
+}
+
+#[tokio::test]
+async fn starts_that_wait_are_answered_or_taken_back() {
+    let bench = Bench::new();
+    let (slow, other) = (DeviceId::new("camera0"), DeviceId::new("camera1"));
+    bench.backend.plug(&slow);
+    bench.backend.plug(&other);
+    bench.agree(0).await;
+    let start =
+        |device: &DeviceId| bench.handle.start(StartRequest { device: device.clone(), configs: vec![(0, COLOR)] });
+    bench.backend.slow_down(Some(&slow));
+    let taken_back = async {
+        assert_eq!(bench.count(&slow).await, 1, "it holds the stream while it waits");
+        bench.handle.stop(slow.clone()).await.unwrap();
+    };
+    let (refused, ()) = tokio::join!(start(&slow), taken_back);
+    assert!(refused.unwrap_err().public().contains("taken back by a stop"));
+    assert_eq!(bench.count(&slow).await, 0);
+
+    // One that waits in vain is noticed with whatever runs next, on any device.
+    let mut given_up = Box::pin(start(&slow));
+    assert!(futures_util::poll!(&mut given_up).is_pending());
+    assert_eq!(bench.count(&slow).await, 1);
+    drop(given_up);
+    assert!(start(&other).await.unwrap().is_streaming);
+    assert_eq!(bench.count(&slow).await, 0, "nobody would stop it");
+
+    // What runs already is answered at once: no news of the camera will come.
+    let again = tokio::time::timeout(Duration::from_secs(2), start(&other)).await;
+    assert!(again.expect("answered at once").unwrap().is_streaming);
+    assert_eq!(bench.count(&other).await, 1);
+    bench.backend.slow_down(None);
+    bench.agree(1).await;
+}
+
+/// Room is made of recordings that were closed, and of nothing else.
+#[tokio::test]
+async fn closed_recordings_make_room_for_devices() {
+    let bench = Bench::new();
+    let recording = DeviceId::new("a-rec");
+    bench.cameras.open_recording(FILES[0].into()).await.unwrap();
+    let device = |n: usize| DeviceId::new(format!("camera{n}"));
+    // With the recording as many as are ever known.
+    for n in 1..64 {
+        bench.backend.plug(&device(n));
+    }
+    bench.agree(0).await;
+    bench.handle.set_depth_range(recording.clone(), 0.5, 2.0).await.unwrap();
+    bench.backend.plug(&device(64));
+    let list = bench.handle.devices(true).await.unwrap();
+    assert!(list.len() == 64 && list.iter().all(|info| info.device_id != device(64)), "there is no room");
+    bench.cameras.close_playback(&recording).await.unwrap();
+    let ends = std::time::Instant::now() + SETTLED;
+    while bench.handle.devices(true).await.unwrap().iter().all(|info| info.device_id != device(64)) {
+        assert!(std::time::Instant::now() < ends, "the thread of the recording ends");
+        tokio::task::yield_now().await;
+    }
+    let mut snapshot = bench.handle.snapshot();
+    let news = tokio::time::timeout(SETTLED, snapshot.wait_for(|now| !now.devices.contains_key(&recording))).await;
+    assert!(news.is_ok_and(|now| now.is_ok_and(|now| now.depth_ranges.is_empty())), "the others hear of it");
+    // A camera that is unplugged keeps its place: it comes back.
+    bench.backend.unplug(&device(1));
+    bench.backend.plug(&device(65));
+    let list = bench.handle.devices(true).await.unwrap();
+    assert!(list.iter().all(|info| info.device_id != device(65)), "there is no room");
+}
+
+/// A camera that is plugged again between two looks is another: its thread begins anew.
+#[tokio::test]
+async fn a_camera_that_came_back_unseen_is_opened_anew() {
+    let bench = Bench::new();
+    let device = DeviceId::new("camera0");
+    bench.backend.plug(&device);
+    bench.agree(0).await;
+    let first = bench.backend.world.borrow().attached[&device];
+    bench.backend.world.send_modify(|world| {
+        world.attached.insert(device.clone(), Attachment::next());
+    });
+    let second = bench.backend.world.borrow().attached[&device];
+    bench.handle.devices(true).await.unwrap();
+    assert!(bench.cameras.apply(&device, first, 1, Vec::new()).is_err(), "the first is over");
+    bench.cameras.apply(&device, second, 1, Vec::new()).unwrap();
+    bench.agree(1).await;
+    let request = StartRequest { device: device.clone(), configs: vec![(0, COLOR)] };
+    assert!(bench.handle.start(request).await.unwrap().is_streaming);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]

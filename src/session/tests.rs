@@ -7,10 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use self::bench::{Bench, NoMotion};
 use super::{Machine, api::*};
 use crate::{
-    camera::{
-        Attached, Backend, BackendEvents, Camera, FrameSink, SimFault, StreamConfig, hub::FrameHub, manager,
-        recording::Recordings, sim::SimBackend,
-    },
+    camera::{Attached, Backend, BackendEvents, Camera, FrameSink, SimFault, StreamConfig, manager, sim::SimBackend},
     config::Config,
     error::{Error, Kind},
     media::{

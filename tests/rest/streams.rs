@@ -75,6 +75,12 @@ async fn an_explicit_start_holds_its_own_reference() {
 
 /// Asks to start and hangs up before the answer, once the server has the request.
 async fn hang_up_while_starting(server: &TestServer, body: &Value) {
+    let request = ask_to_start(server, body).await;
+    hang_up(server, request, 0).await;
+}
+
+/// Asks to start, without waiting for the answer; the server has the request.
+async fn ask_to_start(server: &TestServer, body: &Value) -> TcpStream {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let body = body.to_string();
     let head = format!(
@@ -87,10 +93,23 @@ async fn hang_up_while_starting(server: &TestServer, body: &Value) {
         (references(server).await == json!({CAMERA: {"depth": 1}})).then_some(())
     })
     .await;
-    drop(stream);
+    stream
+}
+
+/// Waits until a second request is being answered beside the first.
+async fn both_are_there(server: &TestServer) {
+    let connections = || server.metrics.http.connections.get();
+    eventually("a second connection", async || (connections() == 2).then_some(())).await;
+    // What comes later is answered; so what came with the connection is being answered.
+    references(server).await;
+}
+
+/// Hangs up; the server has seen it, and this many connections are left.
+async fn hang_up(server: &TestServer, request: TcpStream, left: i64) {
+    drop(request);
     // What the camera answers before that is still an answer.
     let connections = || server.metrics.http.connections.get();
-    eventually("the server sees that it is gone", async || (connections() == 0).then_some(())).await;
+    eventually("the server sees that it is gone", async || (connections() == left).then_some(())).await;
 }
 
 async fn references(server: &TestServer) -> Value {
@@ -171,6 +190,54 @@ async fn who_hangs_up_or_is_refused_takes_back_no_option_that_somebody_else_set(
     other["align_to"] = json!("color");
     assert_eq!(server.post(&path, &other).await.status, 409);
     assert_eq!(options(&server).await, [0.0, 1.0, 1.0]);
+    server.shutdown().await;
+}
+
+/// The option that a person set while a start waited is not the start's to put back.
+#[tokio::test]
+async fn who_hangs_up_leaves_what_a_person_has_set_since() {
+    let (backend, release) = held_back();
+    let server = TestServer::with_backend(config(), backend).await;
+    let path = format!("/api/devices/{CAMERA}/sensors/{CAMERA}-sensor-0/options/spatial-filter");
+    assert_eq!(server.put(&path, &json!({"value": 1})).await.status, 200);
+    let mut body = depth_start(640, 480, 30);
+    body["apply_filters"] = json!(true);
+    let request = ask_to_start(&server, &body).await;
+    let then = async {
+        // The camera does it after the start, and before anything is put back.
+        both_are_there(&server).await;
+        hang_up(&server, request, 1).await;
+        drop(release);
+    };
+    let off = json!({"value": 0});
+    let (set, ()) = tokio::join!(server.put(&path, &off), then);
+    assert_eq!(set.status, 200, "{}", set.text());
+    eventually("the reference is let go", async || (references(&server).await == json!({})).then_some(())).await;
+    eventually("the rest is put back", async || (options(&server).await == [0.0, 0.0, 0.0]).then_some(())).await;
+    server.shutdown().await;
+}
+
+/// A start that comes while another waits takes nothing of that one's settings for what was there before.
+#[tokio::test]
+async fn a_start_waits_for_the_options_of_the_one_before() {
+    let (backend, release) = held_back();
+    let server = TestServer::with_backend(config(), backend).await;
+    let mut body = depth_start(640, 480, 30);
+    body["apply_filters"] = json!(true);
+    let request = ask_to_start(&server, &body).await;
+    // It will be refused, and puts back what it finds.
+    let mut other = depth_start(848, 480, 30);
+    other["apply_filters"] = json!(true);
+    let path = format!("/api/devices/{CAMERA}/stream/start");
+    let then = async {
+        both_are_there(&server).await;
+        hang_up(&server, request, 1).await;
+        drop(release);
+    };
+    let (second, ()) = tokio::join!(server.post(&path, &other), then);
+    assert!([200, 409].contains(&second.status), "{}", second.text());
+    let expected = if second.status == 200 { [0.0, 1.0, 1.0] } else { [0.0; 3] };
+    eventually("each has what it was answered", async || (options(&server).await == expected).then_some(())).await;
     server.shutdown().await;
 }
 

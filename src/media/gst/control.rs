@@ -27,7 +27,8 @@ use super::{
     port::Port,
     session::{
         dtls::Identities,
-        media_session::{MediaSession, Phase},
+        leg::Phase,
+        media_session::MediaSession,
         signals::{Report, Signal},
     },
     teardown::Teardown,

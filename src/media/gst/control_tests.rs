@@ -1,6 +1,6 @@
 //! What the control thread does when something of its own fails.
 
-use std::sync::mpsc;
+use std::{collections::BTreeSet, sync::mpsc};
 
 use gst::prelude::*;
 
@@ -64,6 +64,10 @@ fn the_best_encoder_is_looked_for_on_another_thread() {
         None,
         "a viewer that joins does not wait until it is found"
     );
+    // Nor does who asks what the stream uses, or reloads a file.
+    let asked = Instant::now();
+    assert_eq!(control.streams.name_of(&ctx, &key, Codec::H264), "color.h264");
+    assert!(asked.elapsed() < Duration::from_millis(500), "{:?}", asked.elapsed());
     assert!(
         control.next_timeout().is_some_and(|at| at > Instant::now() + Duration::from_secs(40)),
         "it may take its time"
@@ -134,5 +138,70 @@ fn the_warm_up_keeps_off_the_configured_ports_and_servers() {
     assert_eq!(settings(&warm_up), (None, 65_535));
     control.close(&real);
     control.close(&warm_up);
+    control.teardown.finish(SHUTDOWN_WAIT);
+}
+
+/// A session that is connected as far as this side knows, of a peer that began to be heard at this time.
+fn connected(control: &mut Control, name: &str, rhythm: Rhythm) -> SessionId {
+    let id = SessionId::new(name);
+    let streams = vec![(StreamType::Color, control.ctx.config.streams.color.profile())];
+    let device = DeviceId::new("1");
+    control.open(SessionSpec { session: id.clone(), device, streams, largest: Vec::new(), codecs: vec![Codec::H264] });
+    let session = control.sessions.get_mut(&id).expect("opened");
+    session.connected = true;
+    *session.link.rhythm() = rhythm;
+    id
+}
+
+#[test]
+fn a_silent_peer_is_missed_and_given_up_by_its_own_rhythm() {
+    let mut config = Config::default();
+    config.sessions.peer_silence_s = 5;
+    let (mut control, events) = control(config);
+    let begin = Instant::now();
+    let begin_ms = control.ctx.ms(begin);
+    let mut seldom = Rhythm::connected(begin_ms);
+    let at = |seconds: u64| begin + Duration::from_secs(seconds);
+    (1..=4).for_each(|n| seldom.heard(begin_ms + n * 10_000, true));
+    let silent = connected(&mut control, "silent", Rhythm::connected(begin_ms + 40_000));
+    let seldom = connected(&mut control, "seldom", seldom);
+    let told = |control: &mut Control, seconds| {
+        control.watch_peers(at(seconds));
+        let name = |event: MediaEvent| match event {
+            MediaEvent::Disconnected { session } => Some(format!("{} disconnected", session.as_str())),
+            MediaEvent::Connected { session, .. } => Some(format!("{} connected", session.as_str())),
+            MediaEvent::Ended { session, reason: SessionEnd::PeerSilent(_), .. } => {
+                Some(format!("{} gone", session.as_str()))
+            }
+            MediaEvent::Activity { session } => Some(format!("{} active", session.as_str())),
+            _ => None,
+        };
+        // Sessions have no order.
+        events.try_iter().filter_map(name).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut control, 41), ["seldom active", "silent active"]);
+    assert!(told(&mut control, 44).is_empty());
+    assert_eq!(told(&mut control, 46), ["silent disconnected"], "the other speaks every 10 s");
+    assert!(told(&mut control, 46).is_empty(), "once");
+    control.sessions[&silent].link.rhythm().heard(begin_ms + 47_000, false);
+    assert_eq!(told(&mut control, 47), ["silent active", "silent connected"]);
+    assert_eq!(told(&mut control, 60), ["seldom disconnected"], "after twice its interval");
+    assert_eq!(told(&mut control, 61), ["silent disconnected"]);
+    assert!(told(&mut control, 76).is_empty());
+    assert_eq!(told(&mut control, 77), ["silent gone"], "who has no rhythm yet, after the time of consent (RFC 7675)");
+    assert_eq!(told(&mut control, 80), ["seldom gone"]);
+    assert!(control.sessions.is_empty(), "{silent} {seldom}");
+    control.teardown.finish(SHUTDOWN_WAIT);
+}
+
+#[test]
+fn a_device_that_is_forgotten_has_the_configured_depth_range_again() {
+    let (mut control, _events) = control(Config::default());
+    let device = DeviceId::new("1");
+    control.handle(Msg::DepthRange(device.clone(), 0.5, 2.0));
+    assert_eq!(control.streams.range_of(&control.ctx, &device), (0.5, 2.0));
+    control.handle(Msg::DeviceForgotten(device.clone()));
+    let depth = &control.ctx.config.depth;
+    assert_eq!(control.streams.range_of(&control.ctx, &device), (depth.min_m, depth.max_m));
     control.teardown.finish(SHUTDOWN_WAIT);
 }

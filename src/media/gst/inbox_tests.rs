@@ -82,3 +82,18 @@ fn an_idle_thread_takes_turns() {
     assert_eq!(receiver.0.watch().doing, Some("closes a session"));
     assert!(receiver.next(Some(Instant::now())).is_none(), "what is due does not wait");
 }
+
+#[test]
+fn more_messages_than_can_be_right_give_the_thread_up() {
+    use crate::core::mailbox::MAX_WAITING;
+    let (sender, receiver) = inbox(Arc::default());
+    // Closing is never refused, but for this.
+    let refused = (0..=MAX_WAITING).find(|n| sender.send(close(&n.to_string())).is_err());
+    assert_eq!(refused, Some(MAX_WAITING));
+    let (lost, told) = std::sync::mpsc::channel();
+    // So seldom that the thread is not given up for its silence before.
+    let look = Duration::from_millis(400);
+    sender.watch(look, move || _ = lost.send(())).expect("a thread");
+    told.recv_timeout(look * 10).expect("it is given up");
+    drop(receiver);
+}

@@ -1,7 +1,10 @@
 //! A server without GStreamer: the actor with a fake media side and simulated cameras.
 
 use super::*;
-use crate::session::{Event, Handle, Machine, Observe, Parts, events, spawn};
+use crate::session::{
+    Handle, Machine,
+    scripted::{self, Scripted},
+};
 
 pub(super) struct Bench {
     pub(super) handle: Handle,
@@ -26,20 +29,8 @@ impl Bench {
     ) -> Self {
         let mut config = Config::default();
         change(&mut config);
-        let observe = Observe::default();
-        let (sender, events) = events(observe.metrics.events.clone());
-        let to_actor = sender.clone();
-        let media = FakeMedia::new(Arc::new(move |event| to_actor.send(Event::Media(event))));
-        let hub = Arc::new(FrameHub::default());
         let device = backend.devices()[0].device_id.clone();
-        let timing = manager::Timing { reply: Duration::from_secs(15), stall: Duration::from_secs(30) };
-        let camera_events = Arc::new(move |event| sender.send(Event::Camera(event)));
-        let recordings = Recordings::new(&config.recording, None);
-        let cameras =
-            manager::start(vec![backend], hub.clone(), camera_events, timing, recordings, Arc::default()).unwrap();
-        let config = Arc::new(config);
-        let parts = Parts { config, hub, cameras: cameras.clone(), media: media.clone(), observe, machine, events };
-        let (handle, _task) = spawn(parts);
+        let Scripted { handle, media, cameras, .. } = scripted::start(config, vec![backend], machine, || {});
         let bench = Self { handle, media, cameras, device };
         bench.until(|snapshot| snapshot.devices.values().any(|usable| *usable)).await;
         bench

@@ -79,6 +79,11 @@ impl Streams {
         }
     }
 
+    /// Which distances a device's depth is coloured by, in metres: nearest and farthest.
+    pub(in crate::media::gst) fn range_of(&self, ctx: &Context, device: &DeviceId) -> (f32, f32) {
+        self.ranges_m.get(device).copied().unwrap_or((ctx.config.depth.min_m, ctx.config.depth.max_m))
+    }
+
     /// A device is known no more.
     pub(in crate::media::gst) fn forget_range(&mut self, device: &DeviceId) {
         self.ranges_m.remove(device);
@@ -231,7 +236,7 @@ impl Streams {
 
     /// The name of the pipeline that a stream uses for a codec. Where the best encoder is still to be found: the one that it
     /// runs, else its own.
-    fn name_of(&self, ctx: &Context, key: &StreamKey, codec: Codec) -> String {
+    pub(in crate::media::gst) fn name_of(&self, ctx: &Context, key: &StreamKey, codec: Codec) -> String {
         let runs = || self.slot(key, codec).and_then(|slot| slot.text.as_ref()).map(|text| text.name.clone());
         let known = choice::known(&ctx.config, key, codec);
         known.or_else(runs).unwrap_or_else(|| library::default_of(key.stream, codec))

@@ -334,6 +334,11 @@ mod tests {
         let waiting: Vec<_> = (0..MAX_WAITING).map(|_| reload()).collect();
         let Ok(Err(ReloadError::Refused(busy))) = reload().blocking_recv() else { panic!("it is refused") };
         assert!(matches!(busy.kind(), Kind::Unavailable { .. }) && busy.public().contains("Too many"), "{busy}");
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        files.describe("color.h264", PipelineStatus::default(), reply);
+        let Ok(Err(ReloadError::Refused(busy))) = answer.blocking_recv() else { panic!("it is refused") };
+        let told = busy.public();
+        assert!(told.contains("'color.h264' is reloaded") && told.contains("Too many"), "what is done is said: {told}");
         // The queue is full for the list, too.
         let busy = listen(&files).blocking_recv().expect("an answer").expect_err("refused");
         assert!(busy.public().contains("Too many"), "{busy}");

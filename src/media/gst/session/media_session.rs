@@ -12,6 +12,7 @@ use gst_webrtc::{WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection, WebRTCSDPT
 use super::{
     dtls::{self, Identities, Identity},
     good_bye::{run_dry, say_good_bye},
+    leg::{Leg, Phase},
     link::Link,
     sdp,
     signals::{Report, Signal, Signals},
@@ -26,14 +27,14 @@ use crate::{
             context::{Context, next_serial},
             encode::{
                 counts::Share,
-                gate::{Counters, Gate, KeyFrames},
+                gate::{Gate, KeyFrames},
             },
             inspect::snapshot::RunningSession,
             port::Port,
             teardown::Teardown,
         },
     },
-    model::{Codec, IceCandidate, SessionId, StreamKey, StreamType},
+    model::{Codec, IceCandidate, SessionId, StreamKey},
     sync::lock,
 };
 
@@ -76,34 +77,6 @@ pub(in crate::media::gst) struct MediaSession {
     pub(in crate::media::gst) peer_closed: bool,
     /// What the offer says that each stream's H.264 is.
     h264: Vec<ProfileLevelId>,
-}
-
-/// How far the negotiation is.
-pub(in crate::media::gst) enum Phase {
-    /// The offer is being made and candidates gathered, until this time.
-    Offering(Instant),
-    /// The offer is out.
-    Offered,
-    /// webrtcbin has the answer, which chose these.
-    Answering(Vec<Option<(u8, Codec)>>),
-    /// The answer is applied.
-    Answered,
-}
-
-/// One stream of a session.
-pub(in crate::media::gst) struct Leg {
-    pub(in crate::media::gst) stream: StreamType,
-    pub(in crate::media::gst) ssrc: u32,
-    pub(in crate::media::gst) codec: Option<Codec>,
-    pub(in crate::media::gst) counters: Arc<Counters>,
-    /// What the peer last reported.
-    pub(in crate::media::gst) peer: StreamStats,
-    /// Which of the peer's reports that was.
-    pub(in crate::media::gst) report: Option<(u32, u32)>,
-    pad: gst::Pad,
-    pub(in crate::media::gst) gate: Option<Arc<Gate>>,
-    /// Its part of what is counted for all sessions, once its codec is known.
-    pub(in crate::media::gst) share: Option<Share>,
 }
 
 /// Longest wait for webrtcbin to make an offer, beside the gathering itself: the first of a process takes up to 1.1 s.

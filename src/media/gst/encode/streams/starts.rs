@@ -126,8 +126,7 @@ impl Streams {
     fn adopt(&mut self, ctx: &Arc<Context>, teardown: &Teardown, start: Start, encoder: Encoder, text: Text) {
         let Start { key, codec, cause, .. } = start;
         let now = Instant::now();
-        let range_m =
-            self.ranges_m.get(&key.device).copied().unwrap_or((ctx.config.depth.min_m, ctx.config.depth.max_m));
+        let range_m = self.range_of(ctx, &key.device);
         let Some(stream) = self.streams.get_mut(&key) else { return encoder.stop(teardown) };
         let Some(slot) = stream.slots.get_mut(&codec) else { return encoder.stop(teardown) };
         slot.job = None;
