@@ -6,6 +6,7 @@
     scripts/check_architecture.py --edges    prints who imports whom, for looking at
 
 * In every folder below src/, its files and folders make a graph of imports: no folder of it is in a cycle, and no cycle has more than two files.
+* Imports go down the list of rooms in docs/reference/architecture.md, never up.
 * Every file of src/ and of www/js/ stands exactly once in docs/reference/architecture.md, with the first sentence of its first comment.
 
 Imports are those of the program: what is compiled for tests only does not count. A name that a `mod.rs` hands on with `pub use` counts
@@ -233,6 +234,31 @@ def check_imports(crate):
     return wrong
 
 
+def rooms():
+    """The rooms of the page's list, from top to bottom; those of one row stand at one height."""
+    section = PAGE.read_text().partition("## The rooms of `src`")[2].partition("\n## ")[0]
+    rows = [re.findall(r"`([^`]+)`", line.split("|")[1]) for line in section.splitlines() if line.startswith("| `")]
+    return {tuple(room.split("/")): height for height, row in enumerate(rows) for room in row}
+
+
+def check_order(crate):
+    """Sentences about imports of a room above. Who stands in no room of the list is not looked at."""
+    heights, wrong = rooms(), []
+    missing = [room for room in heights if not any(name[:len(room)] == room for name in crate.files)]
+    wrong += [f"{PAGE.relative_to(ROOT)} lists src/{'/'.join(room)}, which is not there" for room in missing]
+
+    def room(name):
+        return next((name[:length] for length in range(len(name), 0, -1) if name[:length] in heights), None)
+
+    for name, targets in sorted(crate.imports.items()):
+        for target in sorted(targets):
+            here, there = room(name), room(target)
+            # What stands in a room itself is there for the rooms in it, too.
+            if here and there and heights[there] < heights[here] and here[:len(there)] != there:
+                wrong.append(f"src/{'/'.join(name)} imports src/{'/'.join(target)}, which stands above it in {PAGE.relative_to(ROOT)}")
+    return wrong
+
+
 def first_sentence(path):
     """The first sentence of a file's first comment."""
     words = []
@@ -283,6 +309,6 @@ if __name__ == "__main__":
         for name, targets in sorted(crate.imports.items()):
             print("/".join(name) or "lib", "->", " ".join("/".join(t) or "lib" for t in sorted(targets)))
         sys.exit()
-    wrong = check_imports(crate) + check_page("--write" in sys.argv)
+    wrong = check_imports(crate) + check_order(crate) + check_page("--write" in sys.argv)
     print("\n".join(wrong))
     sys.exit(bool(wrong))

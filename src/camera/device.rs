@@ -28,8 +28,8 @@ use super::{
 use crate::{
     core::wishes::{
         recording::EndReason,
+        references::Applied,
         sensor_steps::{self, BySensor, Step},
-        streams::Applied,
     },
     error::{Error, Result},
     metrics::DeviceMetrics,

@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use crate::{
-    core::wishes::streams::Applied,
+    core::wishes::references::Applied,
     error::Error,
     model::{Attachment, DeviceId, DeviceInfo, SensorInfo, StreamType},
     sync::{Mutex, lock},

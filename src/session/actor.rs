@@ -27,8 +27,8 @@ use crate::{
         peer::candidate,
         wishes::{
             ended::Ended,
+            references::{Effect, Holder, Streams, Timing},
             sessions::{CandidateFate, Limits, Session, Sessions},
-            streams::{Effect, Holder, Streams, Timing},
             trouble::Troubles,
         },
     },

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     camera::events::{CameraEvent, DeviceNews},
-    core::wishes::{profile, streams::Holder},
+    core::wishes::{profile, references::Holder},
     error::{Error, Result},
     model::{Attachment, DeviceId, SensorInfo, StreamConfig, StreamKey, StreamType},
 };

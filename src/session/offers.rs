@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     camera::StreamConfig,
-    core::wishes::{profile, streams::Holder, trouble::Advice},
+    core::wishes::{profile, references::Holder, trouble::Advice},
     error::{Error, Result},
     media::{LocalOffer, SessionSpec},
     metrics::End,

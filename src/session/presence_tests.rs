@@ -31,7 +31,7 @@ use crate::{
         manager,
     },
     config::Config,
-    core::wishes::streams::Applied,
+    core::wishes::references::Applied,
     error::Error,
     media::fake::{Call, FakeMedia},
     model::{Attachment, DeviceId, StreamType},

@@ -19,7 +19,7 @@ use crate::{
         PlaybackCommand,
         recording::{RecordingFile, RecordingOrder, RecordingStatus, already_recording},
     },
-    core::wishes::{profile, recording, streams::Holder},
+    core::wishes::{profile, recording, references::Holder},
     error::{Error, Result},
     model::{Calibration, DeviceId, DeviceInfo, PlaybackStatus, SensorInfo, StreamType},
 };

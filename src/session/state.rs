@@ -17,7 +17,8 @@ use crate::{
     camera::{StreamConfig, manager::CameraHandle, recording::RecordingStatus},
     config::Config,
     core::wishes::{
-        attachments::Presence, ended::Ended, recording::Limits, sessions::Sessions, streams::Streams, trouble::Troubles,
+        attachments::Presence, ended::Ended, recording::Limits, references::Streams, sessions::Sessions,
+        trouble::Troubles,
     },
     error::Error,
     media::Media,

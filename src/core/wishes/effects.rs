@@ -26,7 +26,7 @@ pub enum Holder {
 /// What the caller is to do, in this order.
 #[derive(Debug)]
 pub enum Effect {
-    /// Make exactly these streams run on the device; answered by [`super::streams::Streams::applied`].
+    /// Make exactly these streams run on the device; answered by [`super::references::Streams::applied`].
     Apply {
         /// Device.
         device: DeviceId,

@@ -6,12 +6,12 @@ mod effects;
 pub mod ended;
 pub mod profile;
 pub mod recording;
+pub mod references;
 pub mod sensor_steps;
 pub mod sessions;
-pub mod streams;
 pub mod trouble;
 
 #[cfg(test)]
-mod streams_property_tests;
+mod references_property_tests;
 #[cfg(test)]
-mod streams_tests;
+mod references_tests;

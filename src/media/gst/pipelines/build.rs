@@ -230,7 +230,7 @@ mod tests {
                 // The only fault of what needs hardware is that its elements are not here.
                 Err(fault) if fault.message.starts_with("there is no GStreamer element") => {
                     assert!(
-                        crate::media::gst::pipelines::auto::candidates(name).iter().any(|known| known == name),
+                        crate::media::gst::pipelines::best_encoder::candidates(name).iter().any(|known| known == name),
                         "{fault}"
                     );
                 }

@@ -1,7 +1,7 @@
 //! Which pipeline a stream uses for a codec. Owns the order in which the configuration is asked; where a stream is to have the
 //! best encoder, `choose` has `auto` try them.
 
-use super::{auto, library::default_of};
+use super::{best_encoder, library::default_of};
 use crate::{
     config::{AUTO, Config, PipelineNames},
     model::{Codec, StreamKey},
@@ -12,13 +12,13 @@ use crate::{
 /// which one is best is not known yet, this tries encoders (`auto`) and may take most of a minute: never called on the control
 /// thread, which uses [`known`].
 pub(crate) fn choose(config: &Config, key: &StreamKey, codec: Codec) -> String {
-    known(config, key, codec).unwrap_or_else(|| auto::best(config, key))
+    known(config, key, codec).unwrap_or_else(|| best_encoder::best(config, key))
 }
 
 /// The same name where it is known without trying anything; `None` while the best encoder is still to be found.
 pub(in crate::media::gst) fn known(config: &Config, key: &StreamKey, codec: Codec) -> Option<String> {
     match chosen(config, key, codec) {
-        Some(name) if name == AUTO => auto::found(config, key),
+        Some(name) if name == AUTO => best_encoder::found(config, key),
         Some(name) => Some(name),
         None => Some(default_of(key.stream, codec)),
     }

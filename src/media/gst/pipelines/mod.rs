@@ -2,7 +2,7 @@
 //! and builds. Owns nothing that streams.
 
 pub(super) mod announced;
-pub(super) mod auto;
+pub(super) mod best_encoder;
 pub(super) mod build;
 pub(super) mod check;
 pub(super) mod choice;

@@ -16,7 +16,7 @@ use crate::{
             feed::Feed,
             starter::{self, Job, MAX_HUNG, Source, Started},
         },
-        pipelines::{auto, choice, text::Text},
+        pipelines::{best_encoder, choice, text::Text},
         teardown::Teardown,
     },
     model::{Codec, StreamKey},
@@ -52,7 +52,8 @@ impl Streams {
         self.next_job += 1;
         let number = self.next_job;
         let trial = cause == Cause::Reload;
-        let longest = if matches!(source, Source::Best) { auto::LONGEST + START_TIMEOUT } else { START_TIMEOUT };
+        let longest =
+            if matches!(source, Source::Best) { best_encoder::LONGEST + START_TIMEOUT } else { START_TIMEOUT };
         let job = Job { key: key.clone(), codec, profile: stream.profile, source, trial, start: true };
         if let Err(error) = starter::begin(ctx, &self.ports, number, job) {
             not_begun(ctx, key, slot, &format!("no thread to start it: {error}"), now);

@@ -1,5 +1,5 @@
-//! Who wants which stream of which device, and what runs. References are sets of holders, so a double release cannot
-//! steal another viewer's. Takes `now`, returns effects; reads no clock, calls nobody.
+//! Who wants which stream of which device, and when one that nobody wants any more is stopped. References are sets of holders, so a
+//! double release cannot steal another viewer's. Takes `now`, returns effects; reads no clock, calls nobody.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::streams_tests::{Bench, viewer};
+use super::references_tests::{Bench, viewer};
 use crate::{error::Error, model::StreamType};
 
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::streams::{Applied, Effect, Holder, Streams, Timing};
+use super::references::{Applied, Effect, Holder, Streams, Timing};
 use crate::{
     error::{Error, Kind},
     model::{DeviceId, PixelFormat, Profile, SessionId, StreamConfig, StreamKey, StreamType},
