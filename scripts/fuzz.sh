@@ -45,8 +45,9 @@ for target in "${targets[@]}"; do
     # edges alone, and as many stay as src/fuzz.rs takes.
     cargo fuzz run "${places[@]}" "$target" "$kept" "$found" -- -set_cover_merge=1 -use_counters=0 -max_len=4096 -verbosity=0
     known=$(git ls-files "$kept" | wc -l)
-    git ls-files --others -z "$kept" | xargs -0 -r ls -1tr | tail -n "+$((150 - known + 1))" | xargs -r -d '\n' rm
-    say "'$target' keeps $(find "$kept" -type f | wc -l) inputs"
+    free=$((known < 150 ? 150 - known : 0))
+    git ls-files --others -z "$kept" | xargs -0 -r ls -1tr | tail -n "+$((free + 1))" | xargs -r -d '\n' rm
+    say "'$target' keeps $(find "$kept" -type f | wc -l) inputs; for newer ones than those committed, remove some of them first"
     continue
   fi
   say "Running '$target' for $seconds s"
