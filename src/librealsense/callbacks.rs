@@ -17,7 +17,7 @@ use super::{Owned, SdkFrame, library};
 use crate::sync::{RwLock, lock_read, lock_write};
 
 /// What a callback is told.
-type FrameFn = Arc<dyn Fn(SdkFrame) + Send + Sync>;
+pub(super) type FrameFn = Arc<dyn Fn(SdkFrame) + Send + Sync>;
 type Devices = Owned<rs2_device_list>;
 type ChangeFn = Arc<dyn Fn(Devices, Devices) + Send + Sync>;
 

@@ -28,14 +28,10 @@ unsafe impl Sync for StreamProfile {}
 impl StreamProfile {
     /// The profiles of a sensor's list that this server can use, each once.
     pub(super) fn of_list(api: &'static Api, list: Owned<sys::rs2_stream_profile_list>) -> Result<Vec<Self>> {
-        let raw = list.raw();
+        let raw = Self::all_raw(api, &list)?;
         let owner: Arc<dyn Send + Sync> = Arc::new(list);
-        // SAFETY: the list is alive.
-        let count = api.call(|error| unsafe { (api.rs2_get_stream_profiles_count)(raw, error) })?;
         let mut profiles: Vec<Self> = Vec::new();
-        for index in 0..count {
-            // SAFETY: the list is alive and has that many; it owns the profile.
-            let profile = api.call(|error| unsafe { (api.rs2_get_stream_profile)(raw, index, error) })?;
+        for profile in raw {
             if let Some(what) = describe(api, profile)?
                 && !profiles.iter().any(|known| known.what == what)
             {
@@ -43,6 +39,19 @@ impl StreamProfile {
             }
         }
         Ok(profiles)
+    }
+
+    /// Every profile of a list, which owns them.
+    pub(super) fn all_raw(
+        api: &'static Api,
+        list: &Owned<sys::rs2_stream_profile_list>,
+    ) -> Result<Vec<*const sys::rs2_stream_profile>> {
+        let raw = list.raw();
+        // SAFETY: the list is alive.
+        let count = api.call(|error| unsafe { (api.rs2_get_stream_profiles_count)(raw, error) })?;
+        // SAFETY: the list is alive and has that many; it owns the profile.
+        let profile = |index| api.call(|error| unsafe { (api.rs2_get_stream_profile)(raw, index, error) });
+        (0..count).map(profile).collect()
     }
 
     /// A profile that something else owns.

@@ -6,7 +6,7 @@ use realsense_sys as sys;
 
 use super::{
     CameraInfo, OptionId, Owned, Result, SdkFrame, StreamProfile,
-    callbacks::{self, Registration},
+    callbacks::{self, FrameFn, Registration},
     ffi::{Api, text},
 };
 use crate::sync::{Mutex, lock};
@@ -21,7 +21,7 @@ struct Streaming {
     /// Out of the table before the sensor is closed.
     _frames: Registration,
     /// What was opened is kept until the sensor is closed.
-    _profiles: Vec<StreamProfile>,
+    _profiles: Box<dyn Send + Sync>,
 }
 
 impl Sensor {
@@ -61,11 +61,14 @@ impl Sensor {
     /// # Errors
     /// What the SDK says.
     pub fn profiles(&self) -> Result<Vec<StreamProfile>> {
+        StreamProfile::of_list(self.api(), self.list()?)
+    }
+
+    fn list(&self) -> Result<Owned<sys::rs2_stream_profile_list>> {
         let api = self.api();
         // SAFETY: the sensor is alive.
         let list = api.call(|error| unsafe { (api.rs2_get_stream_profiles)(self.raw(), error) })?;
-        let list = Owned::new(api, list, api.rs2_delete_stream_profiles_list, "rs2_get_stream_profiles")?;
-        StreamProfile::of_list(api, list)
+        Owned::new(api, list, api.rs2_delete_stream_profiles_list, "rs2_get_stream_profiles")
     }
 
     /// Metres per unit of Z16, for a sensor with depth.
@@ -84,13 +87,33 @@ impl Sensor {
     /// # Errors
     /// What the SDK says. Nothing is open then.
     pub fn start(&self, profiles: &[StreamProfile], on_frame: impl Fn(SdkFrame) + Send + Sync + 'static) -> Result<()> {
+        let raw = profiles.iter().map(StreamProfile::raw).collect();
+        self.open_and_start(raw, Box::new(profiles.to_vec()), Arc::new(on_frame))
+    }
+
+    /// As [`Self::start`], with every profile that it has, those that this server cannot use, too. Only a recording can do all at
+    /// once.
+    ///
+    /// # Errors
+    /// What the SDK says. Nothing is open then.
+    pub fn start_all(&self, on_frame: impl Fn(SdkFrame) + Send + Sync + 'static) -> Result<()> {
+        let list = self.list()?;
+        let raw = StreamProfile::all_raw(self.api(), &list)?;
+        self.open_and_start(raw, Box::new(list), Arc::new(on_frame))
+    }
+
+    fn open_and_start(
+        &self,
+        mut profiles: Vec<*const sys::rs2_stream_profile>,
+        owner: Box<dyn Send + Sync>,
+        on_frame: FrameFn,
+    ) -> Result<()> {
         self.stop();
         let api = self.api();
-        let mut list: Vec<_> = profiles.iter().map(StreamProfile::raw).collect();
-        let count = i32::try_from(list.len()).unwrap_or(i32::MAX);
+        let count = i32::try_from(profiles.len()).unwrap_or(i32::MAX);
         // SAFETY: sensor and profiles are alive; the list has `count` entries.
-        api.call(|error| unsafe { (api.rs2_open_multiple)(self.raw(), list.as_mut_ptr(), count, error) })?;
-        let frames = Registration::frames(Arc::new(on_frame));
+        api.call(|error| unsafe { (api.rs2_open_multiple)(self.raw(), profiles.as_mut_ptr(), count, error) })?;
+        let frames = Registration::frames(on_frame);
         let user = frames.user();
         // SAFETY: the callback is a function of this program; `user` is a number that is never followed.
         let started = api.call(|error| unsafe { (api.rs2_start)(self.raw(), Some(callbacks::on_frame), user, error) });
@@ -99,8 +122,7 @@ impl Sensor {
             api.attempt(|error| unsafe { (api.rs2_close)(self.raw(), error) });
             return Err(error);
         }
-        let streaming = Streaming { _frames: frames, _profiles: profiles.to_vec() };
-        *lock(&self.streaming) = Some(streaming);
+        *lock(&self.streaming) = Some(Streaming { _frames: frames, _profiles: owner });
         Ok(())
     }
 

@@ -4,6 +4,8 @@
 
 mod bench;
 mod foreign;
+mod playback;
+mod recorded;
 mod recordings;
 mod sdk;
 mod suite;

@@ -9,16 +9,17 @@ use std::{
 use tracing::{info, warn};
 
 use super::{
-    deliver::{Delivered, Delivery, Shown},
+    deliver::Delivery,
     device_table::{Kind, Known, Shared},
     error_text::unavailable,
     options,
-    playback::{Left, Player, Problem},
+    playback::Problem,
+    played::Played,
 };
 use crate::{
     camera::{Camera, FrameSink, PlaybackCommand, StreamConfig},
     error::{Error, Result},
-    librealsense::{Device, Sensor, StreamProfile},
+    librealsense::{Device, SdkFrame, Sensor, StreamProfile},
     model::{DeviceId, Extrinsics, Intrinsics, OptionInfo, PlaybackStatus, SensorInfo, SensorProfile, StreamType},
 };
 
@@ -34,31 +35,45 @@ pub(super) struct RsCamera {
     kind: Kind,
     sensors: Vec<OpenSensor>,
     sink: FrameSink,
-    /// A recording's newest frames: shown again while it is held, so that a viewer that joins then sees it.
-    shown: Option<Arc<Shown>>,
+    /// What there is of a recording beside the device.
+    played: Option<Played>,
     /// Where a reset software device comes back.
     backend: Weak<Shared>,
 }
 
-struct OpenSensor {
+/// A sensor of an open device.
+pub(super) struct OpenSensor {
     sensor: Sensor,
     name: String,
     profiles: Vec<StreamProfile>,
-    running: Vec<StreamProfile>,
-    delivered: Arc<Delivered>,
+    /// What was asked for.
+    pub(super) running: Vec<StreamProfile>,
 }
 
 impl OpenSensor {
     fn read(sensor: Sensor) -> crate::librealsense::Result<Self> {
         let name = sensor.name().unwrap_or_else(|| "Sensor".into());
         let profiles = sensor.profiles()?;
-        Ok(Self { name, profiles, running: Vec::new(), delivered: Arc::default(), sensor })
+        Ok(Self { name, profiles, running: Vec::new(), sensor })
+    }
+
+    fn delivery(&self, profiles: &[StreamProfile], sink: &FrameSink) -> impl Fn(SdkFrame) + Send + Sync + 'static {
+        let units = self.sensor.depth_units().unwrap_or(USUAL_DEPTH_UNITS_M);
+        let delivery = Delivery::new(profiles, units, sink.clone());
+        move |frame| delivery.deliver(frame)
     }
 
     fn start(&self, profiles: &[StreamProfile], sink: &FrameSink) -> crate::librealsense::Result<()> {
-        let units = self.sensor.depth_units().unwrap_or(USUAL_DEPTH_UNITS_M);
-        let delivery = Delivery::new(profiles, units, sink.clone(), self.delivered.clone());
-        self.sensor.start(profiles, move |frame| delivery.deliver(frame))
+        self.sensor.start(profiles, self.delivery(profiles, sink))
+    }
+
+    /// Delivers everything that there is of a recording.
+    pub(super) fn start_all(&self, sink: &FrameSink) -> crate::librealsense::Result<()> {
+        self.sensor.start_all(self.delivery(&self.profiles, sink))
+    }
+
+    pub(super) fn stop(&self) {
+        self.sensor.stop();
     }
 }
 
@@ -76,9 +91,11 @@ impl RsCamera {
         if let Kind::Software(feeder) = &kind {
             feeder.open()?;
         }
-        let shown = matches!(kind, Kind::Recording(_)).then(|| Arc::new(Shown::new(sink.clone())));
-        let sink = shown.clone().map_or(sink, Shown::sink);
-        let mut camera = Self { id, device, kind, sensors, sink, shown, backend };
+        let played = match &kind {
+            Kind::Recording(player) => Some(Played::new(player.clone(), device.clone(), sink.clone())),
+            Kind::Live | Kind::Software(_) => None,
+        };
+        let mut camera = Self { id, device, kind, sensors, sink, played, backend };
         if let Some(file) = preset {
             camera.load_preset_file(file);
         }
@@ -107,39 +124,6 @@ impl RsCamera {
         let running = self.sensors.iter().flat_map(|sensor| &sensor.running);
         let offered = self.sensors.iter().flat_map(|sensor| &sensor.profiles);
         running.chain(offered).find(|profile| profile.what().stream == stream)
-    }
-
-    fn is_running(&self) -> bool {
-        self.sensors.iter().any(|sensor| !sensor.running.is_empty())
-    }
-
-    /// Starts the running sensors of a recording again: at its end the SDK has stopped them. Seeking comes last: before the
-    /// start it makes the SDK read twice, so that every frame comes double (2.56.5); without it, playing begins at the first
-    /// frame of whichever sensor starts first.
-    fn rewind(&self, position: Duration) -> crate::librealsense::Result<()> {
-        let Kind::Recording(player) = &self.kind else { return Ok(()) };
-        player.hold(&self.device);
-        self.sensors.iter().for_each(|sensor| sensor.sensor.stop());
-        for sensor in self.sensors.iter().filter(|sensor| !sensor.running.is_empty()) {
-            sensor.start(&sensor.running, &self.sink)?;
-        }
-        if position.is_zero() {
-            self.device.playback_seek(position)?;
-        } else {
-            player.jump(&self.device, position, true)?;
-        }
-        // One that was paused stays so.
-        player.started(&self.device);
-        Ok(())
-    }
-
-    /// At the end of a recording: it begins again, or is held.
-    fn end(&self, player: &Player) {
-        if !player.repeats() {
-            player.hold_at_end();
-        } else if let Err(error) = self.rewind(Duration::ZERO) {
-            warn!(device = %self.id, %error, "the recording does not begin again");
-        }
     }
 }
 
@@ -185,29 +169,26 @@ impl Camera for RsCamera {
             found.cloned().ok_or_else(|| not_offered(&open.name, &open.profiles, config))
         };
         let profiles: Vec<_> = streams.iter().map(find).collect::<Result<_>>()?;
-        // Whoever comes first sees it play: one that was paused for nobody would stay black.
-        if let Kind::Recording(player) = &self.kind
-            && !self.is_running()
-        {
-            player.unpause();
+        if let Some(played) = &mut self.played {
+            self.sensors[sensor].running = profiles;
+            return played.comes(&self.sensors).map_err(|error| {
+                let open = &mut self.sensors[sensor];
+                open.running.clear();
+                let what = format!("start {}", open.name);
+                played.left(&self.sensors);
+                unavailable(&self.id, &what, &error)
+            });
         }
-        // One that had ended begins again: with all its sensors, which the SDK has stopped.
-        let again = matches!(&self.kind, Kind::Recording(player) if player.begin_again()) && self.is_running();
+        let open = self.sensor(sensor)?;
         open.start(&profiles, &self.sink)
             .map_err(|error| unavailable(&self.id, &format!("start {}", open.name), &error))?;
         if let Kind::Software(feeder) = &self.kind
             && let Err(error) = feeder.start(sensor, streams)
         {
-            open.sensor.stop();
+            open.stop();
             return Err(error);
         }
-        if let Kind::Recording(player) = &self.kind {
-            player.started(&self.device);
-        }
         self.sensors[sensor].running = profiles;
-        if again && let Err(error) = self.rewind(Duration::ZERO) {
-            warn!(device = %self.id, %error, "the recording does not begin again");
-        }
         Ok(())
     }
 
@@ -220,20 +201,10 @@ impl Camera for RsCamera {
         if open.running.is_empty() {
             return;
         }
-        if let Kind::Recording(player) = &self.kind {
-            player.hold(&self.device);
-        }
-        open.sensor.stop();
-        if let Some(shown) = &self.shown {
-            shown.forget(&open.running);
-        }
         open.running.clear();
-        if let Kind::Recording(player) = &self.kind {
-            let of_others = self.sensors.iter().filter(|sensor| !sensor.running.is_empty());
-            let silence = of_others.map(|sensor| sensor.delivered.silence()).min();
-            if player.go_on(&self.device, silence) == Left::Nothing {
-                self.end(player);
-            }
+        match &mut self.played {
+            None => open.stop(),
+            Some(played) => played.left(&self.sensors),
         }
     }
 
@@ -287,39 +258,25 @@ impl Camera for RsCamera {
     }
 
     fn is_paused(&mut self) -> bool {
-        matches!(&self.kind, Kind::Recording(player) if player.is_held())
+        self.played.as_ref().is_some_and(Played::is_held)
     }
 
     fn tick(&mut self) {
-        let Kind::Recording(player) = self.kind.clone() else { return };
-        if player.is_held()
-            && let Some(shown) = &self.shown
+        if let Some(played) = &mut self.played
+            && let Err(error) = played.tick(&self.sensors)
         {
-            shown.again();
-        }
-        let running = self.sensors.iter().filter(|sensor| !sensor.running.is_empty());
-        let delivered: u64 = running.map(|sensor| sensor.delivered.count()).sum();
-        if self.is_running() && player.is_at_end(&self.device, delivered) {
-            self.end(&player);
+            warn!(device = %self.id, %error, "the recording does not begin again");
         }
     }
 
     fn playback(&mut self, command: Option<PlaybackCommand>) -> Result<PlaybackStatus> {
-        let Kind::Recording(player) = self.kind.clone() else {
+        let Some(played) = &mut self.played else {
             return Err(crate::camera::not_a_recording());
         };
-        let failed = |error| unavailable(&self.id, "be controlled", &error);
-        if let Some(command) = command {
-            let restart =
-                player.carry_out(&self.device, command, self.is_running()).map_err(|problem| match problem {
-                    playback_problem @ Problem::Invalid(_) => Error::invalid(playback_problem.to_string()),
-                    Problem::Sdk(error) => failed(error),
-                })?;
-            if let Some(position) = restart {
-                self.rewind(position).map_err(failed)?;
-            }
-        }
-        player.status(&self.device).map_err(failed)
+        played.playback(&self.sensors, command).map_err(|problem| match problem {
+            Problem::Invalid(why) => Error::invalid(why),
+            Problem::Sdk(error) => unavailable(&self.id, "be controlled", &error),
+        })
     }
 
     fn load_preset(&mut self, json: &str) -> Result<()> {

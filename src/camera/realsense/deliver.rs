@@ -1,7 +1,7 @@
 //! Turns the SDK's frames into the server's: no copy, unless rows are padded.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -26,51 +26,13 @@ pub(super) struct Delivery {
     /// Metres per unit where the frames do not say.
     depth_units: f32,
     sink: FrameSink,
-    delivered: Arc<Delivered>,
-}
-
-/// What a sensor has delivered since it was started.
-pub(super) struct Delivered {
-    count: AtomicU64,
-    /// When the newest frame came, or else when the sensor was started: in milliseconds after `born`.
-    newest: AtomicU64,
-    born: Instant,
-}
-
-impl Default for Delivered {
-    fn default() -> Self {
-        Self { count: AtomicU64::default(), newest: AtomicU64::default(), born: Instant::now() }
-    }
-}
-
-impl Delivered {
-    fn touch(&self) {
-        self.newest.store(self.born.elapsed().as_millis() as u64, Ordering::Relaxed);
-    }
-
-    /// How many frames.
-    pub(super) fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
-    }
-
-    /// How long ago the newest came, or else the sensor was started.
-    pub(super) fn silence(&self) -> Duration {
-        self.born.elapsed().saturating_sub(Duration::from_millis(self.newest.load(Ordering::Relaxed)))
-    }
 }
 
 impl Delivery {
-    pub(super) fn new(
-        profiles: &[StreamProfile],
-        depth_units: f32,
-        sink: FrameSink,
-        delivered: Arc<Delivered>,
-    ) -> Self {
+    pub(super) fn new(profiles: &[StreamProfile], depth_units: f32, sink: FrameSink) -> Self {
         let intrinsics =
             profiles.iter().filter_map(|profile| Some((profile.what().stream, profile.intrinsics()?))).collect();
-        delivered.count.store(0, Ordering::Relaxed);
-        delivered.touch();
-        Self { intrinsics, depth_units, sink, delivered }
+        Self { intrinsics, depth_units, sink }
     }
 
     /// Takes a frame on one of the SDK's threads.
@@ -82,8 +44,6 @@ impl Delivery {
         } else {
             (0, 0)
         };
-        self.delivered.count.fetch_add(1, Ordering::Relaxed);
-        self.delivered.touch();
         let (timestamp_ms, timestamp_domain) = frame.timestamp();
         let depth_units =
             if what.stream == StreamType::Depth { frame.depth_units().unwrap_or(self.depth_units) } else { 0.0 };
@@ -109,40 +69,78 @@ impl Delivery {
     }
 }
 
-/// The newest frame of each stream, to be shown again while a recording is held.
+/// What is shown of a recording, of which all streams are played whenever one is watched: hands on what is wanted, and keeps the
+/// newest frame of each stream, to be shown again while the recording is held.
 pub(super) struct Shown {
-    newest: Mutex<BTreeMap<StreamType, Frame>>,
+    streams: Mutex<Streams>,
+    /// Frames of any stream since the recording was started.
+    played: AtomicU64,
     sink: FrameSink,
+}
+
+#[derive(Default)]
+struct Streams {
+    wanted: BTreeSet<StreamType>,
+    newest: BTreeMap<StreamType, Frame>,
 }
 
 impl Shown {
     pub(super) fn new(sink: FrameSink) -> Self {
-        Self { newest: Mutex::default(), sink }
+        Self { streams: Mutex::default(), played: AtomicU64::default(), sink }
     }
 
-    /// A sink that remembers what passes.
+    /// Where the frames of all streams go.
     pub(super) fn sink(self: Arc<Self>) -> FrameSink {
         Arc::new(move |frame: Frame| {
-            self.newest().insert(frame.stream, frame.clone());
-            (self.sink)(frame);
+            self.played.fetch_add(1, Ordering::Relaxed);
+            let is_wanted = {
+                let mut streams = self.streams();
+                streams.newest.insert(frame.stream, frame.clone());
+                streams.wanted.contains(&frame.stream)
+            };
+            if is_wanted {
+                (self.sink)(frame);
+            }
         })
     }
 
-    fn newest(&self) -> MutexGuard<'_, BTreeMap<StreamType, Frame>> {
-        lock(&self.newest)
+    fn streams(&self) -> MutexGuard<'_, Streams> {
+        lock(&self.streams)
+    }
+
+    /// Hands these streams on from now on, instead of others.
+    pub(super) fn want(&self, wanted: BTreeSet<StreamType>) {
+        let mut streams = self.streams();
+        if wanted.is_empty() {
+            streams.newest.clear();
+        }
+        streams.wanted = wanted;
+    }
+
+    /// Whether anything is.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.streams().wanted.is_empty()
     }
 
     /// Delivers the newest frames once more, as of now.
     pub(super) fn again(&self) {
-        let frames: Vec<_> = self.newest().values().cloned().collect();
+        let frames: Vec<_> = {
+            let streams = self.streams();
+            streams.wanted.iter().filter_map(|stream| streams.newest.get(stream)).cloned().collect()
+        };
         for frame in frames {
             (self.sink)(Frame { captured_at: Instant::now(), ..frame });
         }
     }
 
-    /// Drops what is remembered of streams that stop.
-    pub(super) fn forget(&self, stopped: &[StreamProfile]) {
-        self.newest().retain(|stream, _| !stopped.iter().any(|profile| profile.what().stream == *stream));
+    /// How many frames came since the last [`Self::begin`].
+    pub(super) fn played(&self) -> u64 {
+        self.played.load(Ordering::Relaxed)
+    }
+
+    /// Before the sensors are started.
+    pub(super) fn begin(&self) {
+        self.played.store(0, Ordering::Relaxed);
     }
 }
 

@@ -10,6 +10,7 @@ mod device_table;
 mod error_text;
 mod options;
 mod playback;
+mod played;
 mod recorder;
 mod settings;
 mod software;

@@ -30,22 +30,18 @@ const MOST_JUMPS: usize = 3;
 /// SDK has none to go on from, and goes on from where it was.
 const FIRST_PICTURE: Duration = Duration::from_millis(100);
 
-/// A recording that was held is not resumed this close to its end, and not where nothing came for so long of what is still wanted
-/// of it. To resume, the SDK looks for a frame behind the one that was shown last, and where the file has none of the streams that
-/// still run, it looks for ever, on the thread that carries out everything else, too (2.56.5 and 2.59.1: `playback_device::resume` takes
-/// no notice of the end). Streams do not end together, but within the time of a frame, of which the slowest profile of a D400
-/// has six in a second.
-const TAIL: Duration = Duration::from_millis(250);
-/// See [`TAIL`]; in real time.
-const SILENCE: Duration = Duration::from_millis(500);
+/// How long a recording may take to show anything after its sensors were started.
+const STARTED_WITHIN: Duration = Duration::from_secs(1);
 
-/// What is left of a recording to those sensors that still run.
+/// Why the SDK plays no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Left {
-    /// It goes on, or is held.
-    Something,
-    /// It has to end.
-    Nothing,
+pub(super) enum Stopped {
+    /// All was shown.
+    AtTheEnd,
+    /// Nothing was. Sensors are started one after the other, and where all frames of the first are over before the second one
+    /// has started, the SDK forgets what it was to read for the second (`ros_reader::reset` between `enable_stream` and
+    /// `playback_device::start`; 2.56.5 and 2.59.1).
+    BeforeTheFirstFrame,
 }
 
 /// A recording being played.
@@ -134,40 +130,32 @@ impl Player {
         }
     }
 
-    /// Before a sensor is stopped. The SDK reads the file on a thread of its own, which does not expect a sensor to be closed
+    /// Before the sensors are stopped. The SDK reads the file on a thread of its own, which does not expect a sensor to be closed
     /// under it: about one in a thousand sensors that were stopped while it read, and started again, stayed silent, and the
-    /// next starts with it (2.56.5).
+    /// next starts with it (2.56.5). Once they are stopped the SDK has forgotten that it was held.
     pub(super) fn hold(&self, device: &Device) {
         if self.wish().paused || device.playback_state() != Ok(PlaybackState::Playing) {
             return;
         }
         if let Err(error) = pause(device) {
-            tracing::debug!(%error, "the recording is not held while a sensor stops");
+            tracing::debug!(%error, "the recording is not held while it stops");
         }
     }
 
-    /// After a sensor was stopped: the others go on, unless nothing is left to them. `silence` is how long ago the newest frame
-    /// came of any of them; nothing when there are none. Returns once the SDK has carried the stop out.
-    pub(super) fn go_on(&self, device: &Device, silence: Option<Duration>) -> Left {
-        let wish = *self.wish();
-        if wish.paused || wish.ended {
-            return Left::Something;
-        }
-        if let Some(silence) = silence
-            && device.playback_state() == Ok(PlaybackState::Paused)
-            && is_over(device.playback_position().unwrap_or(self.duration), self.duration, silence, wish.speed)
-        {
-            return Left::Nothing;
-        }
-        if let Err(error) = device.playback_resume() {
-            tracing::warn!(%error, "the recording does not go on after a sensor was stopped");
-        }
-        Left::Something
+    /// Whether the SDK plays no more although it should. Right after a start it says so, too.
+    pub(super) fn has_stopped(&self, device: &Device) -> bool {
+        !self.is_held() && device.playback_state() == Ok(PlaybackState::Stopped)
     }
 
-    /// Whether the SDK stopped at the end. Right after a start it says stopped, too: a frame must have come.
-    pub(super) fn is_at_end(&self, device: &Device, delivered: u64) -> bool {
-        !self.is_held() && delivered > 0 && device.playback_state() == Ok(PlaybackState::Stopped)
+    /// Why the SDK plays no more, if it should: `played` frames came since the sensors were started, which was `begun` ago.
+    pub(super) fn stopped(&self, device: &Device, played: u64, begun: Duration) -> Option<Stopped> {
+        if !self.has_stopped(device) {
+            return None;
+        }
+        match played {
+            0 => (begun > STARTED_WITHIN).then_some(Stopped::BeforeTheFirstFrame),
+            _ => Some(Stopped::AtTheEnd),
+        }
     }
 
     /// Carries a command out. Gives the position to start the sensors from again, where that is needed.
@@ -186,12 +174,7 @@ impl Player {
             }
             PlaybackCommand::Resume => {
                 let Wish { paused, ended, sought, .. } = *self.wish();
-                // Where it was held while it played, a sensor may have been stopped since.
-                let over = paused
-                    && running
-                    && sought.is_none()
-                    && is_over(device.playback_position()?, self.duration, Duration::ZERO, 1.0);
-                if paused && running && !over {
+                if paused && running {
                     if let Some(sought) = sought {
                         std::thread::sleep(SHOWN_WITHIN.saturating_sub(sought.elapsed()));
                     }
@@ -199,7 +182,7 @@ impl Player {
                 }
                 let mut wish = self.wish();
                 (wish.paused, wish.ended, wish.sought) = (false, false, None);
-                return Ok((over || ended && running).then_some(Duration::ZERO));
+                return Ok((ended && running).then_some(Duration::ZERO));
             }
             PlaybackCommand::Seek(position) => {
                 if position > self.duration {
@@ -269,26 +252,4 @@ impl Player {
 fn pause(device: &Device) -> Result<()> {
     device.playback_pause()?;
     device.playback_pause()
-}
-
-/// Whether a recording that is held at this position must not be resumed; see [`TAIL`].
-fn is_over(position: Duration, duration: Duration, silence: Duration, speed: f64) -> bool {
-    position + TAIL >= duration || silence.mul_f64(speed) > SILENCE
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn it_is_over_near_its_end_or_where_a_stream_ended_before_the_others() {
-        let ms = Duration::from_millis;
-        let over = |position, silence, speed| is_over(ms(position), ms(10_000), ms(silence), speed);
-        assert!(!over(9000, 30, 1.0));
-        assert!(over(9800, 30, 1.0), "the slowest stream's last frame may have come");
-        assert!(over(9000, 600, 1.0), "nothing came for long");
-        assert!(!over(9000, 600, 0.5), "played slowly");
-        assert!(over(9000, 300, 2.0), "played fast");
-        assert!(is_over(ms(100), ms(200), ms(0), 1.0), "shorter than the tail");
-    }
 }
