@@ -1,5 +1,5 @@
 //! What the system lets the process use, and what of it is free: file descriptors, threads. Owns reading `/proc`, the cgroups
-//! of versions 1 and 2, and the limits of a user; decides nothing (`core::wishes::admission` does).
+//! of versions 1 and 2, and the limits of a user; decides nothing (`core::wishes::machine_room` does).
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    core::wishes::admission::{Free, Limits},
+    core::wishes::machine_room::{Free, Limits},
     sync::{Mutex, lock},
 };
 

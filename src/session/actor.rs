@@ -12,11 +12,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, info, warn};
 
 use super::{
-    admission::Machine,
     api::{Observe, SessionStatus, Snapshot},
     command::Command,
     events::{Event, EventReceiver},
     handle::Handle,
+    machine::Machine,
     state::Actor,
     turns::Turns,
 };

@@ -2,13 +2,13 @@
 //! it may say (`api`).
 
 mod actor;
-mod admission;
 pub mod api;
 mod command;
 mod devices;
 mod diagnostics;
 mod events;
 pub mod handle;
+mod machine;
 mod offers;
 #[cfg(test)]
 mod presence_tests;
@@ -22,7 +22,7 @@ mod tests;
 mod turns;
 
 pub use actor::{Parts, spawn};
-pub use admission::Machine;
 pub use api::{Observe, RecordRequest};
 pub use events::{Event, EventReceiver, EventSender, events};
 pub use handle::Handle;
+pub use machine::Machine;

@@ -9,9 +9,9 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    admission::Machine,
     api::{Offer, OfferedStream, Snapshot, StreamStatus},
     command::Reply,
+    machine::Machine,
 };
 use crate::{
     camera::{StreamConfig, manager::CameraHandle, recording::RecordingStatus},

@@ -328,7 +328,7 @@ async fn a_media_side_that_is_busy_is_told_before_anything_changes() {
 async fn a_machine_without_room_refuses_offers_until_there_is_some() {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-    use crate::core::wishes::admission::{Free, Limits, Room};
+    use crate::core::wishes::machine_room::{Free, Limits, Room};
 
     let left = Arc::new(AtomicU64::new(0));
     let read = left.clone();

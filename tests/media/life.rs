@@ -32,14 +32,16 @@ async fn a_good_bye_ends_the_session_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn vanished_and_silent_peers_are_noticed_and_hurt_nobody() {
     let mut bench = Bench::with_color();
+    // Until the server knows how often they speak; before that it waits for them longer.
+    let known = |stats: &realsense_webrtc::probe::receiver::Stats| {
+        stats.streams[0].frames >= 5 && stats.connected_at.is_some_and(|at| at.elapsed() > Duration::from_secs(8))
+    };
     let (_, witness) = bench.watch_color().await;
+    // The others come late: what was before they were connected is no silence of theirs.
+    witness.wait(SOON, known).await.expect("pictures");
     let (killed, first) = bench.watch_color().await;
     let (silent, second) = bench.watch_color().await;
-    for viewer in [&witness, &first, &second] {
-        // Until the server knows how often they speak; before that it waits for them longer.
-        let known = |stats: &realsense_webrtc::probe::receiver::Stats| {
-            stats.streams[0].frames >= 5 && stats.connected_at.is_some_and(|at| at.elapsed() > Duration::from_secs(8))
-        };
+    for viewer in [&first, &second] {
         viewer.wait(SOON, known).await.expect("pictures");
     }
     witness.take_longest_gap();

@@ -12,9 +12,9 @@ use super::{
     deliver::Delivery,
     device_table::{Kind, Known, Shared},
     error_text::unavailable,
+    open_recording::OpenRecording,
     options,
-    playback::Problem,
-    played::Played,
+    player::Problem,
 };
 use crate::{
     camera::{Camera, FrameSink, PlaybackCommand, StreamConfig},
@@ -36,7 +36,7 @@ pub(super) struct RsCamera {
     sensors: Vec<OpenSensor>,
     sink: FrameSink,
     /// What there is of a recording beside the device.
-    played: Option<Played>,
+    recording: Option<OpenRecording>,
     /// Where a reset software device comes back.
     backend: Weak<Shared>,
 }
@@ -91,11 +91,11 @@ impl RsCamera {
         if let Kind::Software(feeder) = &kind {
             feeder.open()?;
         }
-        let played = match &kind {
-            Kind::Recording(player) => Some(Played::new(player.clone(), device.clone(), sink.clone())),
+        let recording = match &kind {
+            Kind::Recording(player) => Some(OpenRecording::new(player.clone(), device.clone(), sink.clone())),
             Kind::Live | Kind::Software(_) => None,
         };
-        let mut camera = Self { id, device, kind, sensors, sink, played, backend };
+        let mut camera = Self { id, device, kind, sensors, sink, recording, backend };
         if let Some(file) = preset {
             camera.load_preset_file(file);
         }
@@ -169,13 +169,13 @@ impl Camera for RsCamera {
             found.cloned().ok_or_else(|| not_offered(&open.name, &open.profiles, config))
         };
         let profiles: Vec<_> = streams.iter().map(find).collect::<Result<_>>()?;
-        if let Some(played) = &mut self.played {
+        if let Some(recording) = &mut self.recording {
             self.sensors[sensor].running = profiles;
-            return played.comes(&self.sensors).map_err(|error| {
+            return recording.comes(&self.sensors).map_err(|error| {
                 let open = &mut self.sensors[sensor];
                 open.running.clear();
                 let what = format!("start {}", open.name);
-                played.left(&self.sensors);
+                recording.left(&self.sensors);
                 unavailable(&self.id, &what, &error)
             });
         }
@@ -202,9 +202,9 @@ impl Camera for RsCamera {
             return;
         }
         open.running.clear();
-        match &mut self.played {
+        match &mut self.recording {
             None => open.stop(),
-            Some(played) => played.left(&self.sensors),
+            Some(recording) => recording.left(&self.sensors),
         }
     }
 
@@ -258,22 +258,22 @@ impl Camera for RsCamera {
     }
 
     fn is_paused(&mut self) -> bool {
-        self.played.as_ref().is_some_and(Played::is_held)
+        self.recording.as_ref().is_some_and(OpenRecording::is_held)
     }
 
     fn tick(&mut self) {
-        if let Some(played) = &mut self.played
-            && let Err(error) = played.tick(&self.sensors)
+        if let Some(recording) = &mut self.recording
+            && let Err(error) = recording.tick(&self.sensors)
         {
             warn!(device = %self.id, %error, "the recording does not begin again");
         }
     }
 
     fn playback(&mut self, command: Option<PlaybackCommand>) -> Result<PlaybackStatus> {
-        let Some(played) = &mut self.played else {
+        let Some(recording) = &mut self.recording else {
             return Err(crate::camera::not_a_recording());
         };
-        played.playback(&self.sensors, command).map_err(|problem| match problem {
+        recording.playback(&self.sensors, command).map_err(|problem| match problem {
             Problem::Invalid(why) => Error::invalid(why),
             Problem::Sdk(error) => unavailable(&self.id, "be controlled", &error),
         })

@@ -16,7 +16,7 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::{error_text::unavailable, playback::Player, settings::Settings, software::Feeder};
+use super::{error_text::unavailable, player::Player, settings::Settings, software::Feeder};
 use crate::{
     camera::{BackendEvent, BackendEvents, SimFault},
     core::bag::{self, Misfit},

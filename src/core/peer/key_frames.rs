@@ -13,7 +13,7 @@ const CALM_MS: u64 = 10_000;
 
 /// All that is remembered of one who asks.
 #[derive(Debug, Default)]
-pub struct Patience {
+pub struct Requests {
     /// When it last asked, and when it was last heeded.
     asked_ms: Option<u64>,
     heeded_ms: Option<u64>,
@@ -23,8 +23,8 @@ pub struct Patience {
     put_off: bool,
 }
 
-impl Patience {
-    /// A request comes at `now_ms`: whether it is heeded at once. Else it is put off until [`Patience::is_due`].
+impl Requests {
+    /// A request comes at `now_ms`: whether it is heeded at once. Else it is put off until [`Requests::is_due`].
     pub fn ask(&mut self, now_ms: u64) -> bool {
         let calm = self.asked_ms.is_none_or(|at| now_ms.saturating_sub(at) >= CALM_MS);
         self.asked_ms = Some(now_ms);
@@ -72,8 +72,8 @@ mod tests {
     use super::*;
 
     fn heeded(times: impl Iterator<Item = u64>) -> Vec<u64> {
-        let mut patience = Patience::default();
-        times.filter(|at| patience.ask(*at)).collect()
+        let mut requests = Requests::default();
+        times.filter(|at| requests.ask(*at)).collect()
     }
 
     #[test]
@@ -92,15 +92,15 @@ mod tests {
 
     #[test]
     fn what_is_put_off_is_heeded_in_its_time_unless_a_key_frame_came() {
-        let mut patience = Patience::default();
-        assert!(patience.ask(0) && !patience.is_due(5000), "nothing is put off");
-        let mut patience = Patience::default();
-        assert!(patience.ask(0) && !patience.ask(100) && !patience.is_due(499));
-        assert!(patience.is_due(500) && !patience.is_due(501), "once");
-        assert!(!patience.ask(600) && !patience.is_due(1499) && patience.is_due(1500), "the wait has doubled");
-        assert!(!patience.ask(1600));
-        patience.served();
-        assert!(!patience.is_due(60_000));
+        let mut requests = Requests::default();
+        assert!(requests.ask(0) && !requests.is_due(5000), "nothing is put off");
+        let mut requests = Requests::default();
+        assert!(requests.ask(0) && !requests.ask(100) && !requests.is_due(499));
+        assert!(requests.is_due(500) && !requests.is_due(501), "once");
+        assert!(!requests.ask(600) && !requests.is_due(1499) && requests.is_due(1500), "the wait has doubled");
+        assert!(!requests.ask(1600));
+        requests.served();
+        assert!(!requests.is_due(60_000));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Who wants what, what runs, and when it ends: sessions, streams, recordings, and whether there is room for more.
 
-pub mod admission;
 pub mod attachments;
 mod effects;
 pub mod ended;
+pub mod machine_room;
 pub mod profile;
 pub mod recording;
 pub mod references;

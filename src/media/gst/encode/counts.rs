@@ -2,19 +2,61 @@
 //! sums; decides nothing. The probes run on the encoder's threads and hold their lock for a few instructions.
 
 use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
     time::Instant,
 };
 
 use gst::prelude::*;
 
-use super::gate::Counters;
 use crate::{
-    core::matching::{Matcher, Reorder},
+    core::{
+        matching::{Matcher, Reorder},
+        peer::key_frames::Requests,
+    },
     media::StreamStats,
     metrics::{EncoderMetrics, StreamMetrics},
-    sync::{Mutex, lock},
+    sync::{Mutex, MutexGuard, lock},
 };
+
+/// A stream's counters in one session.
+#[derive(Default)]
+pub(in crate::media::gst) struct Counters {
+    pub(in crate::media::gst) frames: AtomicU64,
+    /// Frames withheld for whatever reason.
+    pub(in crate::media::gst) dropped: AtomicU64,
+    /// Those of them that were withheld because the queue was full.
+    pub(in crate::media::gst) behind: AtomicU64,
+    /// Key frames handed over.
+    pub(in crate::media::gst) keys: AtomicU64,
+    /// Key frames asked for by the gate; the peer's own requests are `plis`.
+    pub(in crate::media::gst) asked: AtomicU64,
+    pub(in crate::media::gst) packets: AtomicU64,
+    pub(in crate::media::gst) bytes: AtomicU64,
+    pub(in crate::media::gst) plis: AtomicU64,
+    /// Requests of both that were refused because they came too often; the last one is put off.
+    pub(in crate::media::gst) refused: AtomicU64,
+    pub(super) put_off: AtomicBool,
+    /// How often the peer's requests are heeded.
+    requests: Mutex<Requests>,
+    /// How often the gate's own are.
+    own_requests: Mutex<Requests>,
+    /// When the last packet left the payloader; 0 for never.
+    pub(in crate::media::gst) sent_ms: AtomicU64,
+}
+
+impl Counters {
+    /// Held for a few instructions each time.
+    pub(super) fn requests(&self) -> MutexGuard<'_, Requests> {
+        lock(&self.requests)
+    }
+
+    pub(super) fn own_requests(&self) -> MutexGuard<'_, Requests> {
+        lock(&self.own_requests)
+    }
+}
 
 /// Counts an encoder's frames, bytes, key frames and the time it takes for each, from now on.
 pub(super) fn watch_encoder(pipeline: &gst::Pipeline, metrics: &Arc<EncoderMetrics>) {

@@ -8,10 +8,7 @@ use std::sync::{
 
 use gst::prelude::*;
 
-use super::{
-    counts,
-    gate::{Gate, KeyFrames},
-};
+use super::{counts, gate::Gate, key_frame_requests::KeyFrames};
 use crate::{
     core::text::template::{Fault, Values},
     media::gst::{

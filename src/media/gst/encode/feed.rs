@@ -14,7 +14,7 @@ use std::{
 
 use gst_video::{VideoFormat, VideoInfo, VideoMeta};
 
-use super::gate::KeyFrames;
+use super::key_frame_requests::KeyFrames;
 use crate::{
     camera::{
         Frame,

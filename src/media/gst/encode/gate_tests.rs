@@ -1,7 +1,15 @@
 //! A session's gate and an encoder's key frames, with GStreamer's own queues and pads.
 
+use std::sync::atomic::AtomicU32;
+
+use gst::prelude::*;
+
 use super::*;
-use crate::{camera::hub::FrameHub, config::Config, media::gst::pipelines::folder::Files};
+use crate::{
+    camera::hub::FrameHub,
+    config::Config,
+    media::gst::{encode::key_frame_requests::KEY_FRAME_INTERVAL_MS, pipelines::folder::Files},
+};
 
 fn unit(key: bool) -> gst::Buffer {
     let mut buffer = gst::Buffer::from_slice([0u8; 16]);
@@ -216,8 +224,8 @@ fn a_key_frame_serves_all_that_was_put_off() {
     assert_eq!(asked.load(Relaxed), 1);
     assert!(deliver(&gate, true));
     // By the gate: one is heeded, the next put off until 101 100, which must not bring the peer's back.
-    key_frames.asked_by(counters, counters.own_patience(), 100_600);
-    key_frames.asked_by(counters, counters.own_patience(), 100_700);
+    key_frames.asked_by(counters, counters.own_requests(), 100_600);
+    key_frames.asked_by(counters, counters.own_requests(), 100_700);
     key_frames.remember(counters, 100_900);
     assert_eq!(asked.load(Relaxed), 2, "what the peer asked for has come");
     key_frames.remember(counters, 101_100);
@@ -225,8 +233,8 @@ fn a_key_frame_serves_all_that_was_put_off() {
     // Both put off again; one key frame is asked for, for both.
     key_frames.asked_by_peer(counters, 110_000);
     key_frames.asked_by_peer(counters, 110_100);
-    key_frames.asked_by(counters, counters.own_patience(), 110_300);
-    key_frames.asked_by(counters, counters.own_patience(), 110_400);
+    key_frames.asked_by(counters, counters.own_requests(), 110_300);
+    key_frames.asked_by(counters, counters.own_requests(), 110_400);
     let before = asked.load(Relaxed);
     key_frames.remember(counters, 120_000);
     assert_eq!(asked.load(Relaxed), before + 1);
@@ -246,7 +254,7 @@ fn a_session_that_falls_behind_again_and_again_costs_the_others_a_key_frame_ever
     // It gets a key frame for each request that is heeded, fills up within half a second, and asks anew every half second.
     for now in (2000..62_000).step_by(33) {
         if (now - 2000) % 528 == 0 {
-            key_frames.asked_by(&counters, counters.own_patience(), now);
+            key_frames.asked_by(&counters, counters.own_requests(), now);
         }
         key_frames.remember(&counters, now);
         key_frames.poll(now);

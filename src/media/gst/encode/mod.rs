@@ -6,5 +6,6 @@ pub(super) mod encoder;
 mod epochs;
 pub(super) mod feed;
 pub(super) mod gate;
+pub(super) mod key_frame_requests;
 pub(super) mod starter;
 pub(super) mod streams;

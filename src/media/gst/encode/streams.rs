@@ -14,10 +14,7 @@ use std::{
 
 pub(in crate::media::gst) use self::table::Streams;
 use self::table::{Cause, RETRY_FIRST, Slot, Stream, User, attach, retry_later, stop_encoder, stop_slot};
-use super::{
-    feed::Feed,
-    gate::{Gate, KeyFrames},
-};
+use super::{feed::Feed, gate::Gate, key_frame_requests::KeyFrames};
 use crate::{
     media::gst::{
         context::Context,

@@ -5,10 +5,7 @@ use std::{sync::Arc, time::Instant};
 use crate::{
     media::{
         StreamStats,
-        gst::encode::{
-            counts::Share,
-            gate::{Counters, Gate},
-        },
+        gst::encode::{counts::Counters, counts::Share, gate::Gate},
     },
     model::{Codec, StreamType},
 };

@@ -7,7 +7,7 @@ use gst::glib;
 use super::net;
 use crate::{
     core::peer::silence::Rhythm,
-    media::gst::{context::Context, encode::gate::Counters},
+    media::gst::{context::Context, encode::counts::Counters},
     sync::{Mutex, MutexGuard, lock},
 };
 

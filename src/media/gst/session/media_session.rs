@@ -25,10 +25,7 @@ use crate::{
         LocalOffer, SessionSpec, StreamStats,
         gst::{
             context::{Context, next_serial},
-            encode::{
-                counts::Share,
-                gate::{Gate, KeyFrames},
-            },
+            encode::{counts::Share, gate::Gate, key_frame_requests::KeyFrames},
             inspect::snapshot::RunningSession,
             port::Port,
             teardown::Teardown,

@@ -21,7 +21,7 @@ use crate::{
     media::gst::{
         bus::{self, Said},
         context::Context,
-        encode::gate::{Counters, KeyFrames},
+        encode::{counts::Counters, key_frame_requests::KeyFrames},
         pipelines::build,
     },
     model::Codec,

@@ -1,7 +1,9 @@
 //! What comes in from a peer's address, with GStreamer's own pads.
 
+use std::time::Duration;
+
 use super::*;
-use crate::{camera::hub::FrameHub, config::Config, media::gst::pipelines::folder::Files};
+use crate::{camera::hub::FrameHub, config::Config, core::peer::silence::Rhythm, media::gst::pipelines::folder::Files};
 
 #[test]
 fn what_nobody_can_have_sent_neither_passes_nor_counts_as_heard() {
@@ -30,11 +32,14 @@ fn what_nobody_can_have_sent_neither_passes_nor_counts_as_heard() {
         push(&report);
     }
     assert_eq!(link.rhythm().heard_ms(), 0, "nobody was heard");
-    // The handshake passes, and is heard.
+    // The handshake passes, and is heard: what is no report says nothing of a rhythm, however late it comes.
+    std::thread::sleep(Duration::from_millis(600).saturating_sub(Duration::from_millis(ctx.now_ms())));
     let handshake = [22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     push(&handshake);
     let sample = out.try_pull_sample(gst::ClockTime::from_seconds(10)).expect("the handshake passes");
     assert_eq!(sample.buffer().expect("a packet").size(), handshake.len(), "and is the first that does");
-    assert!(link.rhythm().heard_ms() > 0);
+    let mut heard = Rhythm::default();
+    heard.heard(link.rhythm().heard_ms(), false);
+    assert!(heard.heard_ms() >= 600 && *link.rhythm() == heard, "{:?}", link.rhythm());
     pipeline.set_state(gst::State::Null).expect("stops");
 }

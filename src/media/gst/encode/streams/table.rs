@@ -9,7 +9,8 @@ use std::{
 use super::super::{
     encoder::{Branch, Encoder},
     feed::{Feed, Target},
-    gate::{Gate, KeyFrames},
+    gate::Gate,
+    key_frame_requests::KeyFrames,
     starter::Ports,
 };
 use crate::{

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use super::state::Actor;
 use crate::{
     config::Config,
-    core::wishes::admission::{Free, Limits, Room, Young},
+    core::wishes::machine_room::{Free, Limits, Room, Young},
     error::{Error, Result},
     metrics::Metrics,
     model::{DeviceId, SessionState, StreamType},

@@ -12,7 +12,7 @@ use std::{
 use super::{
     camera::OpenSensor,
     deliver::Shown,
-    playback::{Player, Problem, Stopped},
+    player::{Player, Problem, Stopped},
 };
 use crate::{
     camera::{FrameSink, PlaybackCommand},
@@ -23,7 +23,7 @@ use crate::{
 /// How often a recording of which nothing comes is started anew.
 const MOST_STARTS: usize = 3;
 
-pub(super) struct Played {
+pub(super) struct OpenRecording {
     player: Arc<Player>,
     shown: Arc<Shown>,
     device: Arc<Device>,
@@ -33,7 +33,7 @@ pub(super) struct Played {
     begun: Instant,
 }
 
-impl Played {
+impl OpenRecording {
     pub(super) fn new(player: Arc<Player>, device: Arc<Device>, sink: FrameSink) -> Self {
         let shown = Arc::new(Shown::new(sink));
         Self { player, device, sink: shown.clone().sink(), shown, begun: Instant::now() }
