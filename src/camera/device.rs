@@ -402,8 +402,8 @@ impl Open<'_> {
         };
         let stalled: Vec<usize> =
             self.running.iter().filter(|(_, streams)| silent(streams)).map(|(sensor, _)| *sensor).collect();
-        // A recording that is paused is silent by intent. It is asked only then, because asking may cost.
-        if !stalled.is_empty() && self.camera.is_paused() {
+        // It is asked only then, because asking may cost.
+        if !stalled.is_empty() && self.camera.is_silent_by_intent() {
             return self.touch_all();
         }
         for sensor in stalled {

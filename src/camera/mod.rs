@@ -170,7 +170,12 @@ pub trait Camera: Send {
     /// Called a few times a second while something streams, for what has to be looked after.
     fn tick(&mut self) {}
 
-    /// Whether silence is meant: a recording that is paused. A stream of a camera at rest is not taken for stalled.
+    /// Whether the silence of a stream is meant: then it is not taken for stalled.
+    fn is_silent_by_intent(&mut self) -> bool {
+        self.is_paused()
+    }
+
+    /// Whether it is a recording that is paused or at its end.
     fn is_paused(&mut self) -> bool {
         false
     }

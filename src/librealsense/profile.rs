@@ -1,6 +1,6 @@
 //! A stream profile: one stream a sensor can deliver, and its calibration.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use realsense_sys as sys;
 
@@ -52,6 +52,33 @@ impl StreamProfile {
         // SAFETY: the list is alive and has that many; it owns the profile.
         let profile = |index| api.call(|error| unsafe { (api.rs2_get_stream_profile)(raw, index, error) });
         (0..count).map(profile).collect()
+    }
+
+    /// One profile of each stream of a recording's sensor: given several, the SDK reads every frame as often (one query of the
+    /// file for each). The last, which is the one that it then tells of the frames.
+    pub(super) fn one_of_each_stream(
+        api: &'static Api,
+        list: &Owned<sys::rs2_stream_profile_list>,
+    ) -> Result<Vec<*const sys::rs2_stream_profile>> {
+        let mut found = BTreeMap::new();
+        for raw in Self::all_raw(api, list)? {
+            let (mut stream, mut format, mut index, mut id, mut rate) = (0, 0, 0, 0, 0);
+            // SAFETY: the profile is alive; every pointer is to a local for the call to fill.
+            api.call(|error| unsafe {
+                let (stream, format) = (&raw mut stream, &raw mut format);
+                (api.rs2_get_stream_profile_data)(
+                    raw,
+                    stream,
+                    format,
+                    &raw mut index,
+                    &raw mut id,
+                    &raw mut rate,
+                    error,
+                );
+            })?;
+            found.insert((stream, index), raw);
+        }
+        Ok(found.into_values().collect())
     }
 
     /// A profile that something else owns.

@@ -91,14 +91,17 @@ impl Sensor {
         self.open_and_start(raw, Box::new(profiles.to_vec()), Arc::new(on_frame))
     }
 
-    /// As [`Self::start`], with every profile that it has, those that this server cannot use, too. Only a recording can do all at
-    /// once.
+    /// As [`Self::start`], with every stream that it has, those that this server cannot use, too. Only a recording can do all at
+    /// once. A sensor without a stream stays stopped.
     ///
     /// # Errors
     /// What the SDK says. Nothing is open then.
     pub fn start_all(&self, on_frame: impl Fn(SdkFrame) + Send + Sync + 'static) -> Result<()> {
         let list = self.list()?;
-        let raw = StreamProfile::all_raw(self.api(), &list)?;
+        let raw = StreamProfile::one_of_each_stream(self.api(), &list)?;
+        if raw.is_empty() {
+            return Ok(());
+        }
         self.open_and_start(raw, Box::new(list), Arc::new(on_frame))
     }
 

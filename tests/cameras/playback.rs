@@ -73,7 +73,7 @@ fn another_sensor_begins_where_the_first_one_ended() {
 fn record_with_few_of_depth(count: usize) -> Recorded {
     let which: [(usize, &[StreamType]); 2] = [(0, &[StreamType::Depth]), (1, &[StreamType::Color])];
     let mut depth = 0;
-    record_part(&mut Bench::new(Kind::SoftwareDevice), &which, Duration::from_secs(3), |frame, _| {
+    record_part(&mut Bench::new(Kind::SoftwareDevice), &which, Duration::from_secs(3), |frame| {
         depth += usize::from(frame.stream == StreamType::Depth);
         frame.stream == StreamType::Color || depth <= count
     })
@@ -95,6 +95,7 @@ fn a_sensor_stops_where_nothing_is_left_to_the_others() {
             }
             newest.elapsed() > Duration::from_millis(700)
         });
+        assert!(!played.camera().is_paused() && played.camera().is_silent_by_intent(), "it is no stall");
         let begun = Instant::now();
         played.camera().stop(1);
         assert!(begun.elapsed() < Duration::from_secs(3), "it took {:?}", begun.elapsed());
@@ -155,6 +156,48 @@ fn what_comes_and_goes_leaves_the_rest_of_a_recording_alone() {
         colour.push(next.number);
     }
     assert!(colour.is_sorted_by(|one, next| one < next), "{colour:?}");
+}
+
+/// A sensor whose streams change is stopped and started.
+#[test]
+fn whoever_watches_something_else_goes_on_at_the_same_place() {
+    let recorded = record(&mut Bench::new(Kind::SoftwareDevice), &[(1, &[StreamType::Color])], Duration::from_secs(3));
+    let mut played = play(&recorded.file, false);
+    played.start(0, &[StreamType::Color]);
+    played.run_until(|played| played.camera().playback(None).expect("a status").position > 1.2);
+    let last = played.frames.try_iter().last().expect("a frame").number;
+    played.camera().stop(0);
+    played.start(0, &[StreamType::Color]);
+    while played.frames.try_recv().is_ok() {}
+    let next = played.frame().number;
+    assert!(next + 15 > last, "from {last} to {next}");
+    // A newcomer begins at the beginning.
+    played.camera().stop(0);
+    played.wait_for_silence(Duration::from_millis(600));
+    played.start(0, &[StreamType::Color]);
+    let next = played.frame().number;
+    assert!(next < 15, "from {last} to {next}");
+}
+
+#[test]
+fn what_is_asked_of_a_recording_while_nobody_watches_counts_for_whoever_comes() {
+    let recorded = record(&mut Bench::new(Kind::SoftwareDevice), &[(1, &[StreamType::Color])], Duration::from_secs(3));
+    let mut played = play(&recorded.file, false);
+    let status = played.playback(PlaybackCommand::Seek(Duration::from_secs(2)));
+    assert_eq!(status.position, 2.0);
+    played.start(0, &[StreamType::Color]);
+    // What was read before the jump may still come.
+    let numbers: Vec<_> = (0..12).map(|_| played.next().number).skip(4).collect();
+    assert!(numbers.iter().all(|number| *number > 40), "{numbers:?}");
+    assert!(numbers.is_sorted_by(|one, next| one < next), "none comes twice: {numbers:?}");
+    // Paused at its end, where the SDK has stopped: nobody who comes then sees a picture that stands still.
+    played.run_until(|played| played.camera().is_paused());
+    played.playback(PlaybackCommand::Pause);
+    played.camera().stop(0);
+    played.wait_for_silence(Duration::from_millis(600));
+    played.start(0, &[StreamType::Color]);
+    let first = played.frame().number;
+    played.run_until(|played| played.frames.try_iter().any(|frame| frame.number > first + 10));
 }
 
 /// Sensors are started one after the other: all of the first may be over by then.

@@ -65,22 +65,35 @@ pub(crate) struct Recorded {
 
 /// Records the device of a bench until its frames span this time, however long a busy machine needs for that.
 pub(crate) fn record(bench: &mut Bench, which: &[(usize, &[StreamType])], time: Duration) -> Recorded {
-    record_part(bench, which, time, |_, _| true)
+    write(bench, which, &[], time, |_| true)
 }
 
-/// As [`record`], but writes only what is wanted at that time since the first frame.
+/// As [`record`], but writes only what is wanted. As the RealSense Viewer does it, a sensor that did not stream stands in the
+/// file, too.
 pub(crate) fn record_part(
     bench: &mut Bench,
     which: &[(usize, &[StreamType])],
     time: Duration,
-    mut wanted: impl FnMut(&Frame, Duration) -> bool,
+    wanted: impl FnMut(&Frame) -> bool,
+) -> Recorded {
+    let silent = RecordedSensor { name: "Silent".into(), depth_units: None, options: Vec::new(), streams: Vec::new() };
+    write(bench, which, &[silent], time, wanted)
+}
+
+fn write(
+    bench: &mut Bench,
+    which: &[(usize, &[StreamType])],
+    further: &[RecordedSensor],
+    time: Duration,
+    mut wanted: impl FnMut(&Frame) -> bool,
 ) -> Recorded {
     let configs: Vec<_> = which
         .iter()
         .map(|(sensor, streams)| (*sensor, streams.iter().map(|s| config(*s)).collect::<Vec<_>>()))
         .collect();
     let info = bench.backend.devices().remove(0);
-    let device = describe(&info, bench.camera(), &configs);
+    let mut device = describe(&info, bench.camera(), &configs);
+    device.sensors.extend_from_slice(further);
     for (sensor, streams) in which {
         bench.start(*sensor, streams);
     }
@@ -100,7 +113,7 @@ pub(crate) fn record_part(
     while spanned(&frames) < time {
         let frame = bench.frame();
         frames.push(frame.clone());
-        if wanted(&frame, spanned(&frames)) {
+        if wanted(&frame) {
             recorder.write(&frame).expect("it is written");
         }
     }
@@ -120,7 +133,7 @@ pub(crate) fn play(file: &Path, repeat: bool) -> Bench {
 impl Bench {
     /// Starts everything that a recording offers.
     pub(crate) fn start_all(&mut self) {
-        for sensor in self.sensors() {
+        for sensor in self.sensors().into_iter().filter(|sensor| !sensor.profiles.is_empty()) {
             let configs: Vec<_> = sensor
                 .profiles
                 .iter()

@@ -257,6 +257,10 @@ impl Camera for RsCamera {
         spawned.map(drop).map_err(|error| Error::internal(format!("no thread for the reset: {error}")))
     }
 
+    fn is_silent_by_intent(&mut self) -> bool {
+        self.recording.as_ref().is_some_and(OpenRecording::is_silent_by_intent)
+    }
+
     fn is_paused(&mut self) -> bool {
         self.recording.as_ref().is_some_and(OpenRecording::is_held)
     }

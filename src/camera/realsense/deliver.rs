@@ -75,6 +75,9 @@ pub(super) struct Shown {
     streams: Mutex<Streams>,
     /// Frames of any stream since the recording was started.
     played: AtomicU64,
+    /// When the newest of them came, in milliseconds after `born`.
+    newest_ms: AtomicU64,
+    born: Instant,
     sink: FrameSink,
 }
 
@@ -86,13 +89,15 @@ struct Streams {
 
 impl Shown {
     pub(super) fn new(sink: FrameSink) -> Self {
-        Self { streams: Mutex::default(), played: AtomicU64::default(), sink }
+        let (played, newest_ms) = (AtomicU64::default(), AtomicU64::default());
+        Self { streams: Mutex::default(), played, newest_ms, born: Instant::now(), sink }
     }
 
     /// Where the frames of all streams go.
     pub(super) fn sink(self: Arc<Self>) -> FrameSink {
         Arc::new(move |frame: Frame| {
             self.played.fetch_add(1, Ordering::Relaxed);
+            self.newest_ms.store(self.born.elapsed().as_millis() as u64, Ordering::Relaxed);
             let is_wanted = {
                 let mut streams = self.streams();
                 streams.newest.insert(frame.stream, frame.clone());
@@ -136,6 +141,11 @@ impl Shown {
     /// How many frames came since the last [`Self::begin`].
     pub(super) fn played(&self) -> u64 {
         self.played.load(Ordering::Relaxed)
+    }
+
+    /// How long ago the newest frame came of any stream.
+    pub(super) fn silence(&self) -> Duration {
+        self.born.elapsed().saturating_sub(Duration::from_millis(self.newest_ms.load(Ordering::Relaxed)))
     }
 
     /// Before the sensors are started.

@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tracing::debug;
+
 use super::{
     camera::OpenSensor,
     deliver::Shown,
@@ -22,6 +24,11 @@ use crate::{
 
 /// How often a recording of which nothing comes is started anew.
 const MOST_STARTS: usize = 3;
+/// A sensor whose streams change is stopped and started: whoever comes so soon after the last one left is no newcomer, and goes
+/// on where that one was.
+const SAME_VIEWER: Duration = Duration::from_millis(500);
+/// A recording of which frames came so lately plays, whatever of it is watched.
+const LATELY: Duration = Duration::from_secs(2);
 
 pub(super) struct OpenRecording {
     player: Arc<Player>,
@@ -31,15 +38,22 @@ pub(super) struct OpenRecording {
     sink: FrameSink,
     /// When the sensors were last started.
     begun: Instant,
+    /// When the last one left, and where it was then.
+    left: Option<(Instant, Duration)>,
 }
 
 impl OpenRecording {
     pub(super) fn new(player: Arc<Player>, device: Arc<Device>, sink: FrameSink) -> Self {
         let shown = Arc::new(Shown::new(sink));
-        Self { player, device, sink: shown.clone().sink(), shown, begun: Instant::now() }
+        Self { player, device, sink: shown.clone().sink(), shown, begun: Instant::now(), left: None }
     }
 
-    /// Whether no frames come because none are wanted.
+    /// Whether what is watched is silent by intent: the recording is held, or there is nothing of it in the file at this place.
+    pub(super) fn is_silent_by_intent(&self) -> bool {
+        self.player.is_held() || self.shown.silence() < LATELY
+    }
+
+    /// Whether it is held: paused, or at its end.
     pub(super) fn is_held(&self) -> bool {
         self.player.is_held()
     }
@@ -51,21 +65,25 @@ impl OpenRecording {
     pub(super) fn comes(&mut self, sensors: &[OpenSensor]) -> Result<()> {
         let first = !self.shown.is_wanted();
         self.shown.want(wanted(sensors));
-        // Whoever comes first sees it play: one that was paused for nobody would stay black.
-        if first {
-            self.player.unpause();
-        }
+        let before = self.left.take().filter(|(at, _)| at.elapsed() < SAME_VIEWER);
         // One that had ended begins again.
-        if self.player.begin_again() || first {
-            self.rewind(sensors, Duration::ZERO).inspect_err(|_| self.stop(sensors))?;
+        let ended = self.player.begin_again();
+        let place = match before {
+            _ if !first => Duration::ZERO,
+            Some((_, place)) if !ended => place,
+            _ => self.player.first(),
+        };
+        if first || ended {
+            self.rewind(sensors, place).inspect_err(|_| self.stop(sensors))?;
         }
         Ok(())
     }
 
     /// After less came to be watched: `sensors` know it.
-    pub(super) fn left(&self, sensors: &[OpenSensor]) {
+    pub(super) fn left(&mut self, sensors: &[OpenSensor]) {
         self.shown.want(wanted(sensors));
         if !self.shown.is_wanted() {
+            self.left = Some((Instant::now(), self.player.place(&self.device)));
             self.stop(sensors);
         }
     }
@@ -82,13 +100,18 @@ impl OpenRecording {
         self.stop(sensors);
         self.shown.begin();
         self.begun = Instant::now();
-        for sensor in sensors {
-            sensor.start_all(&self.sink)?;
+        // What is watched comes first: it is the least likely to be over before the next one is started, and must not fail.
+        let (watched, others): (Vec<_>, Vec<_>) = sensors.iter().partition(|sensor| !sensor.running.is_empty());
+        watched.into_iter().try_for_each(|sensor| sensor.start_all(&self.sink))?;
+        for sensor in others {
+            if let Err(error) = sensor.start_all(&self.sink) {
+                debug!(%error, "a sensor of a recording that nobody watches does not start");
+            }
         }
         if position.is_zero() {
             self.device.playback_seek(position)?;
         } else {
-            self.player.jump(&self.device, position, true)?;
+            self.player.jump(&self.device, position)?;
         }
         // One that was paused stays so.
         self.player.started(&self.device);
@@ -124,7 +147,7 @@ impl OpenRecording {
         {
             self.rewind(sensors, position)?;
         }
-        Ok(self.player.status(&self.device)?)
+        Ok(self.player.status(&self.device, self.shown.is_wanted())?)
     }
 
     /// Where nothing came after a start: it is started anew, and is at its end where that does not help.

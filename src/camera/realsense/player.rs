@@ -58,6 +58,8 @@ struct Wish {
     ended: bool,
     /// When it was last sent elsewhere while it was paused.
     sought: Option<Instant>,
+    /// Where whoever comes first begins: it was sent there while nobody watched.
+    begin_at: Duration,
     speed: f64,
     repeat: bool,
 }
@@ -77,7 +79,7 @@ impl Player {
     pub(super) fn new(file: &Path, repeat: bool, device: &Device) -> Result<Self> {
         device.playback_real_time(true)?;
         let duration = device.playback_duration()?;
-        let wish = Wish { paused: false, ended: false, sought: None, speed: 1.0, repeat };
+        let wish = Wish { paused: false, ended: false, sought: None, begin_at: Duration::ZERO, speed: 1.0, repeat };
         Ok(Self { file: file.to_owned(), duration, wish: Mutex::new(wish) })
     }
 
@@ -110,10 +112,17 @@ impl Player {
         self.wish().ended = true;
     }
 
-    /// Before the first sensor is started.
-    pub(super) fn unpause(&self) {
+    /// Before whoever comes first sees it: it plays, because one that was paused for nobody would stay black. Gives the place
+    /// where it begins.
+    pub(super) fn first(&self) -> Duration {
         let mut wish = self.wish();
         (wish.paused, wish.sought) = (false, None);
+        std::mem::take(&mut wish.begin_at)
+    }
+
+    /// Where it is now, to go on from there.
+    pub(super) fn place(&self, device: &Device) -> Duration {
+        device.playback_position().unwrap_or_default().min(self.duration)
     }
 
     /// Before a sensor is started: whether it had ended, and so is to begin again.
@@ -167,7 +176,8 @@ impl Player {
     ) -> std::result::Result<Option<Duration>, Problem> {
         match command {
             PlaybackCommand::Pause => {
-                if running {
+                // One that the SDK has stopped would be paused when it is started again, whoever comes then.
+                if running && device.playback_state() == Ok(PlaybackState::Playing) {
                     pause(device)?;
                 }
                 self.wish().paused = true;
@@ -189,14 +199,19 @@ impl Player {
                     let seconds = self.duration.as_secs_f64();
                     return Err(Problem::Invalid(format!("The recording is {seconds:.3} s long.")));
                 }
-                let ended = std::mem::take(&mut self.wish().ended);
-                if ended && running {
-                    return Ok(Some(position));
+                self.wish().ended = false;
+                if !running {
+                    // Told to the SDK now, it would read every frame twice once it is started.
+                    self.wish().begin_at = position;
+                    return Ok(None);
                 }
-                if running && position < FIRST_PICTURE {
+                if position < FIRST_PICTURE {
                     return Ok(Some(Duration::ZERO));
                 }
-                self.jump(device, position, running)?;
+                if device.playback_state() == Ok(PlaybackState::Stopped) {
+                    return Ok(Some(position));
+                }
+                self.jump(device, position)?;
             }
             PlaybackCommand::Speed(speed) => {
                 if !SPEEDS.contains(&speed) {
@@ -214,8 +229,8 @@ impl Player {
     /// Goes on from elsewhere. While it plays, the SDK loses a jump now and then, or reads on without a pause between frames
     /// (2.56.5, 2.59.1): so it is held for the jump, and the picture of the place is shown meanwhile. On a machine that is very
     /// busy even that is lost at times, so it is looked at, and done again.
-    pub(super) fn jump(&self, device: &Device, position: Duration, running: bool) -> Result<()> {
-        if !running || self.wish().paused {
+    pub(super) fn jump(&self, device: &Device, position: Duration) -> Result<()> {
+        if self.wish().paused {
             device.playback_seek(position)?;
             self.wish().sought = Some(Instant::now());
             return Ok(());
@@ -233,9 +248,13 @@ impl Player {
         Ok(())
     }
 
-    pub(super) fn status(&self, device: &Device) -> Result<PlaybackStatus> {
-        let Wish { paused, ended, speed, repeat, .. } = *self.wish();
-        let position = if ended { self.duration } else { device.playback_position()?.min(self.duration) };
+    pub(super) fn status(&self, device: &Device, running: bool) -> Result<PlaybackStatus> {
+        let Wish { paused, ended, begin_at, speed, repeat, .. } = *self.wish();
+        let position = match running {
+            false => begin_at,
+            true if ended => self.duration,
+            true => device.playback_position()?.min(self.duration),
+        };
         Ok(PlaybackStatus {
             file: self.name(),
             duration: self.duration.as_secs_f64(),
