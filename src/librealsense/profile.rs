@@ -62,20 +62,7 @@ impl StreamProfile {
     ) -> Result<Vec<*const sys::rs2_stream_profile>> {
         let mut found = BTreeMap::new();
         for raw in Self::all_raw(api, list)? {
-            let (mut stream, mut format, mut index, mut id, mut rate) = (0, 0, 0, 0, 0);
-            // SAFETY: the profile is alive; every pointer is to a local for the call to fill.
-            api.call(|error| unsafe {
-                let (stream, format) = (&raw mut stream, &raw mut format);
-                (api.rs2_get_stream_profile_data)(
-                    raw,
-                    stream,
-                    format,
-                    &raw mut index,
-                    &raw mut id,
-                    &raw mut rate,
-                    error,
-                );
-            })?;
+            let Data { stream, index, .. } = data(api, raw)?;
             found.insert((stream, index), raw);
         }
         Ok(found.into_values().collect())
@@ -149,15 +136,37 @@ fn no_intrinsics() -> sys::rs2_intrinsics {
     sys::rs2_intrinsics { width: 0, height: 0, ppx: 0.0, ppy: 0.0, fx: 0.0, fy: 0.0, model: 0, coeffs: [0.0; 5] }
 }
 
-/// What a profile is; `None` for streams and formats that the server does not know, newer ones included.
-pub(super) fn describe(api: &'static Api, raw: *const sys::rs2_stream_profile) -> Result<Option<SensorProfile>> {
-    let (mut stream, mut format, mut index, mut id, mut rate) = (0, 0, 0, 0, 0);
-    let (mut width, mut height) = (0, 0);
+/// What the SDK says of a profile, in its own numbers.
+struct Data {
+    stream: sys::rs2_stream,
+    format: sys::rs2_format,
+    index: i32,
+    rate: i32,
+}
+
+fn data(api: &'static Api, raw: *const sys::rs2_stream_profile) -> Result<Data> {
+    let mut data = Data { stream: 0, format: 0, index: 0, rate: 0 };
+    let mut id = 0;
     // SAFETY: the profile is alive; every pointer is to a local for the call to fill.
     api.call(|error| unsafe {
-        let (stream, format) = (&raw mut stream, &raw mut format);
-        (api.rs2_get_stream_profile_data)(raw, stream, format, &raw mut index, &raw mut id, &raw mut rate, error);
+        let (stream, format) = (&raw mut data.stream, &raw mut data.format);
+        (api.rs2_get_stream_profile_data)(
+            raw,
+            stream,
+            format,
+            &raw mut data.index,
+            &raw mut id,
+            &raw mut data.rate,
+            error,
+        );
     })?;
+    Ok(data)
+}
+
+/// What a profile is; `None` for streams and formats that the server does not know, newer ones included.
+pub(super) fn describe(api: &'static Api, raw: *const sys::rs2_stream_profile) -> Result<Option<SensorProfile>> {
+    let Data { stream, format, index, rate } = data(api, raw)?;
+    let (mut width, mut height) = (0, 0);
     let (Some(stream), Some(format)) = (stream_type(stream, index), pixel_format(format)) else { return Ok(None) };
     let fits = match stream {
         StreamType::Depth => format == PixelFormat::Z16,
@@ -169,7 +178,7 @@ pub(super) fn describe(api: &'static Api, raw: *const sys::rs2_stream_profile) -
         return Ok(None);
     }
     if stream.is_video() {
-        // SAFETY: as above; a profile of such a stream is a video profile.
+        // SAFETY: the profile is alive, and one of such a stream is a video profile; both pointers are to locals for the call to fill.
         api.call(|error| unsafe {
             (api.rs2_get_video_stream_resolution)(raw, &raw mut width, &raw mut height, error);
         })?;

@@ -2,10 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -73,33 +70,30 @@ impl Delivery {
 /// newest frame of each stream, to be shown again while the recording is held.
 pub(super) struct Shown {
     streams: Mutex<Streams>,
-    /// Frames of any stream since the recording was started.
-    played: AtomicU64,
-    /// When the newest of them came, in milliseconds after `born`.
-    newest_ms: AtomicU64,
-    born: Instant,
     sink: FrameSink,
 }
 
-#[derive(Default)]
 struct Streams {
     wanted: BTreeSet<StreamType>,
     newest: BTreeMap<StreamType, Frame>,
+    /// Frames of any stream since the recording was started.
+    played: u64,
+    /// When the newest of them came, or else the recording was started.
+    last: Instant,
 }
 
 impl Shown {
     pub(super) fn new(sink: FrameSink) -> Self {
-        let (played, newest_ms) = (AtomicU64::default(), AtomicU64::default());
-        Self { streams: Mutex::default(), played, newest_ms, born: Instant::now(), sink }
+        let streams = Streams { wanted: BTreeSet::new(), newest: BTreeMap::new(), played: 0, last: Instant::now() };
+        Self { streams: Mutex::new(streams), sink }
     }
 
     /// Where the frames of all streams go.
     pub(super) fn sink(self: Arc<Self>) -> FrameSink {
         Arc::new(move |frame: Frame| {
-            self.played.fetch_add(1, Ordering::Relaxed);
-            self.newest_ms.store(self.born.elapsed().as_millis() as u64, Ordering::Relaxed);
             let is_wanted = {
                 let mut streams = self.streams();
+                (streams.played, streams.last) = (streams.played + 1, Instant::now());
                 streams.newest.insert(frame.stream, frame.clone());
                 streams.wanted.contains(&frame.stream)
             };
@@ -140,17 +134,18 @@ impl Shown {
 
     /// How many frames came since the last [`Self::begin`].
     pub(super) fn played(&self) -> u64 {
-        self.played.load(Ordering::Relaxed)
+        self.streams().played
     }
 
-    /// How long ago the newest frame came of any stream.
+    /// How long ago the newest frame came of any stream, or else the last [`Self::begin`] was.
     pub(super) fn silence(&self) -> Duration {
-        self.born.elapsed().saturating_sub(Duration::from_millis(self.newest_ms.load(Ordering::Relaxed)))
+        self.streams().last.elapsed()
     }
 
     /// Before the sensors are started.
     pub(super) fn begin(&self) {
-        self.played.store(0, Ordering::Relaxed);
+        let mut streams = self.streams();
+        (streams.played, streams.last) = (0, Instant::now());
     }
 }
 

@@ -30,14 +30,13 @@ const SAME_VIEWER: Duration = Duration::from_millis(500);
 /// A recording of which frames came so lately plays, whatever of it is watched.
 const LATELY: Duration = Duration::from_secs(2);
 
+/// A recording that is open.
 pub(super) struct OpenRecording {
     player: Arc<Player>,
     shown: Arc<Shown>,
     device: Arc<Device>,
     /// Where the SDK's frames go.
     sink: FrameSink,
-    /// When the sensors were last started.
-    begun: Instant,
     /// When the last one left, and where it was then.
     left: Option<(Instant, Duration)>,
 }
@@ -45,7 +44,7 @@ pub(super) struct OpenRecording {
 impl OpenRecording {
     pub(super) fn new(player: Arc<Player>, device: Arc<Device>, sink: FrameSink) -> Self {
         let shown = Arc::new(Shown::new(sink));
-        Self { player, device, sink: shown.clone().sink(), shown, begun: Instant::now(), left: None }
+        Self { player, device, sink: shown.clone().sink(), shown, left: None }
     }
 
     /// Whether what is watched is silent by intent: the recording is held, or there is nothing of it in the file at this place.
@@ -99,7 +98,6 @@ impl OpenRecording {
     pub(super) fn rewind(&mut self, sensors: &[OpenSensor], position: Duration) -> Result<()> {
         self.stop(sensors);
         self.shown.begin();
-        self.begun = Instant::now();
         // What is watched comes first: it is the least likely to be over before the next one is started, and must not fail.
         let (watched, others): (Vec<_>, Vec<_>) = sensors.iter().partition(|sensor| !sensor.running.is_empty());
         watched.into_iter().try_for_each(|sensor| sensor.start_all(&self.sink))?;
@@ -127,7 +125,7 @@ impl OpenRecording {
             self.shown.again();
             return Ok(());
         }
-        match self.player.stopped(&self.device, self.shown.played(), self.begun.elapsed()) {
+        match self.player.stopped(&self.device, self.shown.played(), self.shown.silence()) {
             Some(Stopped::AtTheEnd) if self.player.repeats() => self.rewind(sensors, Duration::ZERO)?,
             Some(Stopped::AtTheEnd) => self.player.hold_at_end(),
             Some(Stopped::BeforeTheFirstFrame) => self.begin(sensors)?,

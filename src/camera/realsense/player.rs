@@ -156,13 +156,14 @@ impl Player {
         !self.is_held() && device.playback_state() == Ok(PlaybackState::Stopped)
     }
 
-    /// Why the SDK plays no more, if it should: `count` frames came since the sensors were started, which was `begun` ago.
-    pub(super) fn stopped(&self, device: &Device, count: u64, begun: Duration) -> Option<Stopped> {
+    /// Why the SDK plays no more, if it should: `count` frames came since the sensors were started, `silence` ago the
+    /// newest or else the start was.
+    pub(super) fn stopped(&self, device: &Device, count: u64, silence: Duration) -> Option<Stopped> {
         if !self.has_stopped(device) {
             return None;
         }
         match count {
-            0 => (begun > STARTED_WITHIN).then_some(Stopped::BeforeTheFirstFrame),
+            0 => (silence > STARTED_WITHIN).then_some(Stopped::BeforeTheFirstFrame),
             _ => Some(Stopped::AtTheEnd),
         }
     }
