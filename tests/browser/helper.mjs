@@ -143,7 +143,7 @@ export async function open(browser, url, viewport = { width: 1280, height: 900 }
   const page = await context.newPage();
   page.complaints = [];
   page.on('console', (message) => {
-    if (['error', 'warn', 'warning'].includes(message.type())) page.complaints.push(message.text());
+    if (['error', 'warn', 'warning'].includes(message.type())) page.complaints.push(`${message.text()} (${message.location().url ?? 'no address'})`);
   });
   page.on('pageerror', (error) => page.complaints.push(String(error)));
   page.setDefaultTimeout(PATIENCE_MS);

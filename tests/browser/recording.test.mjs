@@ -44,7 +44,7 @@ describe('recording and playback on the demo page', () => {
   /**
    * The page over a camera that is described otherwise, and answers to some routes that are scripted.
    * @param {object} traits of the camera
-   * @param {(method: string, what: string, body: any) => {status?: number, body: object}|null} answer what: below the device, or
+   * @param {(method: string, what: string, body: any) => {status?: number, body: object}|null|Promise<any>} answer what: below the device, or
    *   from "recordings" on
    */
   async function scripted(traits, answer, query = '') {
@@ -57,7 +57,7 @@ describe('recording and playback on the demo page', () => {
       if (pathname === '/api/devices/') return json((await server.get('devices/')).map((device) => ({ ...device, ...traits })));
       const what = pathname.split(`/api/devices/${CAMERA}/`)[1] ?? (pathname.startsWith('/api/recordings') ? pathname.slice('/api/'.length) : undefined);
       const body = JSON.parse(request.postData() ?? 'null');
-      const scriptedAnswer = what ? answer(request.method(), what, body) : null;
+      const scriptedAnswer = what ? await answer(request.method(), what, body) : null;
       if (!scriptedAnswer) return request.continue();
       page.asked.push([request.method(), what, body]);
       return json(scriptedAnswer.body, scriptedAnswer.status);
@@ -167,6 +167,39 @@ describe('recording and playback on the demo page', () => {
     await until('the new place, speed and switch', () => page.evaluate(() => document.getElementById('playback-time').textContent === '1:01 / 2:00'
       && document.getElementById('playback-speed').value === '0.1' && document.getElementById('playback-repeat').checked));
     assert.deepEqual(page.complaints, []);
+  });
+
+  it('asks nothing of a recording that it closes', BOUND, async () => {
+    const status = { file: 'walk.bag', duration: 120, position: 5, is_paused: false, speed: 1, repeat: true };
+    const asked = [];
+    let answerStatus;
+    let answerClose;
+    const held = () => new Promise((resolve) => { answerStatus = () => resolve({ body: status }); });
+    const page = await scripted({ playback: true }, (method, what) => {
+      if (what === 'playback/status') {
+        asked.push('status');
+        return held();
+      }
+      if (what !== 'playback/close') return null;
+      asked.push('close');
+      return new Promise((resolve) => { answerClose = (answer) => resolve(answer); });
+    });
+    let looks = 0; // each 1.5 s, and the place each second
+    page.on('request', (request) => { looks += Number(new URL(request.url()).pathname === '/api/webrtc/sessions'); });
+    await until('the place is asked', () => answerStatus);
+    await page.click('.device button');
+    const refused = { status: 503, body: { detail: 'The camera is busy.' } };
+    assert.deepEqual(asked, ['status'], 'what was asked before is answered first');
+    answerStatus();
+    await until('it is closed', () => answerClose);
+    const before = looks;
+    await until('other things are asked for longer than the place is looked at', () => looks > before + 1);
+    assert.deepEqual(asked, ['status', 'close'], 'nothing is asked while it closes');
+    answerClose(refused);
+    await until('the page says why it stays', async () => (await text(page, '#devices-error')) === 'The camera is busy.');
+    await until('it is asked again', () => asked.length > 2);
+    answerStatus();
+    await until('the place is told', async () => (await text(page, '#playback-time')) === '0:05 / 2:00');
   });
 
   it('says paused rather than stalled, and opens no new session', BOUND, async () => {

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { Server, advancing, chromium, look, start, text, until, watch } from './helper.mjs';
 
-const BOUND = { timeout: 90000 };
+const BOUND = { timeout: 180000 };
 const LIBRARY = process.env.REALSENSE_WEBRTC_TEST_SDK;
 /** The serial number of the SDK's software device. */
 const SOFTWARE = '954212070924';

@@ -1,6 +1,7 @@
 // The wire contract as functions. Owns addresses, the token, time limits and the wording of failures; keeps no state of
 // the camera and touches no DOM.
 
+import { Closings } from './closings.js';
 import { after } from './patience.js';
 
 /**
@@ -46,8 +47,13 @@ export function detailOf(body, status) {
 const TIMEOUT_MS = 8000;
 const OFFER_TIMEOUT_MS = 20000;
 
+/** Finds the device that a path is about. */
+const OF_DEVICE = /^devices\/([^/]+)\//;
+
 /** One server's API. */
 export class Api {
+  #closings = new Closings(() => new ApiError(404, 'The recording was closed.'));
+
   /**
    * @param {string} pageUrl the page's address: the API is beside it, also behind a proxy's path prefix
    * @param {string} [token] sent as a bearer token when not empty
@@ -65,7 +71,14 @@ export class Api {
    * @returns {Promise<any>} the parsed body, whose type the route's own function tells; or the text, or the blob
    * @throws {ApiError}
    */
-  async request(method, path, body, { timeoutMs = TIMEOUT_MS, keepalive = false, token = this.token, as = 'json' } = {}) {
+  request(method, path, body, options) {
+    const device = OF_DEVICE.exec(path)?.[1];
+    const send = () => this.#send(method, path, body, options);
+    return device === undefined ? send() : this.#closings.ask(device, send);
+  }
+
+  /** @type {Api['request']} */
+  async #send(method, path, body, { timeoutMs = TIMEOUT_MS, keepalive = false, token = this.token, as = 'json' } = {}) {
     /** @type {Record<string, string>} */
     const headers = {};
     if (body !== undefined) headers['Content-Type'] = 'application/json';
@@ -222,7 +235,8 @@ export class Api {
 
   /** @param {string} device a recording that plays and is to go @returns {Answer<'close_playback'>} */
   closePlayback(device) {
-    return this.request('POST', `devices/${encodeURIComponent(device)}/playback/close`);
+    const id = encodeURIComponent(device);
+    return this.#closings.close(id, () => this.#send('POST', `devices/${id}/playback/close`));
   }
 
   /** @returns {Answer<'list_recordings'>} */

@@ -55,6 +55,7 @@ export class Sensors extends EventTarget {
       this.#streams.unavailable('');
       this.#options.unavailable(this.#devices.picked || this.#devices.list.length === 0 ? 'They appear with the camera.' : 'Pick a camera first.');
     } else if (device && this.#of !== device.device_id) {
+      this.#options.away = true; // those that are shown are another camera's
       try {
         const sensors = await this.#api.sensors(device.device_id);
         if (this.#devices.picked !== device.device_id) return; // another was picked meanwhile

@@ -46,64 +46,6 @@ impl Backdrop {
         self.view.intrinsics.height as usize
     }
 
-    /// Casts a ray through every pixel, and four through those at an edge. `None` when told to stop meanwhile.
-    fn cast(view: View, stop: &AtomicBool) -> Option<Self> {
-        let (width, height) = (view.intrinsics.width as usize, view.intrinsics.height as usize);
-        let eye = scene::eye(view.viewpoint.x());
-        let infrared = view.viewpoint != Viewpoint::Color;
-        let see = |x: f32, y: f32| {
-            let (dx, dy) = view.direction(x, y);
-            let hit = scene::cast(eye, scene::direction(dx, dy));
-            (hit, pack(&scene::light(&hit, eye, infrared), infrared))
-        };
-        let right_eye = scene::eye(BASELINE_M);
-        let left = view.viewpoint == Viewpoint::Left;
-        let mut this = Self {
-            view,
-            light: Vec::with_capacity(width * height),
-            z: Vec::with_capacity(width * height),
-            hidden: Vec::with_capacity(if left { width * height } else { 0 }),
-        };
-        let mut ids = Vec::with_capacity(width * height);
-        for y in 0..height {
-            if stop.load(Ordering::Relaxed) {
-                return None;
-            }
-            for x in 0..width {
-                let (hit, sample) = see(x as f32, y as f32);
-                this.z.push(hit.t);
-                this.light.push(sample);
-                ids.push(hit.id as u8);
-                if left {
-                    this.hidden.push(is_hidden(&view, x, &hit, right_eye));
-                }
-            }
-        }
-        let first = this.light.clone();
-        for y in 0..height {
-            if stop.load(Ordering::Relaxed) {
-                return None;
-            }
-            for x in 0..width {
-                let at = y * width + x;
-                let differs = |other: usize| ids[at] != ids[other] || contrast(&first[at], &first[other], infrared);
-                let edge = (x > 0 && differs(at - 1))
-                    || (x + 1 < width && differs(at + 1))
-                    || (y > 0 && differs(at - width))
-                    || (y + 1 < height && differs(at + width));
-                if edge {
-                    let mut sum = [0u32; 4];
-                    for (dx, dy) in [(0.125, 0.375), (-0.375, 0.125), (-0.125, -0.375), (0.375, -0.125)] {
-                        let (_, sample) = see(x as f32 + dx, y as f32 + dy);
-                        sum.iter_mut().zip(sample).for_each(|(sum, value)| *sum += u32::from(value));
-                    }
-                    this.light[at] = sum.map(|sum| (sum / 4) as u16);
-                }
-            }
-        }
-        Some(this)
-    }
-
     /// The room point behind a pixel.
     fn point(&self, eye: V3, x: usize, y: usize) -> (V3, V3, f32) {
         let (dx, dy) = self.view.direction(x as f32, y as f32);
@@ -269,9 +211,103 @@ pub(crate) enum BallDepth {
     Untouched,
 }
 
+/// A backdrop that is being cast: a ray through every pixel, then four through those at an edge.
+struct Casting {
+    backdrop: Backdrop,
+    /// What each pixel shows.
+    ids: Vec<u8>,
+    /// The light of all pixels before edges are softened.
+    sharp: Vec<Sample>,
+    /// Rows done, each of them twice.
+    rows: usize,
+}
+
+impl Casting {
+    fn new(view: View) -> Self {
+        let pixels = view.intrinsics.width as usize * view.intrinsics.height as usize;
+        let hidden = Vec::with_capacity(if view.viewpoint == Viewpoint::Left { pixels } else { 0 });
+        let backdrop = Backdrop { view, light: Vec::with_capacity(pixels), z: Vec::with_capacity(pixels), hidden };
+        Self { backdrop, ids: Vec::with_capacity(pixels), sharp: Vec::new(), rows: 0 }
+    }
+
+    /// Goes on where it was told to stop. Gives whether it is done.
+    fn run(&mut self, stop: &AtomicBool) -> bool {
+        let height = self.backdrop.height();
+        while self.rows < 2 * height {
+            if stop.load(Ordering::Relaxed) {
+                return false;
+            }
+            match self.rows.checked_sub(height) {
+                None => self.cast(self.rows),
+                Some(y) => self.soften(y),
+            }
+            self.rows += 1;
+        }
+        true
+    }
+
+    fn see(&self, x: f32, y: f32) -> (Hit, Sample) {
+        let View { viewpoint, .. } = self.backdrop.view;
+        let eye = scene::eye(viewpoint.x());
+        let infrared = viewpoint != Viewpoint::Color;
+        let (dx, dy) = self.backdrop.view.direction(x, y);
+        let hit = scene::cast(eye, scene::direction(dx, dy));
+        let light = pack(&scene::light(&hit, eye, infrared), infrared);
+        (hit, light)
+    }
+
+    fn cast(&mut self, y: usize) {
+        let left = self.backdrop.view.viewpoint == Viewpoint::Left;
+        let right_eye = scene::eye(BASELINE_M);
+        for x in 0..self.backdrop.width() {
+            let (hit, sample) = self.see(x as f32, y as f32);
+            self.backdrop.z.push(hit.t);
+            self.backdrop.light.push(sample);
+            self.ids.push(hit.id as u8);
+            if left {
+                self.backdrop.hidden.push(is_hidden(&self.backdrop.view, x, &hit, right_eye));
+            }
+        }
+    }
+
+    fn soften(&mut self, y: usize) {
+        let (width, height) = (self.backdrop.width(), self.backdrop.height());
+        let infrared = self.backdrop.view.viewpoint != Viewpoint::Color;
+        if self.sharp.is_empty() {
+            self.sharp.clone_from(&self.backdrop.light);
+        }
+        for x in 0..width {
+            let at = y * width + x;
+            let differs = |other: usize| {
+                self.ids[at] != self.ids[other] || contrast(&self.sharp[at], &self.sharp[other], infrared)
+            };
+            let edge = (x > 0 && differs(at - 1))
+                || (x + 1 < width && differs(at + 1))
+                || (y > 0 && differs(at - width))
+                || (y + 1 < height && differs(at + width));
+            if edge {
+                let mut sum = [0u32; 4];
+                for (dx, dy) in [(0.125, 0.375), (-0.375, 0.125), (-0.125, -0.375), (0.375, -0.125)] {
+                    let (_, sample) = self.see(x as f32 + dx, y as f32 + dy);
+                    sum.iter_mut().zip(sample).for_each(|(sum, value)| *sum += u32::from(value));
+                }
+                self.backdrop.light[at] = sum.map(|sum| (sum / 4) as u16);
+            }
+        }
+    }
+}
+
 /// Backdrops that were cast, the latest used last. All simulated cameras look at the same room and share them.
 #[derive(Default)]
-pub(crate) struct Backdrops(Mutex<Vec<Arc<Backdrop>>>);
+pub(crate) struct Backdrops(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    cast: Vec<Arc<Backdrop>>,
+    /// What was told to stop goes on where it was: a sensor that is restarted because its first picture takes long on a busy
+    /// machine would else never have one.
+    begun: Vec<Casting>,
+}
 
 /// Backdrops kept: three imagers at two sizes. One takes 12 bytes a pixel, 3.7 MB at 640x480.
 const KEPT: usize = 6;
@@ -279,26 +315,74 @@ const KEPT: usize = 6;
 impl Backdrops {
     /// The backdrop of a view, cast now if need be. `None` when told to stop meanwhile.
     pub(crate) fn get(&self, view: View, stop: &AtomicBool) -> Option<Arc<Backdrop>> {
-        let find = || {
-            let mut kept = lock(&self.0);
-            let at = kept.iter().position(|b| b.view == view)?;
-            let found = kept.remove(at);
-            kept.push(found.clone());
+        let find = |kept: &mut Kept| {
+            let at = kept.cast.iter().position(|b| b.view == view)?;
+            let found = kept.cast.remove(at);
+            kept.cast.push(found.clone());
             Some(found)
         };
-        if let Some(found) = find() {
-            return Some(found);
-        }
+        let mut casting = {
+            let mut kept = lock(&self.0);
+            if let Some(found) = find(&mut kept) {
+                return Some(found);
+            }
+            let begun = kept.begun.iter().position(|casting| casting.backdrop.view == view);
+            begun.map(|at| kept.begun.remove(at)).unwrap_or_else(|| Casting::new(view))
+        };
         // Cast outside the lock: two streams may cast different views at the same time.
-        let cast = Arc::new(Backdrop::cast(view, stop)?);
-        if let Some(found) = find() {
+        let done = casting.run(stop);
+        let mut kept = lock(&self.0);
+        if !done {
+            push_bounded(&mut kept.begun, casting);
+            return None;
+        }
+        if let Some(found) = find(&mut kept) {
             return Some(found);
         }
-        let mut kept = lock(&self.0);
-        if kept.len() >= KEPT {
-            kept.remove(0);
-        }
-        kept.push(cast.clone());
+        let cast = Arc::new(casting.backdrop);
+        push_bounded(&mut kept.cast, cast.clone());
         Some(cast)
+    }
+}
+
+/// Lets the oldest go where there is no room.
+fn push_bounded<T>(kept: &mut Vec<T>, new: T) {
+    if kept.len() >= KEPT {
+        kept.remove(0);
+    }
+    kept.push(new);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::StreamType;
+
+    #[test]
+    fn what_is_told_to_stop_again_and_again_gets_done() {
+        let view = View::new(StreamType::Depth, 640, 480).expect("a view");
+        let (backdrops, stop) = (Backdrops::default(), AtomicBool::new(true));
+        assert!(backdrops.get(view, &stop).is_none());
+        // A slice is far shorter than a cast.
+        let slice = || {
+            stop.store(false, Ordering::Relaxed);
+            std::thread::scope(|scope| {
+                let cast = scope.spawn(|| backdrops.get(view, &stop));
+                std::thread::sleep(Duration::from_millis(2));
+                stop.store(true, Ordering::Relaxed);
+                cast.join().expect("no panic")
+            })
+        };
+        let (mut slices, mut cast) = (0, None);
+        while cast.is_none() && slices < 10_000 {
+            (slices, cast) = (slices + 1, slice());
+        }
+        let cast = cast.expect("the backdrop gets done");
+        assert!(slices > 1, "a slice was long enough for all of it");
+        let at_once = Backdrops::default().get(view, &AtomicBool::new(false)).expect("not stopped");
+        assert!(cast.light == at_once.light && cast.z == at_once.z && cast.hidden == at_once.hidden);
+        assert!(lock(&backdrops.0).begun.is_empty());
     }
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Api, detailOf } from '../../../www/js/api.js';
+import { Closings } from '../../../www/js/closings.js';
 import { waitMs } from '../../../www/js/backoff.js';
 import { isSwitch, optionName, quantity, unitText, valueText } from '../../../www/js/values.js';
 import { pixelAt } from '../../../www/js/geometry.js';
@@ -222,5 +223,57 @@ describe('options and points', () => {
     assert.equal(pixelAt({ width: 1000, height: 480 }, picture, 100, 100), null, 'on the bar at the left');
     assert.deepEqual(pixelAt({ width: 1000, height: 480 }, picture, 180, 0), { x: 0, y: 0 });
     assert.equal(pixelAt({ width: 320, height: 240 }, { width: 0, height: 0 }, 1, 1), null);
+  });
+});
+
+describe('closing a recording', () => {
+  const settled = () => new Promise((resolve) => { setImmediate(resolve); });
+  /** Something that is asked: `sent` when it was sent, `answer` or `fail` ends it. */
+  function question() {
+    const it = { sent: false };
+    const promise = new Promise((resolve, reject) => Object.assign(it, { answer: resolve, fail: reject }));
+    return Object.assign(it, { send: () => { it.sent = true; return promise; } });
+  }
+  const closings = () => new Closings(() => new Error('too late'));
+
+  it('waits for what was asked of it, and of nothing else', async () => {
+    const [asked, other, close] = [question(), question(), question()];
+    const both = closings();
+    const answers = [both.ask('rec', asked.send), both.ask('camera', other.send)];
+    const closed = both.close('rec', close.send);
+    await settled();
+    assert.ok(asked.sent && other.sent && !close.sent);
+    asked.fail(new Error('busy'));
+    await assert.rejects(answers[0], /busy/);
+    await settled();
+    assert.ok(close.sent);
+    close.answer('done');
+    assert.equal(await closed, 'done');
+  });
+  it('lets nothing be sent meanwhile, nor after it if it was asked before', async () => {
+    const [late, other, close, next] = [question(), question(), question(), question()];
+    const both = closings();
+    const closed = both.close('rec', close.send);
+    const refused = assert.rejects(both.ask('rec', late.send), /too late/);
+    both.ask('camera', other.send);
+    await settled();
+    assert.ok(close.sent && !late.sent && other.sent);
+    close.answer();
+    await closed;
+    await refused;
+    assert.equal(late.sent, false);
+    both.ask('rec', next.send); // the same file, opened again
+    await settled();
+    assert.ok(next.sent);
+  });
+  it('that fails lets everything go on', async () => {
+    const [late, close] = [question(), question()];
+    const both = closings();
+    const closed = both.close('rec', close.send);
+    const answer = both.ask('rec', late.send);
+    close.fail(new Error('busy'));
+    await assert.rejects(closed, /busy/);
+    late.answer(7);
+    assert.equal(await answer, 7);
   });
 });
