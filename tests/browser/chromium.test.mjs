@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { CAMERA, Server, advancing, chromium, measureGaps, open, start, text, until, watch } from './helper.mjs';
+import { CAMERA, PATIENCE_MS, Server, advancing, chromium, measureGaps, open, start, text, until, watch } from './helper.mjs';
 
 const BOUND = { timeout: 60000 };
 /** Where the pictures of the page go, if anywhere. */
@@ -84,7 +84,7 @@ describe('the demo page in Chromium', () => {
       process.kill(-other.process().pid, 'SIGKILL'); // the group: the browser and its renderers, with no good-bye
     }
     // Half a minute where the server has not learnt yet how often it speaks.
-    await until('the session of the killed browser is gone', async () => (await sessions()).length === 0, 35000);
+    await until('the session of the killed browser is gone', async () => (await sessions()).length === 0, 30000 + PATIENCE_MS);
     await until('its reference is gone', async () => Object.keys(await references()).length === 0);
   });
 
