@@ -38,7 +38,7 @@ trap clean_up EXIT
 
 # More viewers than the default limit allows, and no lifetime that could end within the measurement.
 printf '[sessions]\nlimit = 250\nmax_lifetime_s = 0\n' >"$work/bench.toml"
-"$BIN" --listen 127.0.0.1:0 --config "$work/bench.toml" >"$work/log" 2>&1 &
+"$BIN" --sim-cameras 1 --listen 127.0.0.1:0 --config "$work/bench.toml" >"$work/log" 2>&1 &
 server=$!
 url=
 for _ in $(seq 300); do

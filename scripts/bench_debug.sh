@@ -37,7 +37,7 @@ clean_up() {
 }
 trap clean_up EXIT
 
-"$BIN" --listen 127.0.0.1:0 >"$work/log" 2>&1 &
+"$BIN" --sim-cameras 1 --listen 127.0.0.1:0 >"$work/log" 2>&1 &
 server=$!
 url=
 for _ in $(seq 300); do
@@ -94,7 +94,7 @@ for number in $(seq "$rounds"); do
   if [ "$number" -lt "$rounds" ]; then
     kill "$server"
     wait "$server" 2>/dev/null || true
-    "$BIN" --listen "${url#http://}" >"$work/log" 2>&1 &
+    "$BIN" --sim-cameras 1 --listen "${url#http://}" >"$work/log" 2>&1 &
     server=$!
     for _ in $(seq 300); do
       grep -q 'listening on' "$work/log" && break

@@ -8,7 +8,6 @@ cd "$(dirname "$0")/.."
 say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
 
 scripts/install_deps.sh --full
-[ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
 . scripts/env.sh
 stacks=tests/sdp/capture
 if [ ! -d $stacks/node_modules ] || [ $stacks/package-lock.json -nt $stacks/node_modules/.package-lock.json ]; then

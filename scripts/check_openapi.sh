@@ -67,7 +67,7 @@ offered() {
 }
 
 # A viewer, so that there are running elements to ask for; and sessions to ask for and to end.
-REALSENSE_WEBRTC_PROBE_TOKEN=$token "$program" probe watch --url "$url" --device 844212070924 --secs 1800 >"$work/viewer.log" 2>&1 &
+REALSENSE_WEBRTC_TOKEN=$token "$program" probe watch --url "$url" --device 844212070924 --secs 1800 >"$work/viewer.log" 2>&1 &
 started+=("$!")
 for _ in 1 2 3; do offered; done >"$work/sessions.txt"
 for _ in 1 2; do offered; done >"$work/leaving.txt"

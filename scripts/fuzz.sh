@@ -22,7 +22,6 @@ for target in "${targets[@]}"; do
 done
 
 scripts/install_deps.sh --fuzz
-[ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
 . scripts/env.sh
 say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
 

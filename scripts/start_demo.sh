@@ -7,24 +7,28 @@
 #   scripts/start_demo.sh --listen 0.0.0.0:8000      for others on the network, too; all flags go to the server
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/common.sh
 scripts/install_deps.sh
-[ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
 . scripts/env.sh
-# Real cameras and recordings need the vendor's library. One that the system's loader finds is used; else its wheel's.
+# Real cameras and recordings need the vendor's library. One that the system's loader finds is used; else its wheel's, which the
+# server finds where the script puts it.
 known_libraries=$(/sbin/ldconfig -p)
 if [ -z "${REALSENSE_WEBRTC__REALSENSE__LIBRARY:-}" ] && [[ $known_libraries != *librealsense2.so* ]]; then
-  if library=$(scripts/get_librealsense.sh); then
-    export REALSENSE_WEBRTC__REALSENSE__LIBRARY=$library
-  else
+  scripts/get_librealsense.sh >/dev/null ||
     echo "Going on without librealsense: simulated cameras work, real ones and recordings do not." >&2
-  fi
 fi
 # Vendor and product ids of RealSense cameras: 8086:0a.. and 8086:0b..
 if grep -qs 8086 /sys/bus/usb/devices/*/idVendor && grep -qsiE '^0[ab]' /sys/bus/usb/devices/*/idProduct &&
   [ "$(id -u)" != 0 ] && ! ls /etc/udev/rules.d/*realsense* /lib/udev/rules.d/*realsense* >/dev/null 2>&1; then
   echo "A RealSense camera may be connected, but this user may not have the right to open it: run scripts/install_udev_rules.sh once." >&2
 fi
-printf '\033[1m==> Building (the first time takes a few minutes)\033[0m\n'
-cargo build --release --locked
-printf '\033[1m==> Starting; stop it with Ctrl-C\033[0m\n'
-exec target/release/realsense-webrtc --www www --pipelines pipelines "$@"
+built=${CARGO_TARGET_DIR:-target}/release/realsense-webrtc
+# Pages and pipelines are inside the program, too, but the folders are what is used here: who edits one need not wait.
+if [ ! -x "$built" ] || [ -n "$(find Cargo.toml Cargo.lock src -newer "$built" -print -quit)" ]; then
+  say "Building (the first time takes a few minutes)"
+  cargo build --release --locked
+  touch "$built"
+fi
+say "Starting; stop it with Ctrl-C"
+# Only here a simulated camera stands in for one that is missing; a --sim-cameras of the caller's comes later and counts.
+exec "$built" --www www --pipelines pipelines --sim-cameras auto "$@"

@@ -6,7 +6,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/install_deps.sh --test
-[ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
 . scripts/env.sh
 say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
 
@@ -35,6 +34,8 @@ newer=$(scripts/get_librealsense.sh 2.59.1.11053 2>/dev/null)
 REALSENSE_WEBRTC_TEST_RECORDINGS=$(mktemp -d)
 trap 'rm -rf "$REALSENSE_WEBRTC_TEST_RECORDINGS"' EXIT
 export REALSENSE_WEBRTC_TEST_RECORDINGS
+AIORTC=$(scripts/get_aiortc.sh)
+export AIORTC
 say "Tests, with librealsense 2.56.5"
 export REALSENSE_WEBRTC_TEST_SDK=$older
 cargo test --locked --quiet

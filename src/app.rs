@@ -51,6 +51,14 @@ pub struct App {
     trimmer: JoinHandle<()>,
 }
 
+/// Checks what a configuration names outside itself, without starting anything.
+///
+/// # Errors
+/// What cannot be had, and what to do.
+pub fn check(config: &Config) -> Result<()> {
+    sources::check_presets(config)
+}
+
 impl App {
     /// Starts everything: media, cameras, the session actor, HTTP.
     ///
@@ -77,7 +85,7 @@ impl App {
         let Sources { backends, recorder, trouble, .. } = {
             let config = config.clone();
             let started = tokio::task::spawn_blocking(move || sources::start(&config));
-            started.await.map_err(|error| Error::internal(error.to_string()))?
+            started.await.map_err(|error| Error::internal(error.to_string()))??
         };
         let expected: Vec<DeviceId> =
             backends.iter().flat_map(|backend| backend.devices()).map(|info| info.device_id).collect();
@@ -175,11 +183,13 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Error {
 /// Says who can reach the server, and how to change that.
 pub fn describe_reach(address: SocketAddr, token: &str) -> String {
     match address.ip() {
-        ip if ip.is_loopback() => format!(
-            "Only this machine can reach it. For others on the network: --listen 0.0.0.0:{} (then anyone there may watch, \
-             unless server.token is set).",
-            address.port()
-        ),
+        ip if ip.is_loopback() => {
+            let who = if token.is_empty() { " (then anyone there may watch, unless server.token is set)" } else { "" };
+            format!(
+                "Only this machine can reach it. For others on the network: --listen 0.0.0.0:{}{who}.",
+                address.port()
+            )
+        }
         ip => {
             let who = if token.is_empty() {
                 "ANYONE who can reach this machine may watch and control the camera; set server.token to require a token"

@@ -5,10 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use toml::Value;
 
-use crate::{config::Config, pipeline_cli::PipelineArgs, probe::ProbeArgs};
+use crate::{
+    config::{Asked, Config, Loaded, SimCameras},
+    pipeline_cli::PipelineArgs,
+    probe::ProbeArgs,
+};
 
 /// Gets an Intel RealSense depth camera into many browsers at once: every stream is encoded once and fanned out over
 /// WebRTC. Without a subcommand it serves; open the printed address in a browser.
@@ -18,15 +22,15 @@ pub struct Cli {
     /// What to do instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Configuration file; realsense-webrtc.toml in the repository documents every key.
+    /// Configuration file [default: none is read]; realsense-webrtc.toml in the repository documents every key.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Address and port to listen on [default: 127.0.0.1:8000]. 0.0.0.0:8000 opens it to the network; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     listen: Option<SocketAddr>,
-    /// Number of simulated D435I cameras [default: one when there is no camera].
-    #[arg(long, value_name = "N")]
-    sim_cameras: Option<u16>,
+    /// Number of simulated D435I cameras, or auto: one when no camera is found [default: 0].
+    #[arg(long, value_name = "N", overrides_with = "sim_cameras")]
+    sim_cameras: Option<SimCameras>,
     /// Play a recording (.bag, .db3) as a camera; may be given several times.
     #[arg(long, value_name = "FILE", value_parser = parse_file)]
     recording: Vec<PathBuf>,
@@ -39,12 +43,18 @@ pub struct Cli {
     /// Serve the pages from this folder instead of those built in.
     #[arg(long, value_name = "DIR", value_parser = parse_folder)]
     www: Option<PathBuf>,
-    /// What to log: info, debug, warn, or a filter such as info,realsense_webrtc::media=debug.
+    /// What to log: info, debug, warn, or a filter such as info,realsense_webrtc::media=debug [default: info].
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
     /// Print the versions of this program and of GStreamer.
     #[arg(short = 'V', long)]
     pub version: bool,
+    /// What other servers call `--listen`.
+    #[arg(long, short, hide = true, value_name = "PORT", value_parser = no_port)]
+    port: Option<String>,
+    /// What other programs call `--log debug`.
+    #[arg(long, short, hide = true, num_args = 0, default_missing_value = "", value_parser = no_verbose)]
+    verbose: Option<String>,
 }
 
 /// The subcommands.
@@ -54,14 +64,53 @@ pub enum Command {
     Probe(ProbeArgs),
     /// List, check, tune and play pipeline files, without a server or a browser.
     Pipeline(PipelineArgs),
-    /// Ask the server of this configuration whether it is well; exit code 0 if so. For a container's health check.
-    Healthcheck,
+    /// Check that the server of this configuration answers and is well; exit code 0 if so. For a container's health check.
+    #[command(after_help = "Example:\n  realsense-webrtc healthcheck --listen 127.0.0.1:8000")]
+    Healthcheck(HealthcheckArgs),
+    /// Check a configuration without starting a server, or show what is in force and where each value comes from.
+    #[command(after_help = "Examples:\n  realsense-webrtc config check --config my.toml\n  \
+                            REALSENSE_WEBRTC__SESSIONS__LIMIT=20 realsense-webrtc config show")]
+    Config(ConfigArgs),
     /// Print the OpenAPI document, from which clients generate their types, without a server.
     Openapi,
+    /// What the program does without a subcommand.
+    #[command(hide = true)]
+    Serve,
+}
+
+/// What `healthcheck` takes.
+#[derive(Debug, Args)]
+pub struct HealthcheckArgs {
+    /// Configuration file of the server.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address and port on which the server listens.
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
+    listen: Option<SocketAddr>,
+}
+
+/// What `config` takes.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// What to do.
+    #[arg(value_enum)]
+    pub action: ConfigAction,
+    /// Configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// What can be done with a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ConfigAction {
+    /// Say whether it can be used.
+    Check,
+    /// Print what is in force.
+    Show,
 }
 
 const AFTER_HELP: &str = "Examples:
-  realsense-webrtc                                 serve the cameras that are there on http://127.0.0.1:8000
+  realsense-webrtc                                 serve the cameras that are there
   realsense-webrtc --sim-cameras 1                 a simulated camera, whatever is there
   realsense-webrtc --recording walk.bag            play a recording as a camera
   realsense-webrtc --listen 0.0.0.0:8000           let others on the network watch
@@ -73,6 +122,17 @@ const AFTER_HELP: &str = "Examples:
 Every key of the configuration can also be set by environment: REALSENSE_WEBRTC__SESSIONS__LIMIT=20.";
 
 impl Cli {
+    /// [`Self::take_over`] for `healthcheck`.
+    pub fn for_healthcheck(&mut self, args: HealthcheckArgs) {
+        self.take_over(args.config, None);
+        self.listen = args.listen.or(self.listen);
+    }
+
+    /// [`Self::take_over`] for `config`.
+    pub fn for_config(&mut self, args: ConfigArgs) {
+        self.take_over(args.config, None);
+    }
+
     /// Takes over what a subcommand says about the configuration; said there, it goes before what is said in front of it.
     pub fn take_over(&mut self, config: Option<PathBuf>, pipelines: Option<PathBuf>) {
         self.config = config.or(self.config.take());
@@ -84,12 +144,25 @@ impl Cli {
     /// # Errors
     /// A message for a person.
     pub fn configuration(self, environment: impl IntoIterator<Item = (String, String)>) -> Result<Config, String> {
+        Ok(self.loaded(environment)?.config)
+    }
+
+    /// The same with where each value came from.
+    ///
+    /// # Errors
+    /// A message for a person.
+    pub fn loaded(self, environment: impl IntoIterator<Item = (String, String)>) -> Result<Loaded, String> {
         let text = |path: PathBuf| Value::String(path.to_string_lossy().into_owned());
+        let asked = Asked { recordings: !self.recording.is_empty(), software_device: self.software_device };
+        let simulated = |cameras| match cameras {
+            SimCameras::Auto => Value::String("auto".into()),
+            SimCameras::Count(count) => Value::Integer(i64::try_from(count).unwrap_or(i64::MAX)),
+        };
         let recordings = self.recording.into_iter().map(text).collect::<Vec<_>>();
         let recordings = (!recordings.is_empty()).then_some(Value::Array(recordings));
         let flags = [
             ("server.listen", self.listen.map(|address| Value::String(address.to_string()))),
-            ("camera.sim_cameras", self.sim_cameras.map(|count| Value::Integer(count.into()))),
+            ("camera.sim_cameras", self.sim_cameras.map(simulated)),
             ("realsense.recordings", recordings),
             ("realsense.software_device", self.software_device.then_some(Value::Boolean(true))),
             ("pipelines.dir", self.pipelines.map(text)),
@@ -97,7 +170,9 @@ impl Cli {
             ("log.filter", self.log.map(Value::String)),
         ];
         let flags = flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-        Config::load(self.config.as_deref(), environment, flags)
+        let mut loaded = Loaded::load(self.config.as_deref(), environment, flags)?;
+        loaded.config.asked = asked;
+        Ok(loaded)
     }
 }
 
@@ -106,6 +181,16 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
     found.ok_or_else(|| {
         format!("'{text}' is no address: write ADDRESS:PORT, for example 127.0.0.1:8000 or 0.0.0.0:8000")
     })
+}
+
+fn no_port(port: &str) -> Result<String, String> {
+    Err(format!(
+        "the port goes with the address: --listen 127.0.0.1:{port}, or --listen 0.0.0.0:{port} for the network"
+    ))
+}
+
+fn no_verbose(_: &str) -> Result<String, String> {
+    Err("more of the log is written with --log debug; --version tells the version".into())
 }
 
 fn parse_folder(text: &str) -> Result<PathBuf, String> {
@@ -119,7 +204,6 @@ fn parse_file(text: &str) -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::SimCameras;
 
     #[test]
     fn flags_become_configuration() {
@@ -127,6 +211,13 @@ mod tests {
         let config = cli.configuration(Vec::new()).unwrap();
         assert_eq!((config.server.listen.port(), config.camera.sim_cameras), (9, SimCameras::Count(2)));
         assert_eq!(config.server.www_dir, "/");
+        // A script gives a default in front of what a person says.
+        let cli = Cli::try_parse_from(["x", "--sim-cameras", "auto", "--sim-cameras", "3"]).unwrap();
+        let config = cli.configuration(Vec::new()).unwrap();
+        assert_eq!((config.camera.sim_cameras, config.asked), (SimCameras::Count(3), Asked::default()));
+        let cli = Cli::try_parse_from(["x", "--software-device", "--recording", "Cargo.toml"]).unwrap();
+        let asked = cli.configuration(Vec::new()).unwrap().asked;
+        assert!(asked.software_device && asked.recordings);
     }
 
     #[test]
@@ -137,6 +228,10 @@ mod tests {
             (["x", "--www", "/nonexistent"], "there is no folder"),
             (["x", "--pipelines", "/nonexistent"], "there is no folder"),
             (["x", "--recording", "/nonexistent.bag"], "there is no file"),
+            (["x", "--sim-cameras", "two"], "0 to 16, or auto"),
+            (["x", "--port", "8001"], "--listen 127.0.0.1:8001"),
+            (["x", "-v", "probe"], "--log debug"),
+            (["x", "--sim-cameras", "17"], "0 to 16, or auto"),
         ] {
             let error = Cli::try_parse_from(flags).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");

@@ -1,14 +1,19 @@
 //! The configuration: TOML file plus environment and command line, turned into validated types.
 //! `realsense-webrtc.toml` in the repository documents every key and equals these defaults (a test says so).
 
+mod check;
+mod environment;
 mod load;
+mod origin;
 mod pipelines;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-pub use load::ENV_PREFIX;
+pub use environment::{ENV_PREFIX, OLD_PROBE_TOKEN, TOKEN};
+pub use load::Loaded;
+pub use origin::Origins;
 pub use pipelines::AUTO;
 
 use super::{
@@ -42,6 +47,19 @@ pub struct Config {
     pub recording: Recording,
     /// Logging.
     pub log: Log,
+    /// What the command line itself asked for.
+    #[serde(skip)]
+    pub asked: Asked,
+}
+
+/// What the command line itself asked for: a person waits for it, so a start that cannot give it ends. What a configuration
+/// asks for, a server that nobody watches goes on without, and reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// `--recording`.
+    pub recordings: bool,
+    /// `--software-device`.
+    pub software_device: bool,
 }
 
 /// HTTP.
@@ -86,7 +104,8 @@ pub struct Sessions {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Camera {
-    /// Simulated cameras: a number, or "auto".
+    /// Simulated cameras: a number, or "auto". In a service a camera that is missing must not be replaced by pictures that
+    /// nobody asked for, so it is 0 unless it is set.
     pub sim_cameras: SimCameras,
     /// Whether gyro and accelerometer run beside video, for the metadata.
     pub motion: bool,
@@ -105,6 +124,20 @@ pub enum SimCameras {
     Auto,
     /// That many.
     Count(usize),
+}
+
+impl std::str::FromStr for SimCameras {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "auto" => Ok(Self::Auto),
+            number => match number.parse() {
+                Ok(count @ 0..=MOST_SIM_CAMERAS) => Ok(Self::Count(count)),
+                _ => Err(format!("it takes a number from 0 to {MOST_SIM_CAMERAS}, or auto; got '{text}'")),
+            },
+        }
+    }
 }
 
 impl Serialize for SimCameras {
@@ -137,6 +170,8 @@ impl<'de> Deserialize<'de> for SimCameras {
 
 /// Most lines of the log that may be kept.
 pub const MOST_KEPT_LINES: usize = 100_000;
+/// Most simulated cameras.
+pub const MOST_SIM_CAMERAS: usize = 16;
 /// What may stand for the simulated cameras.
 const SIM_CAMERAS: &str = "camera.sim_cameras must be \"auto\" or a number from 0 to 16";
 
@@ -334,7 +369,7 @@ impl Default for Sessions {
 
 impl Default for Camera {
     fn default() -> Self {
-        Self { sim_cameras: SimCameras::Auto, motion: true, linger_s: 3.0, start_timeout_s: 15, stall_timeout_s: 5 }
+        Self { sim_cameras: SimCameras::Count(0), motion: true, linger_s: 3.0, start_timeout_s: 15, stall_timeout_s: 5 }
     }
 }
 

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    config::{Config, ENV_PREFIX},
+    config::{ENV_PREFIX, Loaded},
     core::peer::candidate::{self, Candidate, Line},
     error::Kind,
     http,
@@ -64,16 +64,19 @@ pub fn config(data: &[u8]) {
         .filter_map(|part| part.split_once('='))
         .map(|(name, value)| (format!("{ENV_PREFIX}{name}"), value.to_owned()))
         .collect();
-    match Config::from_text(Some(("fuzz.toml", file)), variables.clone(), Vec::new()) {
+    let read = |name, text, variables| {
+        Loaded::from_text(Some((name, text)), variables, Vec::new()).map(|loaded| loaded.config)
+    };
+    match read("fuzz.toml", file, variables.clone()) {
         Ok(config) => {
             assert_eq!(config.validate(), Ok(()));
             let written = toml::to_string(&config).expect("what was read can be written");
-            let again = Config::from_text(Some(("written.toml", &written)), Vec::new(), Vec::new());
+            let again = read("written.toml", &written, Vec::new());
             assert_eq!(again.as_ref(), Ok(&config), "{written}");
             http::fuzz::serves(&config);
         }
         Err(words) => {
-            let places = ["In fuzz.toml: ", "In the environment, ", "In the configuration"];
+            let places = ["In fuzz.toml", "In the environment, ", "In the configuration"];
             assert!(places.iter().any(|place| words.starts_with(place)), "no place is named: {words}");
             assert!(words.len() > 40, "the words are too few: {words}");
             let named = variables.iter().any(|(name, _)| words.contains(name.as_str()));

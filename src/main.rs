@@ -5,7 +5,7 @@ use std::{io::Write, pin::pin, process::ExitCode, time::Duration};
 use clap::Parser;
 use realsense_webrtc::{
     app,
-    cli::{Cli, Command},
+    cli::{Cli, Command, ConfigAction},
     healthcheck, http, logging, media, pipeline_cli, probe, process, session,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -36,9 +36,17 @@ fn main() -> ExitCode {
         Some(Command::Pipeline(args)) => {
             runtime.block_on(work_on_pipelines(cli, args)).unwrap_or_else(|message| fail(&message))
         }
-        Some(Command::Healthcheck) => runtime.block_on(check_health(cli)).unwrap_or_else(|message| fail(&message)),
+        Some(Command::Healthcheck(args)) => {
+            cli.for_healthcheck(args);
+            runtime.block_on(check_health(cli)).unwrap_or_else(|message| fail(&message))
+        }
+        Some(Command::Config(args)) => {
+            let action = args.action;
+            cli.for_config(args);
+            work_on_config(cli, action).unwrap_or_else(|message| fail(&message))
+        }
         Some(Command::Openapi) => print_description(),
-        None => runtime.block_on(serve(cli)).unwrap_or_else(|message| fail(&message)),
+        None | Some(Command::Serve) => runtime.block_on(serve(cli)).unwrap_or_else(|message| fail(&message)),
     };
     // Requests to a hanging SDK may still sit on blocking threads; the process does not wait for them.
     runtime.shutdown_timeout(Duration::from_millis(200));
@@ -55,6 +63,18 @@ fn print_description() -> ExitCode {
         }
         Err(error) => fail(&format!("The description cannot be written as JSON: {error}.")),
     }
+}
+
+fn work_on_config(cli: Cli, action: ConfigAction) -> Result<ExitCode, String> {
+    let loaded = cli.loaded(std::env::vars())?;
+    if action == ConfigAction::Show {
+        say(loaded.show().trim_end());
+        return Ok(ExitCode::SUCCESS);
+    }
+    app::check(&loaded.config).map_err(|error| error.for_log().to_owned())?;
+    media::gst::check_pipelines(&loaded.config).map_err(|problems| problems.join("\n"))?;
+    say("The configuration can be used. `realsense-webrtc config show` prints what is in force.");
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn check_health(cli: Cli) -> Result<ExitCode, String> {

@@ -21,7 +21,7 @@ fn program(args: &[&str]) -> Command {
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", "90", env!("CARGO_BIN_EXE_realsense-webrtc"), "pipeline"]).args(args);
     // Whatever is plugged into this machine, and wherever it shows windows.
-    command.env("REALSENSE_WEBRTC__REALSENSE__ENABLED", "false");
+    command.env("REALSENSE_WEBRTC__REALSENSE__ENABLED", "false").env("REALSENSE_WEBRTC__CAMERA__SIM_CAMERAS", "1");
     command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").stdin(Stdio::null());
     command
 }

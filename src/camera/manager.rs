@@ -357,17 +357,16 @@ impl CameraHandle {
 
     pub(crate) fn health(&self) -> Health {
         let sdk_version = self.shared.backends.iter().find_map(|backend| backend.sdk_version());
-        let nothing = self.shared.backends.is_empty()
-            || (self.trouble.is_some() && lock(&self.shared.devices).values().all(|entry| entry.commands.is_none()));
+        let usable = |entry: &&Entry| entry.commands.is_some() && entry.info.problem.is_none();
+        let cameras = lock(&self.shared.devices).values().filter(usable).count();
+        let nothing = self.shared.backends.is_empty() || (self.trouble.is_some() && cameras == 0);
         let degraded = nothing.then(|| match &self.trouble {
             Some(trouble) => format!("No camera works: {trouble}."),
-            None => {
-                "No camera backend works. Start with simulated cameras (--sim-cameras 1), or install librealsense2 and \
-                     let it be used (realsense.enabled)."
-                    .to_owned()
-            }
+            None => "No camera can work, because librealsense2 is not here or may not be used (realsense.enabled): \
+                     scripts/get_librealsense.sh fetches it. For a simulated camera start with --sim-cameras 1."
+                .to_owned(),
         });
-        Health { sdk_version: sdk_version.unwrap_or_else(|| "none".into()), degraded }
+        Health { sdk_version: sdk_version.unwrap_or_else(|| "none".into()), degraded, cameras }
     }
 
     /// Ends every device thread, waiting at most `bound` for them. Blocks: call it from a blocking context.

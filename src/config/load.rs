@@ -1,37 +1,49 @@
 //! Reads the configuration: file, then environment, then command line; refuses what it does not know.
 
-use std::{net::IpAddr, path::Path};
+use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::{Config, MOST_KEPT_LINES, SIM_CAMERAS, SimCameras};
-use crate::core::text::{log_thresholds::GstThresholds, nearest::nearest};
+use super::{
+    Config, environment,
+    origin::{Origin, Origins},
+};
+use crate::core::text::nearest::nearest;
 
-/// Environment variables with this prefix override keys: `REALSENSE_WEBRTC__SESSIONS__LIMIT=20` sets `sessions.limit`.
-pub const ENV_PREFIX: &str = "REALSENSE_WEBRTC__";
-
-/// Longest time that a key may hold, in seconds: a year. Far more than anyone means, and clocks can still add it.
-const LONGEST_S: u64 = 31_536_000;
-
-/// Most megabytes that a key may hold.
-const MOST_MB: u64 = 1_000_000_000;
+/// A configuration, and where each of its values came from.
+pub struct Loaded {
+    /// What is in force.
+    pub config: Config,
+    /// Whence.
+    pub origins: Origins,
+}
 
 impl Config {
-    /// Reads `file` (defaults when `None`) and applies overrides: `(key path, value)` pairs from the environment first,
-    /// from the command line last.
+    /// [`Loaded::load`] without the origins.
     ///
     /// # Errors
-    /// A message for a person: the file cannot be read, a key is unknown (the nearest known one is named), a value does
-    /// not fit.
+    /// As there.
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
         command_line: Vec<(&'static str, Value)>,
     ) -> Result<Self, String> {
-        let read = |path: &Path| {
-            std::fs::read_to_string(path)
-                .map_err(|error| format!("Cannot read the configuration {}: {error}.", path.display()))
-        };
+        Ok(Loaded::load(file, environment, command_line)?.config)
+    }
+}
+
+impl Loaded {
+    /// Reads `file` (defaults when `None`) and applies overrides: `(key path, value)` pairs from the environment first,
+    /// from the command line last.
+    ///
+    /// # Errors
+    /// A message for a person: the file cannot be read, a key is unknown (the nearest known one is named), a value does
+    /// not fit. It names where the value stands, the value, and what it may be.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        command_line: Vec<(&'static str, Value)>,
+    ) -> Result<Self, String> {
         let text = file.map(read).transpose()?;
         let file = file.map(|path| path.display().to_string());
         Self::from_text(file.as_deref().zip(text.as_deref()), environment, command_line)
@@ -46,112 +58,75 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
         command_line: Vec<(&'static str, Value)>,
     ) -> Result<Self, String> {
+        let mut origins = Origins::default();
         // Everything starts from the defaults, so that a section may hold only what is changed.
-        let mut table = Table::try_from(Self::default()).map_err(|error| format!("The defaults: {error}"))?;
+        let mut table = Table::try_from(Config::default()).map_err(|error| format!("The defaults: {error}"))?;
+        let defaults = table.clone();
         if let Some((name, text)) = file {
             // Read once into the types, because only then an error can point at its line.
-            toml::from_str::<Config>(text).map_err(|error| with_hint(&format!("In {name}: {error}")))?;
+            toml::from_str::<Config>(text).map_err(|error| explained(&format!("In {name}: {error}")))?;
             merge(&mut table, text.parse().map_err(|error| format!("In {name}: {error}"))?);
+            origins.read(name, text);
         }
-        let mut variables = Vec::new();
+        // The long name of the token counts more than the short one, wherever the system lists them.
+        let mut environment: Vec<_> = environment.into_iter().collect();
+        environment.sort_by_key(|(name, _)| name != environment::TOKEN);
         for (name, value) in environment {
-            let Some(path) = name.strip_prefix(ENV_PREFIX) else { continue };
-            let path = path.to_ascii_lowercase().replace("__", ".");
+            let Some(path) = environment::key_of(&name, &defaults)? else { continue };
+            // The short name is also what a compose file hands on when it is not set.
+            if name == environment::TOKEN && value.is_empty() {
+                continue;
+            }
             // Read into the types one by one, because only then an error can name its variable.
             parse_value(&value, get(&table, &path))
                 .and_then(|value| set(&mut table, &path, value))
-                .and_then(|()| table.clone().try_into::<Self>().map_err(|error| error.to_string()))
-                .map_err(|error| with_hint(&format!("In the environment, {name}: {error}")))?;
-            variables.push((name, path));
+                .and_then(|()| table.clone().try_into::<Config>().map_err(|error| error.to_string()))
+                .map_err(|error| explained(&format!("In the environment, {name}: {error}")))?;
+            origins.set(&path, Origin::Variable(name));
         }
         for (path, value) in command_line {
             set(&mut table, path, value)?;
+            origins.set(path, Origin::Flag);
         }
-        let config: Self = table.try_into().map_err(|error| with_hint(&format!("In the configuration: {error}")))?;
-        config.validate().map_err(|error| {
-            let names: Vec<_> =
-                variables.iter().filter(|(_, path)| error.contains(path)).map(|(name, _)| name.as_str()).collect();
-            if names.is_empty() { error } else { format!("{error} The environment sets {}.", names.join(", ")) }
+        let config: Config =
+            table.clone().try_into().map_err(|error| explained(&format!("In the configuration: {error}")))?;
+        config.validate().map_err(|rule| {
+            let key = key_of(&rule);
+            let given = get(&table, key).filter(|value| !value.is_table()).map(|value| format!(" It is {value}."));
+            format!("{}: {rule}.{}", origins.of(key), given.unwrap_or_default())
         })?;
-        Ok(config)
+        Ok(Self { config, origins })
     }
+}
 
-    /// Checks what types cannot say.
-    ///
-    /// # Errors
-    /// A message that names the key and what it may be.
-    pub fn validate(&self) -> Result<(), String> {
-        let check =
-            |ok: bool, message: &str| if ok { Ok(()) } else { Err(format!("In the configuration: {message}.")) };
-        // What a header can carry: printable ASCII.
-        let policy = self.server.content_security_policy.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        check(
-            policy,
-            "server.content_security_policy must be one line of plain ASCII, like default-src 'self'; frame-ancestors 'self'",
-        )?;
-        check((1..=10_000).contains(&self.sessions.limit), "sessions.limit must be from 1 to 10000")?;
-        for (name, seconds, least) in [
-            ("sessions.answer_timeout_s", self.sessions.answer_timeout_s, 1),
-            ("sessions.connect_timeout_s", self.sessions.connect_timeout_s, 1),
-            ("sessions.idle_timeout_s", self.sessions.idle_timeout_s, 1),
-            ("sessions.max_lifetime_s", self.sessions.max_lifetime_s, 0),
-            ("camera.start_timeout_s", self.camera.start_timeout_s, 1),
-            ("camera.stall_timeout_s", self.camera.stall_timeout_s, 1),
-            ("recording.max_seconds", self.recording.max_seconds, 0),
-        ] {
-            let good = (least..=LONGEST_S).contains(&seconds);
-            check(good, &format!("{name} must be from {least} to {LONGEST_S} (a year)"))?;
-        }
-        check((2..=60).contains(&self.sessions.peer_silence_s), "sessions.peer_silence_s must be from 2 to 60")?;
-        let simulated = matches!(self.camera.sim_cameras, SimCameras::Auto | SimCameras::Count(0..=16));
-        check(simulated, SIM_CAMERAS)?;
-        check((0.0..=3600.0).contains(&self.camera.linger_s), "camera.linger_s must be from 0 to 3600")?;
-        for (name, stream) in
-            [("color", &self.streams.color), ("depth", &self.streams.depth), ("infrared", &self.streams.infrared)]
-        {
-            let size = (1..=4096).contains(&stream.width) && (1..=4096).contains(&stream.height);
-            check(size, &format!("streams.{name}: width and height must be from 1 to 4096"))?;
-            check((1..=300).contains(&stream.framerate), &format!("streams.{name}.framerate must be from 1 to 300"))?;
-            let bitrate = (50..=100_000).contains(&stream.bitrate_kbps);
-            check(bitrate, &format!("streams.{name}.bitrate_kbps must be from 50 to 100000"))?;
-        }
-        let range = self.depth.min_m >= 0.0 && self.depth.min_m < self.depth.max_m && self.depth.max_m <= 65.535;
-        check(range, "depth.min_m and depth.max_m must satisfy 0 <= min_m < max_m <= 65.535")?;
-        let map = ["jet", "turbo", "viridis", "gray"].contains(&self.depth.color_map.as_str());
-        check(map, "depth.color_map must be jet, turbo, viridis or gray")?;
-        let ports =
-            (self.webrtc.min_port == 0) == (self.webrtc.max_port == 0) && self.webrtc.min_port <= self.webrtc.max_port;
-        check(ports, "webrtc.min_port and webrtc.max_port must both be 0, or min_port <= max_port")?;
-        let announced = &self.webrtc.announce_address;
-        let announced = announced.is_empty() || announced.parse::<IpAddr>().is_ok_and(|ip| !ip.is_unspecified());
-        check(
-            announced,
-            "webrtc.announce_address must be empty or an IP address that peers can reach, like 192.168.1.10",
-        )?;
-        check(self.webrtc.gather_timeout_ms <= 10_000, "webrtc.gather_timeout_ms must be from 0 to 10000")?;
-        let stun = &self.webrtc.stun_server;
-        let stun = stun.is_empty() || stun.strip_prefix("stun:").is_some_and(names_host);
-        check(stun, "webrtc.stun_server must be empty or look like stun:HOST:PORT")?;
-        for server in &self.webrtc.turn_servers {
-            let address = server.url.strip_prefix("turn:").or_else(|| server.url.strip_prefix("turns:"));
-            let address = address.map(|address| address.split('?').next().unwrap_or_default());
-            check(
-                address.is_some_and(names_host),
-                "webrtc.turn_servers.url must look like turn:HOST:PORT or turns:HOST:PORT",
-            )?;
-        }
-        self.pipelines.validate().map_err(|error| format!("In the configuration: {error}."))?;
-        check(!self.recording.dir.as_os_str().is_empty(), "recording.dir must name a folder")?;
-        for (name, mb) in
-            [("recording.max_mb", self.recording.max_mb), ("recording.min_free_mb", self.recording.min_free_mb)]
-        {
-            check(mb <= MOST_MB, &format!("{name} must be from 0 to {MOST_MB} (a petabyte)"))?;
-        }
-        check(["text", "json"].contains(&self.log.format.as_str()), "log.format must be text or json")?;
-        GstThresholds::parse(&self.log.gst).map_err(|words| format!("In the configuration, log.gst: {words}"))?;
-        let lines = self.log.keep_lines <= MOST_KEPT_LINES;
-        check(lines, &format!("log.keep_lines must be from 0 to {MOST_KEPT_LINES}"))
+impl Loaded {
+    /// What is in force, as a file of the configuration: each value with a remark where it came from. Tokens are not shown.
+    pub fn show(&self) -> String {
+        // It was read from a table, so it can be written as one.
+        Table::try_from(&self.config).map(|table| self.origins.show(&table)).unwrap_or_default()
     }
+}
+
+/// The key with which a rule begins.
+fn key_of(rule: &str) -> &str {
+    rule.split([' ', ':']).next().unwrap_or_default()
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let name = path.display();
+        if path.is_dir() {
+            return format!("Cannot read the configuration {name}: it is a folder. Name the file in it.");
+        }
+        let advice = match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                "Begin with a copy of realsense-webrtc.toml, which has every key with its default, or leave --config out"
+            }
+            std::io::ErrorKind::PermissionDenied => "Let the user that the server runs as read it",
+            _ => "It must be a file of text in UTF-8",
+        };
+        format!("Cannot read the configuration {name}: {error}. {advice}.")
+    })
 }
 
 /// A value from the environment, by the type of what it replaces: the text itself for a text, TOML for all else. A list
@@ -172,20 +147,6 @@ fn parse_value(text: &str, replaced: Option<&Value>) -> Result<Value, String> {
         };
     }
     Ok(parsed.unwrap_or_else(|| Value::String(text.to_owned())))
-}
-
-/// Whether a STUN or TURN server's address without its scheme is `HOST` or `HOST:PORT`.
-fn names_host(address: &str) -> bool {
-    let is_ipv6 = |name: &str| name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).is_some();
-    let (name, port) = match address.rsplit_once(':') {
-        Some((name, port)) if !is_ipv6(address) => (name, Some(port)),
-        _ => (address, None),
-    };
-    let name_fits = match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
-        Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || ":/?@[]".contains(c)),
-    };
-    name_fits && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 /// What a key path holds.
@@ -224,22 +185,41 @@ fn set(table: &mut Table, path: &str, value: Value) -> Result<(), String> {
     }
 }
 
-/// Adds the nearest known key to serde's "unknown field" message.
-fn with_hint(message: &str) -> String {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    if !message.contains("unknown field") {
-        return message.trim_end().to_owned();
+/// What serde and TOML call the types, and what a person calls them.
+const TYPES: [(&str, &str); 12] = [
+    ("expected usize", "expected a whole number"),
+    ("expected u64", "expected a whole number"),
+    ("expected u32", "expected a whole number"),
+    ("expected u16", "expected a whole number"),
+    ("expected f64", "expected a number"),
+    ("expected f32", "expected a number"),
+    ("expected socket address", "expected an address and port in quotes, such as \"127.0.0.1:8000\""),
+    ("invalid socket address syntax", "expected an address and port in quotes, such as \"127.0.0.1:8000\""),
+    ("expected a boolean", "expected true or false"),
+    ("expected a sequence", "expected a list, such as [\"one\", \"two\"]"),
+    ("expected a string", "expected text in quotes"),
+    ("expected path string", "expected text in quotes"),
+];
+
+/// Says serde's words so that a person understands them, and adds the nearest known key to "unknown field".
+fn explained(message: &str) -> String {
+    let mut message = message.trim_end().to_owned();
+    for (theirs, ours) in TYPES {
+        message = message.replace(theirs, ours);
     }
-    let Some(unknown) = quoted.next() else { return message.to_owned() };
-    match nearest(unknown, quoted) {
-        Some(nearest) => format!("{}\nDid you mean '{nearest}'?", message.trim_end()),
-        None => message.to_owned(),
+    if !message.contains("unknown field") {
+        return message;
+    }
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    match quoted.next().and_then(|unknown| nearest(unknown, quoted)) {
+        Some(nearest) => format!("{message}\nDid you mean '{nearest}'?"),
+        None => message,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::ENV_PREFIX, *};
 
     fn none() -> Vec<(String, String)> {
         Vec::new()
@@ -302,6 +282,12 @@ mod tests {
 
     #[test]
     fn a_variable_is_read_by_the_type_of_its_key() {
+        let short = vec![("REALSENSE_WEBRTC_TOKEN".to_owned(), "12345".to_owned())];
+        assert_eq!(Config::load(None, short.clone(), vec![]).unwrap().server.token, "12345");
+        let long = ("REALSENSE_WEBRTC__SERVER__TOKEN".to_owned(), "6".to_owned());
+        for both in [[short[0].clone(), long.clone()], [long, short[0].clone()]] {
+            assert_eq!(Config::load(None, both, vec![]).unwrap().server.token, "6");
+        }
         for token in ["12345", "true", "1e5", "[x]", "\"quoted\"", "2024-01-01"] {
             assert_eq!(with_environment("SERVER__TOKEN", token).unwrap().server.token, token);
         }

@@ -359,6 +359,9 @@ pub struct DeviceInfo {
     pub presets: bool,
     /// Whether its streams can be recorded. The manager fills it in; a backend leaves it false.
     pub can_record: bool,
+    /// Why it cannot be used, where that is known from the start: a recording of the configuration that cannot be played.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// One profile a sensor offers.
@@ -432,4 +435,6 @@ pub struct Health {
     pub sdk_version: String,
     /// Why the server is degraded; `None` when it is well.
     pub degraded: Option<String>,
+    /// Devices that can be used now.
+    pub cameras: usize,
 }

@@ -26,7 +26,7 @@ pub struct Success {
 
 /// The server's health.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"status": "ok", "service": "realsense-api", "sdk_version": "none", "version": "0.1.0"}))]
+#[schema(example = json!({"status": "ok", "service": "realsense-api", "sdk_version": "none", "version": "0.2.0", "cameras": 1}))]
 pub struct HealthBody {
     /// "ok", or "degraded" when no camera backend works.
     pub status: &'static str,
@@ -36,6 +36,8 @@ pub struct HealthBody {
     pub sdk_version: String,
     /// This server's version.
     pub version: &'static str,
+    /// Devices that can be used now, simulated ones among them. 0 is no fault: a camera may come.
+    pub cameras: usize,
     /// Why the server is degraded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     panic::catch_unwind,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -54,8 +54,9 @@ pub enum LoadError {
     /// None was found where one is usually installed.
     #[error(
         "librealsense2 is not installed. Real cameras and recordings need it: install the vendor's package librealsense2 \
-         (https://github.com/IntelRealSense/librealsense/blob/master/doc/distribution_linux.md), or run \
-         scripts/get_librealsense.sh and name the file that it prints with realsense.library"
+         (https://github.com/realsenseai/librealsense/blob/master/doc/distribution_linux.md), or run \
+         scripts/get_librealsense.sh and, where the server runs as another user, name the file that it prints with \
+         realsense.library"
     )]
     NotFound,
     /// The file that was named cannot be loaded.
@@ -110,8 +111,9 @@ pub(super) fn loaded() -> Option<&'static Api> {
 }
 
 impl Sdk {
-    /// Loads the library: `file` if it is given (a folder stands for the library in it), else by the loader's usual path.
-    /// Later calls give what the first one that worked loaded.
+    /// Loads the library: `file` if it is given (a folder stands for the library in it or in its `lib`), else by the loader's
+    /// usual path, else what `scripts/install.sh` has put beside the program, else what `scripts/get_librealsense.sh` has put
+    /// into the user's cache. Later calls give what the first one that worked loaded.
     ///
     /// # Errors
     /// Not there, not loadable, not librealsense, or a version that does not fit.
@@ -123,10 +125,7 @@ impl Sdk {
             return Ok(*sdk);
         }
         let sdk = match file {
-            Some(path) => {
-                let path = if path.is_dir() { path.join("librealsense2.so") } else { path.to_owned() };
-                Self::open_and_check(&path)?
-            }
+            Some(path) => Self::open_and_check(&in_folder(path))?,
             None => Self::search()?,
         };
         Ok(*LOADED.get_or_init(|| sdk))
@@ -142,8 +141,14 @@ impl Sdk {
     fn search() -> Result<Self, LoadError> {
         let versioned = (OLDEST.minor..=NEWEST_MINOR).rev().map(|minor| format!("librealsense2.so.2.{minor}"));
         let mut first_problem = LoadError::NotFound;
-        for name in std::iter::once("librealsense2.so".to_owned()).chain(versioned) {
-            match Self::open_and_check(Path::new(&name)) {
+        let names = std::iter::once("librealsense2.so".to_owned()).chain(versioned).map(PathBuf::from);
+        let home = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let cache = home("XDG_CACHE_HOME").or_else(|| Some(home("HOME")?.join(".cache")));
+        let fetched = cache.map(|cache| fetched_into(&cache)).unwrap_or_default();
+        let program = std::env::current_exe().ok();
+        let installed = program.and_then(|program| installed_beside(&program));
+        for name in names.chain(installed).chain(fetched) {
+            match Self::open_and_check(&name) {
                 Ok(sdk) => return Ok(sdk),
                 Err(problem) if problem.is_absence() => {}
                 Err(problem) if first_problem == LoadError::NotFound => first_problem = problem,
@@ -187,6 +192,37 @@ impl Sdk {
     }
 }
 
+/// The library that a folder stands for.
+fn in_folder(path: &Path) -> PathBuf {
+    const NAME: &str = "librealsense2.so";
+    if !path.is_dir() {
+        return path.to_owned();
+    }
+    let below = path.join("lib").join(NAME);
+    if !path.join(NAME).exists() && below.exists() { below } else { path.join(NAME) }
+}
+
+/// What `scripts/install.sh` has put beside the program: `/usr/local/lib/realsense-webrtc/librealsense` for `/usr/local/bin`.
+fn installed_beside(program: &Path) -> Option<PathBuf> {
+    let library = in_folder(&program.parent()?.parent()?.join("lib/realsense-webrtc/librealsense"));
+    library.is_file().then_some(library)
+}
+
+/// What `scripts/get_librealsense.sh` has put into a cache folder. The oldest comes first, which is the script's own default:
+/// others were asked for by their number.
+fn fetched_into(cache: &Path) -> Vec<PathBuf> {
+    let folders = std::fs::read_dir(cache.join("realsense-webrtc/librealsense")).into_iter().flatten().flatten();
+    // A folder that the script has not finished has another name, and no stamp.
+    let complete = folders.map(|entry| entry.path()).filter(|folder| folder.join("complete").is_file());
+    let numbers = |folder: &Path| -> Vec<u32> {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        name.split('.').map(|part| part.parse().unwrap_or(u32::MAX)).collect()
+    };
+    let mut found: Vec<_> = complete.collect();
+    found.sort_by_key(|folder| numbers(folder));
+    found.iter().map(|folder| in_folder(folder)).collect()
+}
+
 fn open(path: &Path) -> Result<Library, String> {
     // SAFETY: librealsense's initialisers set up its own state only. LOCAL keeps the compression libraries that it
     // re-exports from replacing the system's; LAZY lets a wheel's library load, whose Python functions are never called.
@@ -206,6 +242,10 @@ impl Api {
     }
 }
 
+/// What the SDK calls an error although all is well, and reads as if it came from this program: its viewer's file of settings,
+/// `~/.realsense-config.json`, is not there (2.56.5).
+const USUAL: [&str; 1] = ["No valid configuration file found"];
+
 unsafe extern "C" fn on_log(
     severity: sys::rs2_log_severity,
     message: *const sys::rs2_log_message,
@@ -218,7 +258,8 @@ unsafe extern "C" fn on_log(
         let Ok(words) = api.call(|error| unsafe { text((api.rs2_get_raw_log_message)(message, error)) }) else {
             return;
         };
-        if severity >= sys::rs2_log_severity_RS2_LOG_SEVERITY_ERROR {
+        let severe = severity >= sys::rs2_log_severity_RS2_LOG_SEVERITY_ERROR;
+        if severe && !USUAL.iter().any(|usual| words.contains(usual)) {
             tracing::warn!(target: "librealsense", "{words}");
         } else {
             tracing::debug!(target: "librealsense", "{words}");
@@ -229,6 +270,48 @@ unsafe extern "C" fn on_log(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_stands_for_the_library_in_it_or_below() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path();
+        assert_eq!(in_folder(Path::new("/x/librealsense2.so")), Path::new("/x/librealsense2.so"));
+        assert_eq!(in_folder(path), path.join("librealsense2.so"), "which the refusal names");
+        std::fs::create_dir(path.join("lib")).expect("a folder");
+        std::fs::write(path.join("lib/librealsense2.so"), "").expect("a file");
+        assert_eq!(in_folder(path), path.join("lib/librealsense2.so"));
+        std::fs::write(path.join("librealsense2.so"), "").expect("a file");
+        assert_eq!(in_folder(path), path.join("librealsense2.so"));
+    }
+
+    #[test]
+    fn what_was_installed_beside_the_program_is_found() {
+        let prefix = tempfile::tempdir().expect("a folder");
+        let program = prefix.path().join("bin/realsense-webrtc");
+        assert_eq!(installed_beside(&program), None);
+        let lib = prefix.path().join("lib/realsense-webrtc/librealsense/lib");
+        std::fs::create_dir_all(&lib).expect("folders");
+        std::fs::write(lib.join("librealsense2.so"), "").expect("a file");
+        assert_eq!(installed_beside(&program), Some(lib.join("librealsense2.so")));
+        assert_eq!(installed_beside(Path::new("realsense-webrtc")), None);
+    }
+
+    #[test]
+    fn what_the_script_has_fetched_is_found_once_it_is_complete() {
+        let cache = tempfile::tempdir().expect("a folder");
+        assert!(fetched_into(cache.path()).is_empty());
+        let base = cache.path().join("realsense-webrtc/librealsense");
+        for version in ["2.59.1.11053", "2.56.5.9235", "2.100.0.1", "2.56.5.9235.a8Zx3k"] {
+            std::fs::create_dir_all(base.join(version).join("lib")).expect("a folder");
+            std::fs::write(base.join(version).join("lib/librealsense2.so"), "").expect("a file");
+            if version.split('.').count() == 4 {
+                std::fs::write(base.join(version).join("complete"), version).expect("a file");
+            }
+        }
+        let found = fetched_into(cache.path());
+        let expected = ["2.56.5.9235", "2.59.1.11053", "2.100.0.1"];
+        assert_eq!(found, expected.map(|version| base.join(version).join("lib/librealsense2.so")));
+    }
 
     #[test]
     fn versions_are_read_and_compared() {

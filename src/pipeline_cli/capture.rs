@@ -59,7 +59,7 @@ pub(crate) struct CaptureArgs {
 pub(super) fn run(config: &Config, args: &CaptureArgs, stop: &Stop) -> Result<bool, String> {
     let config = Arc::new(config.clone());
     let hub = Arc::new(FrameHub::default());
-    let found = sources::start(&config);
+    let found = sources::start(&config).map_err(|error| error.for_log().to_owned())?;
     if found.backends.is_empty() {
         let why = found.trouble.unwrap_or_else(|| "none is connected".into());
         return Err(format!(

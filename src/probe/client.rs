@@ -121,9 +121,11 @@ impl Client {
         let what = format!("{method} {path}");
         match timeout(REQUEST_LIMIT, self.exchange(method, path, body)).await {
             Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(error)) => {
-                Err(Error::unavailable(format!("{what} at {}:{} failed: {error:#}.", self.host, self.port)))
-            }
+            Ok(Err(error)) => Err(Error::unavailable(format!(
+                "{what} at {}:{} failed: {error:#}. Is the server running there? Its address is given by --url, to healthcheck \
+                 by --listen or its configuration.",
+                self.host, self.port
+            ))),
             Err(_) => Err(Error::unavailable(format!("{what} took longer than {REQUEST_LIMIT:?}."))),
         }
     }

@@ -21,6 +21,7 @@ pub mod stream_types;
 pub mod viewer;
 pub mod watch;
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -33,7 +34,7 @@ use self::{
     report::Report,
     steps::Check,
 };
-use crate::error::Result;
+use crate::{config, error::Result};
 
 /// Watch, check and load a running server with WebRTC receivers that need no browser.
 #[derive(Debug, Clone, Args)]
@@ -47,7 +48,7 @@ pub struct ProbeArgs {
     #[arg(long, global = true, value_name = "SERIAL")]
     device: Option<String>,
     /// Token to send as `Authorization: Bearer`, where the server wants one.
-    #[arg(long, global = true, env = "REALSENSE_WEBRTC_PROBE_TOKEN", hide_env_values = true)]
+    #[arg(long, global = true, env = config::TOKEN, hide_env_values = true)]
     token: Option<String>,
     /// Print one JSON object instead of text.
     #[arg(long, global = true)]
@@ -127,15 +128,31 @@ enum Command {
 
 #[derive(Debug, Clone, Args)]
 struct WatchArgs {
-    /// Streams to watch.
+    /// Streams to watch, with commas between them: color, depth, infrared-1, infrared-2.
     #[arg(long, value_delimiter = ',', default_value = "color", value_name = "TYPES")]
     streams: Vec<String>,
     /// Seconds to watch, from the first picture on.
     #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
     secs: f64,
     /// Share of packets to lose on purpose, 0 to 1, to see NACK at work.
-    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = parse_share)]
     drop: f64,
+}
+
+fn parse_share(text: &str) -> std::result::Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("it is a share of all packets, from 0 to 1, for example 0.05".into()),
+    }
+}
+
+/// The token by the name that it had before it was the same as the server's.
+fn token_of_old() -> Option<String> {
+    let token = std::env::var(config::OLD_PROBE_TOKEN).ok()?;
+    let (old, new) = (config::OLD_PROBE_TOKEN, config::TOKEN);
+    // Nothing is to be done where nobody reads it.
+    let _ = writeln!(std::io::stderr(), "warning: {old} is an old name; call it {new}, as for the server.");
+    Some(token)
 }
 
 /// Runs the probe; true when everything it checked was right.
@@ -144,13 +161,13 @@ struct WatchArgs {
 /// What kept it from checking at all: a bad address, no server, no device, a refused session.
 pub async fn run(args: ProbeArgs) -> Result<bool> {
     let ProbeArgs { command, url, device, token, json, watch } = args;
-    let client = Client::new(&url, token)?;
+    let client = Client::new(&url, token.or_else(token_of_old))?;
     let device = device.as_deref();
     let report = |title: &str| Report::new(format!("{title} of {url}"), json);
     match command.unwrap_or(Command::Watch(watch)) {
         Command::Watch(watch) => {
             let device = client.pick_device(device).await?;
-            let options = Options { drop_share: watch.drop.clamp(0.0, 1.0), ..Options::default() };
+            let options = Options { drop_share: watch.drop, ..Options::default() };
             watch::run(&client, &device, &watch.streams, seconds(watch.secs), options, report("watch")).await
         }
         Command::MultiClient { clients } => {

@@ -14,9 +14,10 @@ use super::{
 };
 use crate::{
     camera::events::{CameraEvent, DeviceNews},
+    config::Config,
     core::wishes::{profile, references::Holder},
     error::{Error, Result},
-    model::{Attachment, DeviceId, SensorInfo, StreamConfig, StreamKey, StreamType},
+    model::{Attachment, DeviceId, DeviceInfo, SensorInfo, StreamConfig, StreamKey, StreamType},
 };
 
 /// The farthest a Z16 frame in millimetres can tell.
@@ -68,6 +69,7 @@ impl Actor {
                 self.streams.device_gone(&device);
             }
             DeviceNews::Present { info, sensors } => {
+                tell_of_other_profiles(&self.config, &info, &sensors);
                 entry.info = Some(info);
                 entry.sensors = sensors;
                 entry.trouble = None;
@@ -335,5 +337,28 @@ impl Actor {
         self.media.set_depth_range(id.clone(), min_m, max_m);
         self.depth_ranges.insert(id, (min_m, max_m));
         Ok(())
+    }
+}
+
+/// A size or rate of the configuration that this camera does not offer. A recording has what it has.
+fn tell_of_other_profiles(config: &Config, info: &DeviceInfo, sensors: &[SensorInfo]) {
+    if info.playback {
+        return;
+    }
+    for (key, stream) in
+        [("color", StreamType::Color), ("depth", StreamType::Depth), ("infrared", StreamType::Infrared(1))]
+    {
+        let wanted = config.streams.of(stream).profile();
+        // A camera without such a stream needs no word.
+        let Ok((_, found)) = profile::choose_default(sensors, stream, wanted) else { continue };
+        if found.profile != wanted {
+            warn!(
+                device = %info.device_id,
+                "streams.{key} asks for {wanted}, which this camera does not offer; {} is the nearest and is used. \
+                 GET /api/devices/{}/sensors lists what it offers",
+                found.profile,
+                info.device_id
+            );
+        }
     }
 }

@@ -55,8 +55,10 @@ export class Server {
     const server = new Server();
     server.folder = mkdtempSync(path.join(tmpdir(), 'realsense-webrtc-'));
     const file = path.join(server.folder, 'config.toml');
-    writeFileSync(file, config.includes('[realsense]') ? config : `${config}\n[realsense]\nenabled = false\n`);
-    const child = spawn(program, ['--config', file, '--listen', listen, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    const real = config.includes('[realsense]');
+    writeFileSync(file, real ? config : `${config}\n[realsense]\nenabled = false\n`);
+    const simulated = real ? [] : ['--sim-cameras', '1'];
+    const child = spawn(program, ['--config', file, '--listen', listen, ...simulated, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
     server.child = child;
     server.exited = new Promise((resolve) => { child.on('exit', (code, signal) => resolve(signal ?? code)); });
     server.exited.then((how) => { server.how = how; });

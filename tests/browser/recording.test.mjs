@@ -9,7 +9,7 @@ import { CAMERA, Server, advancing, chromium, open, text, until, watch } from '.
 
 const BOUND = { timeout: 60000 };
 /** Without the SDK, even where there is one: it would make a simulated camera's pictures recordable. */
-const CONFIG = '[camera]\nlinger_s = 0.5\n[realsense]\nenabled = false\n';
+const CONFIG = '[camera]\nlinger_s = 0.5\nsim_cameras = 1\n[realsense]\nenabled = false\n';
 /** Where the pictures of the page go, if anywhere. */
 const shots = process.env.SCREENSHOTS;
 

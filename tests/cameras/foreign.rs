@@ -44,15 +44,18 @@ fn a_bag_that_librealsense_would_crash_on_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("small.bag");
     std::fs::write(&file, compressed_with(b"bz2")).expect("written");
-    // By --recording, which leaves it out, and by a request.
+    // By the configuration, which lists it with the reason, and by a request.
     let backend = backend(vec![file.clone()]);
-    assert!(backend.attached().is_empty());
+    let [listed] = &backend.attached()[..] else { panic!("one is listed") };
     let error = backend.open_recording(&file).expect_err("refused");
     let said = format!(
         "{} is compressed with bz2, which librealsense cannot read; decompress it (`rosbag decompress`).",
         file.display()
     );
     assert_eq!((error.kind(), error.public()), (ErrorKind::Invalid, said.as_str()));
+    assert_eq!(listed.info.problem.as_deref(), Some(said.as_str()));
+    let refused = backend.open(&listed.info.device_id, Arc::new(|_| {})).err().expect("refused");
+    assert_eq!(refused.public(), said);
     // Another ending does not hide what it is.
     let renamed = folder.path().join("small.db3");
     std::fs::copy(&file, &renamed).expect("a copy");

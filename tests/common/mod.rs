@@ -51,6 +51,7 @@ pub struct TestServer {
 pub fn config() -> Config {
     let mut config = Config::default();
     config.camera.linger_s = 0.1;
+    config.camera.sim_cameras = SimCameras::Count(1);
     config
 }
 

@@ -54,6 +54,13 @@ impl Program {
         Self::launch(Command::new(env!("CARGO_BIN_EXE_realsense-webrtc")), config, args)
     }
 
+    /// The same with these environment variables.
+    pub(crate) fn start_with(variables: &[(&str, &str)], config: &str, args: &[&str]) -> Self {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_realsense-webrtc"));
+        program.envs(variables.iter().copied());
+        Self::launch(program, config, args)
+    }
+
     /// The same with so many file descriptors at most.
     fn start_with_fds(config: &str, args: &[&str], fds: u32) -> Self {
         let mut limited = Command::new("prlimit");
@@ -86,13 +93,18 @@ impl Program {
     }
 
     fn launch(mut program: Command, config: &str, args: &[&str]) -> Self {
-        let simulated = if config.contains("[realsense]") { "" } else { "\n[realsense]\nenabled = false\n" };
-        let config = format!("{config}{simulated}");
+        // Without a word of the SDK it has one simulated camera only, whatever is plugged into this machine.
+        let (section, simulated): (_, &[&str]) = match config.contains("[realsense]") {
+            true => ("", &[]),
+            false => ("\n[realsense]\nenabled = false\n", &["--sim-cameras", "1"]),
+        };
+        let config = format!("{config}{section}");
         let mut file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a temporary file");
         file.write_all(config.as_bytes()).expect("a written configuration");
         let mut child = program
             .args(["--listen", "127.0.0.1:0", "--config"])
             .arg(file.path())
+            .args(simulated)
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -129,9 +141,14 @@ impl Program {
 
     /// Sends SIGTERM and waits for the end.
     pub(crate) fn terminate(&mut self, limit: Duration) -> Option<(ExitStatus, Duration)> {
-        let started = Instant::now();
         let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill runs");
         assert!(sent.success());
+        self.ends(limit)
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn ends(&mut self, limit: Duration) -> Option<(ExitStatus, Duration)> {
+        let started = Instant::now();
         while started.elapsed() < limit {
             if let Some(status) = self.child.try_wait().expect("our child") {
                 return Some((status, started.elapsed()));
@@ -192,7 +209,7 @@ impl Server {
         Self::listening(Program::start_with_threads(config, args, threads))
     }
 
-    fn listening(program: Program) -> Self {
+    pub(crate) fn listening(program: Program) -> Self {
         let line = program.says("listening on ", START_LIMIT).expect("the server listens");
         let (_, url) = line.split_once("listening on ").expect("it was looked for");
         let url: String = url.chars().take_while(|c| !c.is_whitespace() && *c != '\u{1b}').collect();

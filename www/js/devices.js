@@ -150,7 +150,7 @@ export class Devices extends EventTarget {
       state.dataset.state = look;
     });
     let note = '';
-    if (shown.length === 0 && !missing) note = 'No camera found. Plug one in: it appears here by itself.';
+    if (shown.length === 0 && !missing) note = 'No camera found. Plug one in: it appears here by itself. To try the page without one, start the server with --sim-cameras 1.';
     else if (missing && !this.seen) note = `Camera ${this.picked} is not connected.`;
     showText(this.#note, this.#known ? note : '');
   }
@@ -159,6 +159,7 @@ export class Devices extends EventTarget {
   #badge(device) {
     if (!this.#known) return ['unknown', 'off'];
     if (!this.list.includes(device)) return [device.playback ? 'closed' : 'unplugged', 'warn'];
+    if (device.problem) return ['unusable', 'warn'];
     return device.is_streaming ? ['streaming', 'on'] : ['idle', 'off'];
   }
 
@@ -183,6 +184,7 @@ export class Devices extends EventTarget {
 
 /** A recording has its camera's name and serial number; its file tells the two apart. @param {Device} device */
 function facts(device) {
+  if (device.problem) return device.problem;
   const serial = `Serial ${device.serial_number}`;
   if (device.playback) return `${`Recording ${recordingOf(device)}`.trim()} · ${serial}`;
   return device.usb_type ? `${serial} · USB ${device.usb_type}` : serial;

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use super::{error_text::unavailable, player::Player, settings::Settings, software::Feeder};
 use crate::{
-    camera::{BackendEvent, BackendEvents, SimFault},
+    camera::{Attached, BackendEvent, BackendEvents, SimFault},
     core::bag::{self, Misfit},
     error::{Error, Result},
     librealsense::{CameraInfo, Changes, Context, Device, DeviceList, Sdk, SdkError},
@@ -61,8 +61,17 @@ pub(super) struct State {
     pub(super) events: Option<BackendEvents>,
     pub(super) known: BTreeMap<DeviceId, Known>,
     pub(super) failed_recordings: Vec<String>,
+    /// Recordings of the configuration that cannot be played: listed with the reason, and tried again.
+    pub(super) missing: BTreeMap<DeviceId, Missing>,
     /// Cameras that could not be read at the last look.
     pub(super) unread: usize,
+}
+
+/// A recording that cannot be played.
+#[derive(Clone)]
+pub(super) struct Missing {
+    pub(super) file: PathBuf,
+    pub(super) attached: Attached,
 }
 
 /// A device that is present.
@@ -82,6 +91,34 @@ pub(super) enum Kind {
     Live,
     Recording(Arc<Player>),
     Software(Arc<Feeder>),
+}
+
+impl State {
+    fn miss(&mut self, file: &Path, why: &str) {
+        let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
+        let ids = (1..).map(|n| if n == 1 { name.clone() } else { format!("{name}-{n}") });
+        let id = ids.map(DeviceId::new).find(|id| !self.missing.contains_key(id)).expect("numbers do not run out");
+        let info = DeviceInfo {
+            device_id: id.clone(),
+            name: format!("Recording {name}"),
+            serial_number: id.to_string(),
+            firmware_version: None,
+            recommended_firmware_version: None,
+            firmware_status: None,
+            firmware_file_available: Some(false),
+            physical_port: Some(format!("recording {name}")),
+            usb_type: None,
+            product_id: None,
+            sensors: Vec::new(),
+            is_streaming: false,
+            playback: false,
+            presets: false,
+            can_record: false,
+            problem: Some(why.to_owned()),
+        };
+        let attached = Attached { attachment: Attachment::next(), info };
+        self.missing.insert(id, Missing { file: file.to_owned(), attached });
+    }
 }
 
 impl Shared {
@@ -111,8 +148,13 @@ impl Shared {
         }
         for file in &self.settings.recordings {
             if let Err(error) = self.open_recording(file) {
-                tracing::error!(error = error.for_log(), "a recording is left out");
-                lock(&self.state).failed_recordings.push(error.public().to_owned());
+                tracing::error!(
+                    error = error.for_log(),
+                    "a recording of the configuration is not played; trying again"
+                );
+                let mut state = lock(&self.state);
+                state.failed_recordings.push(error.public().to_owned());
+                state.miss(file, error.public());
             }
         }
         unread
@@ -311,6 +353,21 @@ impl Shared {
         Ok(id)
     }
 
+    /// Tries again to play one that could not be played. It is another device then.
+    ///
+    /// # Errors
+    /// Why it still cannot be played, or else as which device it is.
+    pub(super) fn open_missing(&self, id: &DeviceId, file: &Path) -> Error {
+        match self.open_recording(file) {
+            Err(error) => Error::unavailable(error.public()),
+            Ok(played) => {
+                lock(&self.state).missing.remove(id);
+                self.tell(BackendEvent::Removed(id.clone()));
+                Error::unavailable(format!("This recording is played as device {played} now."))
+            }
+        }
+    }
+
     pub(super) fn forget_recording(&self, file: &Path) {
         if let Err(error) = self.context.remove_recording(file) {
             warn!(%error, "a recording stays in librealsense's list");
@@ -379,6 +436,7 @@ fn describe(device: &Device, id: DeviceId) -> DeviceInfo {
         playback: device.is_playback(),
         presets: device.has_advanced_mode(),
         can_record: false,
+        problem: None,
     }
 }
 

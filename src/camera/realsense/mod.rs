@@ -139,7 +139,8 @@ impl Backend for RealsenseBackend {
     fn attached(&self) -> Vec<Attached> {
         let state = lock(&self.shared.state);
         let attached = |known: &Known| Attached { attachment: known.attachment, info: known.info.clone() };
-        state.known.values().map(attached).collect()
+        let missing = state.missing.values().map(|missing| missing.attached.clone());
+        state.known.values().map(attached).chain(missing).collect()
     }
 
     fn refresh(&self) {
@@ -154,6 +155,10 @@ impl Backend for RealsenseBackend {
     }
 
     fn open(&self, device: &DeviceId, frames: FrameSink) -> Result<Box<dyn Camera>> {
+        let missing = lock(&self.shared.state).missing.get(device).cloned();
+        if let Some(missing) = missing {
+            return Err(self.shared.open_missing(device, &missing.file));
+        }
         let known = lock(&self.shared.state).known.get(device).cloned().ok_or_else(|| Error::unplugged(device))?;
         let preset = self.shared.preset_of(device);
         Ok(Box::new(RsCamera::open(device.clone(), known, preset, frames, Arc::downgrade(&self.shared))?))

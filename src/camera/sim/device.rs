@@ -112,6 +112,7 @@ impl Slot {
             playback: false,
             presets: false,
             can_record: false,
+            problem: None,
         };
         Some(Attached { attachment, info })
     }

@@ -67,6 +67,7 @@ pub(super) fn describe_health(health: Health) -> HealthBody {
         service: "realsense-api",
         sdk_version: health.sdk_version,
         version: env!("CARGO_PKG_VERSION"),
+        cameras: health.cameras,
         detail: health.degraded,
     }
 }

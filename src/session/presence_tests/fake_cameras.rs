@@ -104,6 +104,7 @@ pub(super) fn info(id: &DeviceId) -> DeviceInfo {
         playback: id.as_str().ends_with("-rec"),
         presets: false,
         can_record: false,
+        problem: None,
     }
 }
 

@@ -1147,6 +1147,8 @@ export interface components {
             playback: boolean;
             /** @description Whether it takes and gives presets (the camera's advanced mode). */
             presets: boolean;
+            /** @description Why it cannot be used, where that is known from the start: a recording of the configuration that cannot be played. */
+            problem?: string | null;
             /** @description USB product id in hex. */
             product_id?: string | null;
             /** @description The firmware the SDK recommends. */
@@ -1383,13 +1385,16 @@ export interface components {
         /**
          * @description The server's health.
          * @example {
+         *       "cameras": 1,
          *       "sdk_version": "none",
          *       "service": "realsense-api",
          *       "status": "ok",
-         *       "version": "0.1.0"
+         *       "version": "0.2.0"
          *     }
          */
         HealthBody: {
+            /** @description Devices that can be used now, simulated ones among them. 0 is no fault: a camera may come. */
+            cameras: number;
             /** @description Why the server is degraded. */
             detail?: string | null;
             /** @description The camera SDK's version, or "none". */

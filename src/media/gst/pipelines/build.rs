@@ -248,16 +248,8 @@ mod tests {
         let cases = [
             ("x264enc name", "x265encc name", 4, 3, "x265encc", "x265enc", "did you mean x265enc?"),
             ("x264enc name", "x246enc name", 4, 3, "x246enc", "x264enc", "did you mean x264enc?"),
-            (
-                "x264enc name",
-                "nvh264encc name",
-                4,
-                3,
-                "nvh264encc",
-                "nvh264enc",
-                "That one is not installed; it is in the Debian",
-            ),
-            ("x264enc name", "nvh264enc name", 4, 3, "nvh264enc", "", "apt install gstreamer1.0-plugins-bad"),
+            ("x264enc name", "nvh264encc name", 4, 3, "nvh264encc", "nvh264enc", "That one is not installed; it"),
+            ("x264enc name", "nvh264enc name", 4, 3, "nvh264enc", "", "no GStreamer element 'nvh264enc'; it"),
             ("x264enc name", "qqqqqq name", 4, 3, "qqqqqq", "", "gst-inspect-1.0"),
             ("! videoconvert", "! audioconvert name=a1", 4, 3, "x264enc", "", "could not link a1 to encoder"),
             ("bitrate=", "bitrat=", 5, 5, "bitrat", "bitrate", "x264enc has no property 'bitrat'"),

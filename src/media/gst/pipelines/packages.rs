@@ -1,4 +1,5 @@
-//! Where a GStreamer element is to be had: the table from element to Debian package. Looks at nothing.
+//! Where a GStreamer element is to be had: the table from element to Debian package; of those that need hardware,
+//! whether their plugin is installed.
 
 const BASE: &str = "gstreamer1.0-plugins-base";
 /// Debian builds the pango plugin, which draws text, apart from the base plugins.
@@ -87,11 +88,48 @@ pub(super) fn known_elements<'a>() -> impl Iterator<Item = &'a str> {
     PACKAGES.iter().map(|(name, _)| *name)
 }
 
-/// "install it with: apt install …", or a hint where the package is not known.
+/// Elements that their plugin offers only where it finds the hardware: element, plugin, and what it looks for.
+const HARDWARE: [(&str, &str, &str); 6] = [
+    ("nvh264enc", "nvcodec", "an NVIDIA graphics card and its driver's libnvidia-encode"),
+    ("vah264enc", "va", "a graphics chip whose VA-API driver encodes H.264 (`vainfo` tells)"),
+    ("vah264lpenc", "va", "a graphics chip whose VA-API driver encodes H.264 at low power (`vainfo` tells)"),
+    ("msdkh264enc", "msdk", "an Intel graphics chip and its media driver"),
+    ("vaapih264enc", "vaapi", "a graphics chip whose VA-API driver encodes H.264 (`vainfo` tells)"),
+    (
+        "v4l2h264enc",
+        "video4linux2",
+        "an encoder of the kernel's, such as the Raspberry Pi 4 has (`v4l2-ctl --list-devices`)",
+    ),
+];
+
+/// What to do to get an element: which package to install, or what else it needs where its package is installed.
 pub(crate) fn how_to_get(element: &str) -> String {
+    how(element, |plugin| gst::Registry::get().find_plugin(plugin).is_some())
+}
+
+fn how(element: &str, is_there: impl Fn(&str) -> bool) -> String {
+    if let Some((_, _, needs)) = HARDWARE.iter().find(|(name, plugin, _)| *name == element && is_there(plugin)) {
+        return format!("its package is installed, but the element is there only with {needs}");
+    }
     match package_of(element) {
         Some(package) => format!("it is in the Debian package {package}: apt install {package}"),
         None if elsewhere(element).is_some() => format!("it comes {}", elsewhere(element).unwrap_or_default()),
         None => "check its spelling; `gst-inspect-1.0` lists what is installed, `apt-file search` what could be".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_that_is_installed_is_not_recommended() {
+        assert!(how("nvh264enc", |_| false).contains("apt install gstreamer1.0-plugins-bad"));
+        let told = how("nvh264enc", |plugin| plugin == "nvcodec");
+        assert!(told.contains("NVIDIA") && !told.contains("apt install"), "{told}");
+        assert!(how("x264enc", |_| true).contains("apt install gstreamer1.0-plugins-ugly"));
+        for (element, _, _) in HARDWARE {
+            assert!(package_of(element).is_some(), "{element}");
+        }
     }
 }

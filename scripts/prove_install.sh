@@ -1,0 +1,142 @@
+#!/usr/bin/env bash
+# Goes the way of a newcomer in a fresh Debian, made by debootstrap: clone, start_demo.sh and a picture; install.sh, and the
+# service's command as its user with its restrictions; an upgrade; uninstall.sh, and what is left. Needs root.
+#   scripts/prove_install.sh bookworm|trixie
+# No toolchain is fetched in there: this machine's ~/.cargo and ~/.rustup are bound in, and so is a folder for what is built.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/common.sh
+. scripts/debian_root.sh
+. scripts/installed.sh
+fail() { echo "scripts/prove_install.sh: $*" >&2; exit 1; }
+release=${1:?bookworm or trixie}
+[ "$(id -u)" = 0 ] || fail "it takes root, for debootstrap and chroot."
+
+base=$cache/prove/$release
+make_debian "$release" "$base"
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+cp -a "$base/." "$root"
+target=$cache/prove/target-$release
+mkdir -p "$target"
+bound=("$HOME/.cargo" "$HOME/.rustup" "$target")
+checkout=/opt/realsense-webrtc
+git clone --quiet . "$root$checkout"
+# Uncommitted changes, too: what is proven is what stands here.
+git diff --binary HEAD | (cd "$root$checkout" && git apply --allow-empty)
+port=18190
+url=http://127.0.0.1:$port
+
+# Runs a command in the fresh Debian, where its checkout is.
+there() {
+  inside "$root" --chdir="$checkout" CARGO_TARGET_DIR="$target" LANG=C.UTF-8 "$@"
+}
+# Every file that is not the system's own scratch, and every package.
+files() {
+  (cd "$root" && find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./tmp -o -path ./run -o -path ./var/cache \
+    -o -path ./var/log -o -path ./var/lib/apt -o -path ./var/lib/dpkg -o -path ".$HOME" -o -path ".$target" -o -path ".$checkout" \) \
+    -prune -o -print | LC_ALL=C sort)
+}
+# shellcheck disable=SC2016 # dpkg-query fills it in
+installed() { chroot "$root" dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p' | sort; }
+expect() { # expect TEXT FILE
+  grep -qF -- "$1" "$2" || { cat "$2"; fail "expected to read: $1"; }
+}
+log=$root/tmp/log
+
+files >"$root/tmp/files.before"
+installed >"$root/tmp/packages.before"
+
+# Starts a server there, waits until it is ready, runs a command of this script, and ends it.
+serving() { # serving CHECK COMMAND…
+  local check=$1 server
+  shift
+  # In a process group of its own, so that it can be ended with all that it started.
+  set -m
+  there "$@" >"$log" 2>&1 &
+  server=$!
+  set +m
+  for _ in $(seq 3600); do
+    if grep -q 'listening on' "$log"; then break; fi
+    kill -0 "$server" 2>/dev/null || { cat "$log"; fail "the server ended"; }
+    sleep 1
+  done
+  "$check"
+  kill -- "-$server"
+  wait "$server" || true
+}
+picture() { there "$target/release/realsense-webrtc" probe watch --url "$url" --streams color,depth --frames 30 | tail -2; }
+recording() {
+  local device
+  device=$(curl -sf "$url/api/devices/" | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["device_id"])')
+  curl -sf -X POST "$url/api/devices/$device/recording/start" >/dev/null
+  picture
+  curl -sf -X POST "$url/api/devices/$device/recording/stop" >/dev/null
+}
+
+say "$release: a picture by start_demo.sh"
+serving picture scripts/start_demo.sh --listen "127.0.0.1:$port"
+expect "SIMULATED" "$log"
+
+say "$release: install.sh"
+there scripts/install.sh
+for file in "$bin" "$unit" "$lib/librealsense/lib/librealsense2.so" "$etc/realsense-webrtc.toml" "$etc/pipelines/color.h264.gst" \
+  /etc/udev/rules.d/70-realsense-webrtc.rules /etc/systemd/system/multi-user.target.wants/realsense-webrtc.service; do
+  [ -e "$root$file" ] || [ -L "$root$file" ] || fail "$file is not there"
+done
+there systemd-analyze verify "$unit"
+there scripts/install.sh --no-start >"$log"
+grep -q '^  /' "$log" && { cat "$log"; fail "a second install.sh changed something"; }
+
+# The unit's command as its user, with the groups, without capabilities, with everything read-only but its two folders, and without
+# homes. systemd itself does not run in here.
+as_service() { # as_service [VARIABLE=VALUE]…
+  local command
+  command=$(sed -n 's/^ExecStart=//p' "$root$unit")
+  # shellcheck disable=SC2016,SC2086 # the inner shell fills it in; the command is several words
+  there unshare --mount --propagation private bash -euc '
+    user=$1 state=$2 cached=$3
+    shift 3
+    install -d -o "$user" -g "$user" "$state" "$cached"
+    mount --bind / /mnt && mount -o remount,bind,ro /mnt
+    for folder in "$state" "$cached"; do mount --bind "$folder" "/mnt$folder"; done
+    for folder in /proc /dev /sys; do mount --rbind "$folder" "/mnt$folder"; done
+    mount -t tmpfs tmpfs /mnt/tmp
+    mount -t tmpfs tmpfs /mnt/root
+    exec chroot /mnt setpriv --reuid="$user" --regid="$user" --groups="$user,plugdev,video,render" --no-new-privs --bounding-set=-all \
+      --inh-caps=-all env -i --chdir="$state" HOME="$state" XDG_CACHE_HOME="$cached" "$@"' \
+    as_service "$user" "$state" /var/cache/realsense-webrtc "$@" $command
+}
+say "$release: the service, as its user"
+serving true as_service "REALSENSE_WEBRTC__SERVER__LISTEN=127.0.0.1:$port"
+expect "librealsense loaded" "$log"
+expect "no camera was found" "$log"
+serving recording as_service "REALSENSE_WEBRTC__SERVER__LISTEN=127.0.0.1:$port" REALSENSE_WEBRTC__REALSENSE__SOFTWARE_DEVICE=true
+recorded=$(find "$root$state/recordings" -name '*.bag' -size +100k)
+[ -n "$recorded" ] || fail "nothing was recorded into $state/recordings"
+
+say "$release: an upgrade"
+echo "# mine" >>"$root$etc/pipelines/depth.h264.gst"
+echo "# mine" >>"$root$etc/realsense-webrtc.toml"
+rm "$root$etc/pipelines/color.vp9.gst"
+for file in color.h264 depth.h264 color.vp9; do echo "# newer" >>"$root$checkout/pipelines/$file.gst"; done
+there scripts/install.sh >"$log"
+expect "depth.h264.gst stays as you changed it" "$log"
+expect "color.vp9.gst stays away" "$log"
+grep -q '^# newer' "$root$etc/pipelines/color.h264.gst" || fail "what nobody changed is not upgraded"
+grep -q '^# newer' "$root$etc/pipelines/depth.h264.gst" && fail "what was changed is overwritten"
+grep -q '^# mine' "$root$etc/realsense-webrtc.toml" || fail "the configuration is overwritten"
+
+say "$release: uninstall.sh"
+there scripts/uninstall.sh --yes
+left=$(comm -13 "$root/tmp/files.before" <(files) | grep -vE "^\.($etc(/pipelines)?|$etc/realsense-webrtc.toml|$etc/pipelines/depth.h264.gst|$state(/recordings(/.*)?)?)$" || true)
+[ -z "$left" ] || fail "it leaves: $left"
+for kept in "$state/recordings" "$etc/realsense-webrtc.toml"; do [ -e "$root$kept" ] || fail "it takes $kept away, which is a person's"; done
+there scripts/uninstall.sh --purge --yes
+left=$(comm -13 "$root/tmp/files.before" <(files))
+[ -z "$left" ] || fail "with --purge it leaves: $left"
+left=$(comm -13 "$root/tmp/packages.before" <(installed))
+[ -z "$left" ] || fail "it leaves packages: $left"
+grep -q "^$user:" "$root/etc/passwd" && fail "it leaves the user $user"
+[ ! -e "$root$cache" ] || fail "it leaves $cache"
+say "$release: all of it went"
