@@ -33,6 +33,8 @@ make_debian() { # make_debian RELEASE FOLDER
   chmod +x "$2/usr/sbin/policy-rc.d"
   cp /etc/resolv.conf "$2/etc/resolv.conf"
   [ ! -e /etc/pip.conf ] || cp /etc/pip.conf "$2/etc/pip.conf"
+  # And so does whom it trusts; the package ca-certificates reads them when it is installed.
+  [ ! -d /usr/local/share/ca-certificates ] || cp -r /usr/local/share/ca-certificates "$2/usr/local/share/"
   # What the machine's apt was told about its mirror and the way to it holds in there, too.
   apt-config dump | grep -iE '^Acquire::(https?::|Check-)' >"$2/etc/apt/apt.conf.d/90host" || true
   rm "$2/.unfinished"

@@ -15,7 +15,12 @@ release=${1:?bookworm or trixie}
 base=$cache/prove/$release
 make_debian "$release" "$base"
 root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
+server=
+end() {
+  [ -z "$server" ] || kill -- "-$server" 2>/dev/null || true
+  rm -rf --one-file-system "$root"
+}
+trap end EXIT
 cp -a "$base/." "$root"
 target=$cache/prove/target-$release
 mkdir -p "$target"
@@ -47,7 +52,7 @@ installed >"$root/tmp/packages.before"
 
 # Starts a server there, waits until it is ready, runs a command of this script, and ends it.
 serving() { # serving CHECK COMMAND…
-  local check=$1 server
+  local check=$1
   shift
   # In a process group of its own, so that it can be ended with all that it started.
   set -m
@@ -62,8 +67,9 @@ serving() { # serving CHECK COMMAND…
   "$check"
   kill -- "-$server"
   wait "$server" || true
+  server=
 }
-picture() { there "$target/release/realsense-webrtc" probe watch --url "$url" --streams color,depth --frames 30 | tail -2; }
+picture() { there "$target/release/realsense-webrtc" probe watch --url "$url" --streams color,depth --secs 3 | tail -2; }
 recording() {
   local device
   device=$(curl -sf "$url/api/devices/" | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["device_id"])')
