@@ -56,7 +56,7 @@ serving() { # serving CHECK COMMAND…
   shift
   # In a process group of its own, so that it can be ended with all that it started.
   set -m
-  there "$@" >"$log" 2>&1 &
+  "$@" >"$log" 2>&1 &
   server=$!
   set +m
   for _ in $(seq 3600); do
@@ -79,7 +79,7 @@ recording() {
 }
 
 say "$release: a picture by start_demo.sh"
-serving picture scripts/start_demo.sh --listen "127.0.0.1:$port"
+serving picture there scripts/start_demo.sh --listen "127.0.0.1:$port"
 expect "SIMULATED" "$log"
 
 say "$release: install.sh"
