@@ -98,7 +98,7 @@ as_service() { # as_service [VARIABLE=VALUE]…
   local command
   command=$(sed -n 's/^ExecStart=//p' "$root$unit")
   # shellcheck disable=SC2016,SC2086 # the inner shell fills it in; the command is several words
-  there unshare --mount --propagation private bash -euc '
+  there unshare --mount --propagation unchanged bash -euc '
     user=$1 state=$2 cached=$3
     shift 3
     install -d -o "$user" -g "$user" "$state" "$cached"

@@ -19,8 +19,6 @@ say "Six other stacks answer the server and receive its media"
 scripts/capture_answers.sh --check
 say "Fuzzing, a minute for each target"
 scripts/fuzz.sh 60
-say "Install, upgrade and uninstall in a fresh Debian 12 and 13"
-for release in bookworm trixie; do scripts/prove_install.sh "$release"; done
 say "The media side under Debian 13's GStreamer"
 scripts/trixie_root.sh --tests
 say "All long tests passed"
