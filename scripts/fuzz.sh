@@ -7,6 +7,7 @@
 # new code in found/TARGET, inputs that fail in failing/TARGET.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/common.sh
 usage() {
   sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
   exit 2
@@ -23,7 +24,6 @@ done
 
 scripts/install_deps.sh --fuzz
 . scripts/env.sh
-say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
 
 # Sanitizers are unstable options of the compiler; the stable one takes them with this.
 export RUSTC_BOOTSTRAP=1

@@ -5,9 +5,9 @@
 #   scripts/test.sh quick      without the browsers
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/common.sh
 scripts/install_deps.sh --test
 . scripts/env.sh
-say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
 
 say "Formatting"
 cargo fmt --all --check

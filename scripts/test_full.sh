@@ -3,9 +3,9 @@
 #   scripts/test_full.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/common.sh
 scripts/install_deps.sh --full
 . scripts/env.sh
-say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
 
 say "The program"
 # As scripts/test.sh builds it, so that nothing is built twice.

@@ -60,9 +60,8 @@ pub(super) enum Change {
 pub(super) struct State {
     pub(super) events: Option<BackendEvents>,
     pub(super) known: BTreeMap<DeviceId, Known>,
-    pub(super) failed_recordings: Vec<String>,
     /// Recordings of the configuration that cannot be played: listed with the reason, and tried again.
-    pub(super) missing: BTreeMap<DeviceId, Missing>,
+    pub(super) missing: Vec<Missing>,
     /// Cameras that could not be read at the last look.
     pub(super) unread: usize,
 }
@@ -97,7 +96,7 @@ impl State {
     fn miss(&mut self, file: &Path, why: &str) {
         let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
         let ids = (1..).map(|n| if n == 1 { name.clone() } else { format!("{name}-{n}") });
-        let id = ids.map(DeviceId::new).find(|id| !self.missing.contains_key(id)).expect("numbers do not run out");
+        let id = ids.map(DeviceId::new).find(|id| self.missing(id).is_none()).expect("numbers do not run out");
         let info = DeviceInfo {
             device_id: id.clone(),
             name: format!("Recording {name}"),
@@ -117,7 +116,11 @@ impl State {
             problem: Some(why.to_owned()),
         };
         let attached = Attached { attachment: Attachment::next(), info };
-        self.missing.insert(id, Missing { file: file.to_owned(), attached });
+        self.missing.push(Missing { file: file.to_owned(), attached });
+    }
+
+    pub(super) fn missing(&self, id: &DeviceId) -> Option<&Missing> {
+        self.missing.iter().find(|missing| missing.attached.info.device_id == *id)
     }
 }
 
@@ -150,11 +153,9 @@ impl Shared {
             if let Err(error) = self.open_recording(file) {
                 tracing::error!(
                     error = error.for_log(),
-                    "a recording of the configuration is not played; trying again"
+                    "a recording is not played; it is listed with the reason, and tried again whenever it is opened"
                 );
-                let mut state = lock(&self.state);
-                state.failed_recordings.push(error.public().to_owned());
-                state.miss(file, error.public());
+                lock(&self.state).miss(file, error.public());
             }
         }
         unread
@@ -361,7 +362,7 @@ impl Shared {
         match self.open_recording(file) {
             Err(error) => Error::unavailable(error.public()),
             Ok(played) => {
-                lock(&self.state).missing.remove(id);
+                lock(&self.state).missing.retain(|missing| missing.attached.info.device_id != *id);
                 self.tell(BackendEvent::Removed(id.clone()));
                 Error::unavailable(format!("This recording is played as device {played} now."))
             }

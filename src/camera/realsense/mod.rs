@@ -101,7 +101,8 @@ impl RealsenseBackend {
 
     /// Why recordings that were asked for are not there.
     pub fn failed_recordings(&self) -> Vec<String> {
-        lock(&self.shared.state).failed_recordings.clone()
+        let state = lock(&self.shared.state);
+        state.missing.iter().filter_map(|missing| missing.attached.info.problem.clone()).collect()
     }
 
     /// Cameras that are connected but cannot be read.
@@ -139,7 +140,7 @@ impl Backend for RealsenseBackend {
     fn attached(&self) -> Vec<Attached> {
         let state = lock(&self.shared.state);
         let attached = |known: &Known| Attached { attachment: known.attachment, info: known.info.clone() };
-        let missing = state.missing.values().map(|missing| missing.attached.clone());
+        let missing = state.missing.iter().map(|missing| missing.attached.clone());
         state.known.values().map(attached).chain(missing).collect()
     }
 
@@ -155,7 +156,7 @@ impl Backend for RealsenseBackend {
     }
 
     fn open(&self, device: &DeviceId, frames: FrameSink) -> Result<Box<dyn Camera>> {
-        let missing = lock(&self.shared.state).missing.get(device).cloned();
+        let missing = lock(&self.shared.state).missing(device).cloned();
         if let Some(missing) = missing {
             return Err(self.shared.open_missing(device, &missing.file));
         }
