@@ -45,6 +45,8 @@ width = 424
 height = 240
 [recording]
 dir = "$work/recordings"
+[debug]
+settable = ["encoder.bitrate"]
 TOML
 RUST_BACKTRACE=1 "$program" --config "$work/server.toml" --sim-cameras 2 >"$work/server.log" 2>&1 &
 server=$!
@@ -83,6 +85,9 @@ run() {
     --url "$url" --seed "$seed" --max-examples "$cases" --generation-database none --request-timeout 60 \
     --suppress-health-check all --continue-on-failure --warnings off "$@" || status=$?
 }
+echo "A running element, while nothing has disturbed its viewer yet"
+run --header "Authorization: Bearer admin-$token" --include-name "PATCH /api/debug/elements/{device_id}/{stream_type}/{codec}/{element}" \
+  --phases examples
 echo "Every operation, with the admin token"
 away='(/hw_reset|/fault)$'
 run --header "Authorization: Bearer admin-$token" --exclude-name "DELETE /api/webrtc/sessions" --exclude-path-regex "$away"
