@@ -1,4 +1,4 @@
-# realsense-webrtc with everything it needs to run: GStreamer, librealsense, no root. docs/guide/docker.md tells how to use it.
+# realsense-webrtc with everything it needs to run: GStreamer, librealsense, no root. docs/guide/operate/docker.md explains its use.
 #
 #   docker build -t realsense-webrtc .                                  Debian 13, GStreamer 1.26
 #   docker build -t realsense-webrtc:bookworm --target bookworm .       Debian 12, GStreamer 1.22

@@ -56,6 +56,7 @@ async def main():
     parser = argparse.ArgumentParser(description="Watches streams of a realsense-webrtc server.")
     parser.add_argument("server", help="its address, such as http://127.0.0.1:8000")
     parser.add_argument("streams", nargs="?", default="color", help="such as color,depth,infrared-1")
+    parser.add_argument("--device", metavar="SERIAL", help="the camera's serial number; the first camera unless said")
     parser.add_argument("--frames", type=int, help="frames of each stream, then it ends")
     options = parser.parse_args()
     api = options.server.rstrip("/") + "/api"
@@ -65,7 +66,8 @@ async def main():
     if not devices:
         raise SystemExit("The server has no camera.")
     # The server makes the offer. Its ICE candidates are in it already, and ours are in the answer, so that is all.
-    offer = ask(f"{api}/webrtc/offer", {"device_id": devices[0]["device_id"], "stream_types": streams})
+    device = options.device or devices[0]["device_id"]
+    offer = ask(f"{api}/webrtc/offer", {"device_id": device, "stream_types": streams})
     peer = RTCPeerConnection()
     tracks = []  # in the order of the streams
     peer.on("track", tracks.append)

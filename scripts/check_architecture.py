@@ -2,12 +2,14 @@
 """Checks how the source files stand to one another. Fails with what it found.
 
     scripts/check_architecture.py            all of it
-    scripts/check_architecture.py --write    writes the table of files in docs/reference/architecture.md anew
-    scripts/check_architecture.py --edges    prints who imports whom, for looking at
+    scripts/check_architecture.py --list     prints every file with the first sentence of its first comment
+    scripts/check_architecture.py --write    writes the list of files in docs/reference/architecture.md again
+    scripts/check_architecture.py --edges    prints which file imports which
 
 * In every folder below src/, its files and folders make a graph of imports: no folder of it is in a cycle, and no cycle has more than two files.
-* Imports go down the list of rooms in docs/reference/architecture.md, never up.
-* Every file of src/ and of www/js/ stands exactly once in docs/reference/architecture.md, with the first sentence of its first comment.
+* Imports go down the list of folders of `src` in docs/reference/architecture.md, never up.
+* Every file of src/ and of www/js/ is named exactly once in docs/reference/architecture.md, with its folder.
+* Every one of them begins with a comment that has a sentence about what it is for.
 
 Imports are those of the program: what is compiled for tests only does not count. A name that a `mod.rs` hands on with `pub use` counts
 as an import of the file that it comes from.
@@ -15,6 +17,7 @@ as an import of the file that it comes from.
 
 import re
 import sys
+import textwrap
 from collections import defaultdict
 from pathlib import Path
 
@@ -235,8 +238,8 @@ def check_imports(crate):
 
 
 def rooms():
-    """The rooms of the page's list, from top to bottom; those of one row stand at one height."""
-    section = PAGE.read_text().partition("## The rooms of `src`")[2].partition("\n## ")[0]
+    """The folders of the page's list, from top to bottom; those of one row stand at one height."""
+    section = PAGE.read_text().partition("## Folders of `src`")[2].partition("\n## ")[0]
     rows = [re.findall(r"`([^`]+)`", line.split("|")[1]) for line in section.splitlines() if line.startswith("| `")]
     return {tuple(room.split("/")): height for height, row in enumerate(rows) for room in row}
 
@@ -271,44 +274,57 @@ def first_sentence(path):
     return match.group(1) if match else " ".join(words)
 
 
-def tables():
-    """Every file by folder, a folder's own file first; tests stand beside what they test and are left out."""
-    folders = defaultdict(list)
+def folders():
+    """Every folder with its files, a folder's own file first; tests stand beside what they test and are left out."""
+    found = defaultdict(list)
     for path in [*SRC.rglob("*.rs"), *(ROOT / "www/js").rglob("*.js")]:
         if not is_test(path):
-            folders[path.parent].append(path)
+            found[path.parent].append(path)
+    for folder, paths in sorted(found.items()):
+        yield folder, sorted(paths, key=lambda path: (path.name not in ("mod.rs", "lib.rs"), path.name))
+
+
+def list_of_files():
+    """The names of all files by folder, as the page has them."""
     lines = []
-    for folder, paths in sorted(folders.items()):
-        lines += [f"### `{folder.relative_to(ROOT)}/`", "| | |", "|---|---|"]
-        for path in sorted(paths, key=lambda path: (path.name not in ("mod.rs", "lib.rs"), path.name)):
-            sentence = first_sentence(path).replace("|", "\\|")
-            lines.append(f"| `{path.name}` | {sentence} |")
-        lines.append("")
-    return "\n".join(lines).rstrip() + "\n"
+    for folder, paths in folders():
+        names = ", ".join(f"`{path.name}`" for path in paths)
+        lines += textwrap.wrap(f"- `{folder.relative_to(ROOT)}/`: {names}", 128, subsequent_indent="  ", break_on_hyphens=False)
+    return "\n".join(lines) + "\n"
+
+
+def check_sentences():
+    """Sentences about files that do not begin with a comment that says what they are for."""
+    paths = [path for _, paths in folders() for path in paths]
+    return [f"{path.relative_to(ROOT)} does not begin with a comment that says what the file is for" for path in paths
+            if " " not in first_sentence(path)]
 
 
 def check_page(write):
-    """A sentence when the page's table of files is not what the files say."""
+    """A sentence when the page's list of files is not what there is."""
     page = PAGE.read_text()
-    head, mark, table = page.partition(MARK + "\n")
+    head, mark, files = page.partition(MARK + "\n")
     if not mark:
         return [f"{PAGE.relative_to(ROOT)} lacks the line {MARK}"]
     if write:
-        PAGE.write_text(head + mark + tables())
-    elif table != tables():
-        have, want = set(table.splitlines()), set(tables().splitlines())
-        changed = [f"  - {line}" for line in sorted(have - want)] + [f"  + {line}" for line in sorted(want - have)]
-        return [f"{PAGE.relative_to(ROOT)} is not what the files say; scripts/check_architecture.py --write mends it:\n"
+        PAGE.write_text(f"{head}{mark}{list_of_files()}")
+    elif files != list_of_files():
+        have, want = set(re.findall("`[^`]+`", files)), set(re.findall("`[^`]+`", list_of_files()))
+        changed = [f"  - {name}" for name in sorted(have - want)] + [f"  + {name}" for name in sorted(want - have)]
+        return [f"{PAGE.relative_to(ROOT)} does not list the files that there are; scripts/check_architecture.py --write corrects it\n"
                 + "\n".join(changed)]
     return []
 
 
 if __name__ == "__main__":
+    if "--list" in sys.argv:
+        print("\n".join(f"{path.relative_to(ROOT)}: {first_sentence(path)}" for _, paths in folders() for path in paths))
+        sys.exit()
     crate = Crate()
     if "--edges" in sys.argv:
         for name, targets in sorted(crate.imports.items()):
             print("/".join(name) or "lib", "->", " ".join("/".join(t) or "lib" for t in sorted(targets)))
         sys.exit()
-    wrong = check_imports(crate) + check_order(crate) + check_page("--write" in sys.argv)
+    wrong = check_imports(crate) + check_order(crate) + check_sentences() + check_page("--write" in sys.argv)
     print("\n".join(wrong))
     sys.exit(bool(wrong))

@@ -8,7 +8,7 @@ as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"
   elif command -v sudo >/dev/null; then sudo "$@"
   else
-    echo "error: this needs root, and there is no sudo. As root, run: $*" >&2
+    echo "error: this command needs root, and sudo is not installed. As root, run: $*" >&2
     exit 1
   fi
 }

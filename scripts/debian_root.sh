@@ -16,12 +16,12 @@ make_debian() { # make_debian RELEASE FOLDER
   local from
   [ ! -e "$2/.debian" ] || return 0
   if [ ! -e "$2/.unfinished" ] && [ -n "$(ls -A "$2" 2>/dev/null)" ]; then
-    [ -e "$2/etc/debian_version" ] || fail "$2 is neither empty nor a Debian. Name another folder."
+    [ -e "$2/etc/debian_version" ] || fail "$2 is neither empty nor a Debian. Choose another folder."
     return 0
   fi
   command -v debootstrap >/dev/null || fail "debootstrap is missing: apt-get install debootstrap"
   from=$(mirror)
-  [ -n "$from" ] || fail "apt here knows no mirror of Debian; run apt-get update, or make a Debian in $2 by hand."
+  [ -n "$from" ] || fail "apt on this machine has no mirror of Debian. Run apt-get update, or make a Debian in $2 by hand."
   say "Making a Debian $1 in $2, once"
   # What an attempt left that did not come to its end.
   rm -rf --one-file-system "$2"

@@ -19,7 +19,7 @@ if [ "${#targets[@]}" = 0 ]; then
   for file in tests/fuzz/targets/*.rs; do targets+=("$(basename "$file" .rs)"); done
 fi
 for target in "${targets[@]}"; do
-  [ -f "tests/fuzz/targets/$target.rs" ] || { echo "There is no target '$target'; tests/fuzz/targets has them." >&2; usage; }
+  [ -f "tests/fuzz/targets/$target.rs" ] || { echo "There is no target '$target'. The targets are in tests/fuzz/targets." >&2; usage; }
 done
 
 scripts/install_deps.sh --fuzz
@@ -46,7 +46,7 @@ for target in "${targets[@]}"; do
     known=$(git ls-files "$kept" | wc -l)
     free=$((known < 150 ? 150 - known : 0))
     git ls-files --others -z "$kept" | xargs -0 -r ls -1tr | tail -n "+$((free + 1))" | xargs -r -d '\n' rm
-    say "'$target' keeps $(find "$kept" -type f | wc -l) inputs; for newer ones than those committed, remove some of them first"
+    say "'$target' keeps $(find "$kept" -type f | wc -l) inputs. To get newer ones, remove some of the committed ones first"
     continue
   fi
   say "Running '$target' for $seconds s"
@@ -57,7 +57,7 @@ for target in "${targets[@]}"; do
     tail -n 60 "$log" >&2
     artifact=$(find "$artifacts" -type f -printf '%T@ %p\n' | sort -n | tail -n1 | cut -d' ' -f2-)
     echo "'$target' found something: ${artifact:-no input is kept; see $log}" >&2
-    [ -z "$artifact" ] || echo "The same again: RUSTC_BOOTSTRAP=1 cargo fuzz run ${places[*]} $target $artifact" >&2
+    [ -z "$artifact" ] || echo "To run it again: RUSTC_BOOTSTRAP=1 cargo fuzz run ${places[*]} $target $artifact" >&2
     exit 1
   fi
   grep -E 'stat::number_of_executed_units|stat::new_units_added|stat::peak_rss_mb|DONE' "$log" | tail -n4

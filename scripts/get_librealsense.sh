@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Puts the vendor's librealsense C library where the server can load it at run time. Debian has no package of it; this takes
-# it out of the vendor's Python wheel on PyPI, whose module contains the whole library and exports its C interface.
+# Fetches the vendor's librealsense library for the server, which loads it when it starts. Debian has no package of it, so this
+# script takes it out of the vendor's Python package on PyPI, which contains the whole library with its C interface.
 #
 #   scripts/get_librealsense.sh [VERSION [DEST]]   default: 2.56.5.9235 into ~/.cache/realsense-webrtc/librealsense/VERSION
 #   scripts/get_librealsense.sh --all              every known version, each into its default folder
 #
 # Prints the path of librealsense2.so on standard output, one line a version; everything else goes to standard error.
 # Known versions: 2.56.5.9235 (records and plays .bag) and 2.59.1.11053 (records .db3, plays both).
-# Needs python3 with pip, gcc, binutils, patchelf, and to run the library libusb-1.0-0 and libudev1 (install_deps.sh
-# brings all of them). Quick when the library is there already. No root.
+# Needs python3 with pip, gcc, binutils and patchelf; the library needs libusb-1.0-0 and libudev1. install_deps.sh installs all of
+# them. If the library is there already, this takes a moment. It needs no root.
 set -euo pipefail
 
 known_versions=(2.56.5.9235 2.59.1.11053)
@@ -20,9 +20,9 @@ say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
 fail() {
   cat >&2 <<END
 error: $*
-The library can also come from the vendor's apt repository (package librealsense2) or from a build of
-https://github.com/realsenseai/librealsense; then give the server its path: REALSENSE_WEBRTC__REALSENSE__LIBRARY=FILE.
-Without any library the simulated camera still works.
+You can also install the library from the vendor's apt repository (package librealsense2), or build it from
+https://github.com/realsenseai/librealsense. Then tell the server where it is: REALSENSE_WEBRTC__REALSENSE__LIBRARY=FILE.
+Without the library the simulated camera works, but real cameras and recordings do not.
 END
   exit 1
 }
@@ -55,7 +55,7 @@ find_pip() {
   for python in python3 /usr/bin/python3; do
     "$python" -m pip --version >/dev/null 2>&1 && return
   done
-  fail "No python3 with pip is here. Run scripts/install_deps.sh, or: apt-get install python3-pip"
+  fail "There is no python3 with pip. Run scripts/install_deps.sh, or: apt-get install python3-pip"
 }
 
 # Makes DIR/lib from the wheel of VERSION.
@@ -66,10 +66,10 @@ build() { # build VERSION SHA256 DIR
   say "Fetching librealsense $version from PyPI (about 13 MB)"
   "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --platform "$platform" \
     --python-version "$python_version" --dest "$dir/wheel" "pyrealsense2==$version" >&2 ||
-    fail "pip could not fetch pyrealsense2 $version: is PyPI, or the mirror that pip is set up for, within reach?"
+    fail "pip could not fetch pyrealsense2 $version. Can this machine reach PyPI, or the mirror that pip is configured for?"
   wheel=$(echo "$dir"/wheel/pyrealsense2-*.whl)
   echo "$sha256  $wheel" | sha256sum --check --quiet - >&2 ||
-    fail "$(basename "$wheel") is not the file this script was tested with: wrong checksum."
+    fail "$(basename "$wheel") has the wrong checksum: it is not the file that this script was tested with."
   "$python" -m zipfile -e "$wheel" "$dir/unpacked"
   mkdir "$dir/lib"
   mv "$dir"/unpacked/pyrealsense2/pyrealsense2.cpython-*-linux-gnu.so "$lib"
@@ -87,7 +87,7 @@ build() { # build VERSION SHA256 DIR
 
   # RTLD_NOW (2): a missing library or symbol shows here, not when the first camera starts.
   "$python" -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1], mode=2).rs2_get_api_version' "$lib" >&2 ||
-    fail "The library was made but does not load, see above. Run scripts/install_deps.sh, or: apt-get install libusb-1.0-0 libudev1"
+    fail "The library cannot be loaded; the reason is printed above. Run scripts/install_deps.sh, or: apt-get install libusb-1.0-0 libudev1"
 }
 
 get() { # get VERSION DEST
@@ -103,7 +103,7 @@ get() { # get VERSION DEST
     if [ "$(cat "$dest/complete" 2>/dev/null)" != "$stamp" ]; then
       # Anything else of the user's must not be swept away.
       if [ -e "$dest" ] && [ -n "$(ls -A "$dest")" ] && [ ! -e "$dest/complete" ]; then
-        fail "$dest exists and was not made by this script. Choose another folder, or remove it."
+        fail "$dest exists, but this script did not make it. Choose another folder, or remove it."
       fi
       need cc gcc && need nm binutils && need patchelf patchelf && need sha256sum coreutils && find_pip
       work=$(mktemp -d "$dest.XXXXXX")

@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# Installs the server on this machine as a service that starts with it, for a real camera: the program, its library, the right
-# to use cameras, a configuration, a systemd unit. Builds first; as root, or as a user who may use sudo. Run it again from a newer
-# checkout to upgrade; run twice it changes nothing.
+# Installs the server as a service that starts with this machine and can use a real camera: the program, librealsense, udev rules,
+# a configuration and a systemd unit. Builds the program first. Run it as root, or as a user who may use sudo. To upgrade, run it
+# again from a newer checkout. A second run of the same version changes nothing.
 #   scripts/install.sh              builds, installs and starts
-#   scripts/install.sh --no-start   does not start it, nor restart it
-# What is yours stays: files in /etc/realsense-webrtc that differ from what was installed, and recordings.
-# scripts/uninstall.sh takes all of it away.
+#   scripts/install.sh --no-start   neither starts nor restarts it
+# Recordings, and files in /etc/realsense-webrtc that you changed, stay as they are. scripts/uninstall.sh removes everything.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
@@ -42,11 +41,11 @@ put() { # put MODE FILE PLACE [GROUP]
 # The same for a file that a person may have changed: theirs stays. LAST is what was installed there last, for comparison.
 put_unless_edited() { # put_unless_edited MODE FILE PLACE LAST [GROUP]
   if ! there "$3" && there "$4"; then
-    echo "  $3 stays away: somebody removed it"
+    echo "  $3 is not installed again, because it was removed by hand"
   elif ! there "$3" || same "$4" "$3"; then
     put "$1" "$2" "$3" "${5:-root}"
   elif ! same "$2" "$3" && ! same "$2" "$4"; then
-    echo "  $3 stays as you changed it, and the one that comes with this version is another than before: sudo diff $3 $4"
+    echo "  $3 stays as you changed it. The new version's file is different: compare them with sudo diff $3 $4"
   fi
   put 644 "$2" "$4"
 }
@@ -56,13 +55,13 @@ put_unless_edited() { # put_unless_edited MODE FILE PLACE LAST [GROUP]
 judge() { as_root env XDG_CACHE_HOME="$scratch" "$1" config check --config "$etc/realsense-webrtc.toml"; }
 if there "$etc/realsense-webrtc.toml"; then judge "$built" >/dev/null; fi
 
-say "The user $user, who may open cameras"
+say "Installing the user $user, who may open cameras"
 put 644 packaging/realsense-webrtc.sysusers "$sysusers"
 as_root systemd-sysusers "$sysusers"
 scripts/install_udev_rules.sh
 
 # One of the vendor's packages, where there is one that fits, comes before it.
-say "librealsense, in $lib"
+say "Installing librealsense in $lib"
 library=$(scripts/get_librealsense.sh)
 fetched=$(dirname "$(dirname "$library")")
 if ! same "$fetched/complete" "$lib/librealsense/complete"; then
@@ -73,10 +72,10 @@ if ! same "$fetched/complete" "$lib/librealsense/complete"; then
   as_root install -D -m 644 /dev/null "$restart_needed"
 fi
 
-say "The program, its pages inside, in $bin"
+say "Installing the program: $bin"
 put 755 "$built" "$bin"
 
-say "The configuration, in $etc"
+say "Installing the configuration in $etc"
 as_root install -d -m 755 "$etc"
 put 644 realsense-webrtc.toml "$share/realsense-webrtc.toml"
 # A token in it is nobody else's business.
@@ -89,13 +88,13 @@ for last in "$share"/pipelines/*.gst; do
   name=$(basename "$last")
   [ ! -e "pipelines/$name" ] || continue
   if same "$last" "$etc/pipelines/$name"; then as_root rm "$etc/pipelines/$name"
-  else echo "  $etc/pipelines/$name stays as you changed it; this version has none of that name"
+  else echo "  $etc/pipelines/$name stays as you changed it. The new version has no file of that name."
   fi
   as_root rm "$last"
 done
 judge "$bin"
 
-say "The service"
+say "Installing the service"
 first=
 there "$unit" || first=yes
 put 644 packaging/realsense-webrtc.service "$unit"
@@ -103,19 +102,19 @@ put 644 packaging/realsense-webrtc.service "$unit"
 [ -z "$first" ] || as_root systemctl enable realsense-webrtc
 if [ ! -d /run/systemd/system ]; then
   as_root rm -f "$restart_needed"
-  say "Installed. systemd does not run here: the service starts with the machine."
+  say "Installed. systemd is not running here; the service will start with the machine."
   exit
 fi
 as_root systemctl daemon-reload
 if [ -z "$start" ]; then
   say "Installed. To start it: sudo systemctl restart realsense-webrtc"
 elif [ -z "$first" ] && ! systemctl is-active --quiet realsense-webrtc; then
-  say "Installed. It was stopped before and stays so; to start it: sudo systemctl start realsense-webrtc"
+  say "Installed. The service was stopped before, so it was not started. To start it: sudo systemctl start realsense-webrtc"
 elif there "$restart_needed"; then
   as_root systemctl restart realsense-webrtc
   as_root rm "$restart_needed"
-  say "Installed and started. How it is: systemctl status realsense-webrtc; what it says: journalctl -u realsense-webrtc -f"
+  say "Installed and started. Its state: systemctl status realsense-webrtc. Its log: journalctl -u realsense-webrtc -f"
 else
-  say "All of it was installed already, and it runs."
+  say "Everything was installed already, and the service is running."
 fi
-echo "Its address, and a token, are set in $etc/realsense-webrtc.toml. After a change: sudo systemctl restart realsense-webrtc"
+echo "Set its address and a token in $etc/realsense-webrtc.toml. After a change: sudo systemctl restart realsense-webrtc"

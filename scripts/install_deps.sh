@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what building and running needs on Debian 12 or newer, as root or through sudo. Quick when all is there.
+# Installs what is needed to build and to run, on Debian 12 or newer. Run it as root, or as a user who may use sudo. If everything
+# is there, it takes a second.
 #   scripts/install_deps.sh            what start_demo.sh needs
 #   scripts/install_deps.sh --test     also what test.sh needs: browsers, Node.js, linters, schemathesis
 #   scripts/install_deps.sh --fuzz     what start_demo.sh and fuzz.sh need: cargo-fuzz and a C++ compiler
@@ -39,7 +40,8 @@ fi
 [ -z "$fuzz" ] || packages+=(g++)
 if [ "$level" = --test ]; then
   # gstreamer1.0-x: the text elements of pipelines/overlay.h264.gst
-  packages+=(chromium firefox-esr shellcheck gstreamer1.0-tools gstreamer1.0-x procps)
+  # ffmpeg and jq: what the documentation's examples use
+  packages+=(chromium firefox-esr shellcheck gstreamer1.0-tools gstreamer1.0-x procps ffmpeg jq)
   # Any Node.js from 18 on serves; Debian's comes in only where there is none.
   node_major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/') || true
   if [ "${node_major:-0}" -lt 18 ] || ! command -v npm >/dev/null; then packages+=(nodejs npm); fi
@@ -53,7 +55,7 @@ rust_version() { cargo --version 2>/dev/null | awk '{print $2}'; }
 
 . scripts/env.sh
 if ! at_least "$(rust_version || true)" "$rust_needed"; then
-  say "Installing Rust (at least $rust_needed) in $cache/rust; yours, if there is one, stays as it is"
+  say "Installing Rust ($rust_needed or newer) in $cache/rust. A Rust of your own is not changed."
   export CARGO_HOME=$cache/rust/cargo RUSTUP_HOME=$cache/rust/rustup
   curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --no-modify-path --default-toolchain stable
   . scripts/env.sh

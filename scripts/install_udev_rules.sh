@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Lets people use RealSense cameras without being root: installs udev rules, as root or through sudo.
+# Installs udev rules, so that users may open RealSense cameras without being root. Run it as root, or as a user who may use sudo.
 #   scripts/install_udev_rules.sh                install, and apply to cameras that are plugged in
 #   scripts/install_udev_rules.sh --uninstall    remove them again
 #   scripts/install_udev_rules.sh --print        only show them
 #
-# Who may then use a camera: whoever sits at the machine (logged in at its own screen), and members of the groups plugdev
-# (USB device, motion sensors) and video (/dev/video*), for servers and logins by SSH. Not everybody, unlike with the
-# vendor's rules (mode 0666); those may stay beside these, the wider permission wins.
+# After that, these may use a camera: whoever is logged in at the machine's own screen, and members of the groups plugdev (USB
+# device, motion sensors) and video (/dev/video*), for services and logins by SSH. The vendor's rules (mode 0666) let every user
+# do it; you may keep them beside these, and then every user may.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -17,7 +17,7 @@ file=/etc/udev/rules.d/70-realsense-webrtc.rules
 # Makes udev read its rules and apply them to what is plugged in. In a container there is no udev: its host has it.
 apply() {
   if [ ! -S /run/udev/control ]; then
-    say "udev does not run here; the rules take effect when it starts. In a container: install them on the host instead."
+    say "udev is not running here; the rules take effect when it starts. In a container they have no effect: install them on the host."
     return
   fi
   as_root udevadm control --reload
@@ -61,7 +61,7 @@ for group in plugdev video; do
 done
 if [ "${#missing[@]}" -gt 0 ]; then
   groups=$(IFS=,; echo "${missing[*]}")
-  echo "At the machine's own screen $user may use the cameras at once. For a login by SSH or for a service:"
+  echo "If $user is logged in at the machine's own screen, nothing more is needed. For logins by SSH, run:"
   echo "  sudo usermod --append --groups $groups $user    (takes effect with the next login)"
 fi
-echo "A camera that was plugged in before may have to be plugged in again. What the server sees: GET /api/devices."
+echo "If a camera was plugged in before, you may have to unplug it and plug it in again."

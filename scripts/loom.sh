@@ -4,5 +4,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/env.sh
-echo "==> loom: every order in which threads can meet"
+echo "==> loom: every order in which the threads can run"
 RUSTFLAGS="--cfg loom" cargo test --locked --release --quiet --manifest-path tests/loom/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}/loom"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the Dockerfile's images and runs them, on a machine without Docker and without access to Docker Hub: in a Debian
 # of its own with Debian's Docker engine, on base images that debootstrap makes. Then runs the test suite in each Debian.
-# Prints what each step took. docs/guide/docker.md says what that proves and what not.
+# Prints the duration of each step. docs/background/tested.md has the results.
 #
 #   sudo scripts/prove_image.sh trixie | bookworm | both
 #     --work DIR         where the chroot and Docker's images are kept between runs [default: /var/tmp/realsense-webrtc-image]
@@ -13,8 +13,9 @@
 #     --no-suite         without the test suite
 #     --no-cache         build every layer anew, which gives the times of a first build
 #
-# Needs root, debootstrap and util-linux, and 25 GB of disk while the test suite runs. Everything runs in mount, process and network namespaces of its own: nothing stays
-# mounted, no process stays behind, no port of this machine is opened. Remove DIR to be rid of all of it.
+# Needs root, debootstrap and util-linux, and 25 GB of disk while the test suite runs. Everything runs in its own mount, process and
+# network namespaces: nothing stays mounted, no process stays behind, and no port of this machine is opened. To remove all of it,
+# remove DIR.
 set -euo pipefail
 script=$(readlink -f "$0")
 repository=$(dirname "$(dirname "$script")")

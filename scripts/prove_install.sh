@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Goes the way of a newcomer in a fresh Debian, made by debootstrap: clone, start_demo.sh and a picture; install.sh, and the
-# service's command as its user with its restrictions; an upgrade; uninstall.sh, and what is left. Needs root.
+# Does what a new user does, in a fresh Debian made by debootstrap: clones, runs start_demo.sh and receives a picture; runs install.sh
+# and the service's command as the service's user with its restrictions; upgrades; runs uninstall.sh and checks what is left. Needs
+# root.
 #   scripts/prove_install.sh bookworm|trixie
 # No toolchain is fetched in there: this machine's ~/.cargo and ~/.rustup are bound in, and so is a folder for what is built.
 set -euo pipefail
@@ -10,7 +11,7 @@ cd "$(dirname "$0")/.."
 . scripts/installed.sh
 fail() { echo "scripts/prove_install.sh: $*" >&2; exit 1; }
 release=${1:?bookworm or trixie}
-[ "$(id -u)" = 0 ] || fail "it takes root, for debootstrap and chroot."
+[ "$(id -u)" = 0 ] || fail "run it as root: debootstrap and chroot need that."
 
 base=$cache/prove/$release
 make_debian "$release" "$base"
@@ -44,7 +45,7 @@ files() {
 # shellcheck disable=SC2016 # dpkg-query fills it in
 installed() { chroot "$root" dpkg-query -W -f '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p' | sort; }
 expect() { # expect TEXT FILE
-  grep -qF -- "$1" "$2" || { cat "$2"; fail "expected to read: $1"; }
+  grep -qF -- "$1" "$2" || { cat "$2"; fail "this was expected in the output above: $1"; }
 }
 log=$root/tmp/log
 
@@ -86,7 +87,7 @@ say "$release: install.sh"
 there scripts/install.sh
 for file in "$bin" "$unit" "$lib/librealsense/lib/librealsense2.so" "$etc/realsense-webrtc.toml" "$etc/pipelines/color.h264.gst" \
   /etc/udev/rules.d/70-realsense-webrtc.rules /etc/systemd/system/multi-user.target.wants/realsense-webrtc.service; do
-  [ -e "$root$file" ] || [ -L "$root$file" ] || fail "$file is not there"
+  [ -e "$root$file" ] || [ -L "$root$file" ] || fail "install.sh did not install $file"
 done
 there systemd-analyze verify "$unit"
 there scripts/install.sh --no-start >"$log"
@@ -126,21 +127,21 @@ rm "$root$etc/pipelines/color.vp9.gst"
 for file in color.h264 depth.h264 color.vp9; do echo "# newer" >>"$root$checkout/pipelines/$file.gst"; done
 there scripts/install.sh >"$log"
 expect "depth.h264.gst stays as you changed it" "$log"
-expect "color.vp9.gst stays away" "$log"
-grep -q '^# newer' "$root$etc/pipelines/color.h264.gst" || fail "what nobody changed is not upgraded"
-grep -q '^# newer' "$root$etc/pipelines/depth.h264.gst" && fail "what was changed is overwritten"
-grep -q '^# mine' "$root$etc/realsense-webrtc.toml" || fail "the configuration is overwritten"
+expect "color.vp9.gst is not installed again" "$log"
+grep -q '^# newer' "$root$etc/pipelines/color.h264.gst" || fail "install.sh did not upgrade a file that nobody changed"
+grep -q '^# newer' "$root$etc/pipelines/depth.h264.gst" && fail "install.sh overwrote a pipeline file that was changed"
+grep -q '^# mine' "$root$etc/realsense-webrtc.toml" || fail "install.sh overwrote the configuration"
 
 say "$release: uninstall.sh"
 there scripts/uninstall.sh --yes
 left=$(files | grep -vE "^\.($etc(/pipelines)?|$etc/realsense-webrtc.toml|$etc/pipelines/depth.h264.gst|$state(/recordings(/.*)?)?)$" || true)
-[ -z "$left" ] || fail "it leaves: $left"
-for kept in "$state/recordings" "$etc/realsense-webrtc.toml"; do [ -e "$root$kept" ] || fail "it takes $kept away, which is a person's"; done
+[ -z "$left" ] || fail "uninstall.sh leaves: $left"
+for kept in "$state/recordings" "$etc/realsense-webrtc.toml"; do [ -e "$root$kept" ] || fail "uninstall.sh removed $kept, which it must keep"; done
 there scripts/uninstall.sh --purge --yes
 left=$(files)
-[ -z "$left" ] || fail "with --purge it leaves: $left"
+[ -z "$left" ] || fail "uninstall.sh --purge leaves: $left"
 left=$(comm -13 "$root/tmp/packages.before" <(installed))
-[ -z "$left" ] || fail "it leaves packages: $left"
-grep -q "^$user:" "$root/etc/passwd" && fail "it leaves the user $user"
-[ ! -e "$root$cache" ] || fail "it leaves $cache"
-say "$release: all of it went"
+[ -z "$left" ] || fail "uninstall.sh --purge leaves packages: $left"
+grep -q "^$user:" "$root/etc/passwd" && fail "uninstall.sh --purge leaves the user $user"
+[ ! -e "$root$cache" ] || fail "uninstall.sh --purge leaves $cache"
+say "$release: everything was as expected"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Takes away what scripts/install.sh put onto this machine, and what scripts/start_demo.sh and the other scripts fetched. Asks
-# before each step. As root, or as a user who may use sudo; what was fetched is that of whoever runs it.
-#   scripts/uninstall.sh           leaves recordings, and a configuration that was changed
-#   scripts/uninstall.sh --purge   takes these, too
+# Removes what scripts/install.sh installed, and what scripts/start_demo.sh and the other scripts fetched for the user who runs it.
+# Asks before each step. Run it as root, or as a user who may use sudo.
+#   scripts/uninstall.sh           keeps recordings, and configuration and pipeline files that you changed
+#   scripts/uninstall.sh --purge   removes these, too
 #   scripts/uninstall.sh --yes     does not ask
-# Debian packages that were there before stay, and so do those that something else needs by now. This checkout stays, too.
+# Debian packages stay if they were there before, or if something else needs them now. This checkout stays, too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
@@ -28,7 +28,7 @@ agreed() {
   [[ $answer == [yY]* ]]
 }
 if [ -z "$yes" ] && ! { : </dev/tty; } 2>/dev/null; then
-  echo "error: there is no terminal to ask on. To take everything away without being asked: $0 --yes" >&2
+  echo "error: there is no terminal to ask on. To remove everything without being asked: $0 --yes" >&2
   exit 2
 fi
 
@@ -66,7 +66,7 @@ take_service() {
     for folder in "$etc" "$state"; do
       if there "$folder"; then
         as_root chown -R root:root "$folder"
-        echo "  $folder stays, and belongs to root now"
+        echo "  $folder stays; it belongs to root now"
       fi
     done
     ! there "$unit.d" || echo "  $unit.d stays: you made it"
@@ -77,11 +77,11 @@ take_service() {
   as_root rm -rf "$bin" "$lib" "$sysusers" "$scratch" "$share"
 }
 
-what="the program, its library, its user, the right to use cameras and its unchanged configuration"
-[ -z "$purge" ] || what="the program, its library, its user, the right to use cameras, ITS WHOLE CONFIGURATION AND ALL RECORDINGS"
+what="the program, its library, its user, the udev rules, and configuration files that you did not change"
+[ -z "$purge" ] || what="the program, its library, its user, the udev rules, THE WHOLE CONFIGURATION AND ALL RECORDINGS"
 for place in "$bin" "$unit" "$lib" "$share" "$sysusers" "$rules" ${purge:+"$etc" "$state"}; do
   if there "$place"; then
-    if agreed "Take the service away: $what?"; then take_service; fi
+    if agreed "Remove the service: $what?"; then take_service; fi
     break
   fi
 done
@@ -99,25 +99,25 @@ take_packages() {
     trial=$(as_root apt-get --simulate purge "${gone[@]}" | sed -n 's/^Purg \([^ ]*\).*/\1/p' | sort -u)
     if [ "$trial" != "$(printf '%s\n' "${gone[@]}")" ]; then
       [ "${#asked[@]}" -eq 0 ] || as_root apt-mark manual "${asked[@]}" >/dev/null
-      echo "  The packages stay: apt would remove others with them. They are listed in $brought."
+      echo "  The packages stay, because apt would remove others with them. They are listed in $brought."
       return
     fi
     say "Removing Debian packages: ${gone[*]}"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get purge -y -qq -o DPkg::Lock::Timeout=300 "${gone[@]}"
   fi
   mapfile -t asked < <(comm -12 <(printf '%s\n' "${asked[@]}" | sort -u) <(installed_packages))
-  [ "${#asked[@]}" -eq 0 ] || echo "  Something else needs these, which stay: ${asked[*]}"
+  [ "${#asked[@]}" -eq 0 ] || echo "  These packages stay, because something else needs them: ${asked[*]}"
   as_root rm "$brought"
 }
 
 if [ -e "$brought" ]; then
   if there "$bin"; then
-    echo "The Debian packages that these scripts installed stay: the service needs them."
-  elif agreed "Take $(wc -l <"$brought") Debian packages away that these scripts installed, unless something else needs them?"; then
+    echo "The Debian packages that these scripts installed stay, because the service needs them."
+  elif agreed "Remove the $(wc -l <"$brought") Debian packages that these scripts installed, except those that something else needs?"; then
     take_packages
   fi
 fi
-if [ -d "$cache" ] && agreed "Take $cache away, with the librealsense, the Rust and the tools that these scripts fetched for $(id -un)?"; then
+if [ -d "$cache" ] && agreed "Remove $cache: librealsense, Rust and tools that these scripts fetched for $(id -un)?"; then
   rm -rf "$cache"
 fi
-say "Done. This checkout can be removed with: rm -rf $PWD"
+say "Done. To remove this checkout, too: rm -rf $PWD"

@@ -14,33 +14,34 @@ use crate::{
     probe::ProbeArgs,
 };
 
-/// Gets an Intel RealSense depth camera into many browsers at once: every stream is encoded once and fanned out over
-/// WebRTC. Without a subcommand it serves; open the printed address in a browser.
+/// Shows the streams of Intel RealSense depth cameras in many web browsers at once, over WebRTC. Without a subcommand it
+/// runs the server. Open the address that it prints in a browser.
 #[derive(Debug, Parser)]
 #[command(name = "realsense-webrtc", disable_version_flag = true, after_help = AFTER_HELP)]
 pub struct Cli {
-    /// What to do instead of serving.
+    /// What to do instead of running the server.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Configuration file [default: none is read]; realsense-webrtc.toml in the repository documents every key.
+    /// Configuration file [default: no file is read]. realsense-webrtc.toml in the repository describes every key.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address and port to listen on [default: 127.0.0.1:8000]. 0.0.0.0:8000 opens it to the network; port 0 takes a free one.
+    /// Address and port to listen on [default: 127.0.0.1:8000]. Use 0.0.0.0:8000 to let others on the network in. Port 0
+    /// takes a free port.
     #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     listen: Option<SocketAddr>,
-    /// Number of simulated D435I cameras, or auto: one when no camera is found [default: 0].
+    /// Number of simulated D435I cameras, 0 to 16, or auto: one if no camera is found [default: 0].
     #[arg(long, value_name = "N", overrides_with = "sim_cameras")]
     sim_cameras: Option<SimCameras>,
-    /// Play a recording (.bag, .db3) as a camera; may be given several times.
+    /// Play a recording (.bag, .db3) as a camera. Repeat the flag to play several.
     #[arg(long, value_name = "FILE", value_parser = parse_file)]
     recording: Vec<PathBuf>,
-    /// Add the SDK's software device, fed by the simulator: everything goes through librealsense, without a camera.
+    /// Add librealsense's software device, fed by the simulator, to test with the library and without a camera.
     #[arg(long)]
     software_device: bool,
     /// Folder with the pipeline files [default: pipelines].
     #[arg(long, value_name = "DIR", value_parser = parse_folder)]
     pipelines: Option<PathBuf>,
-    /// Serve the pages from this folder instead of those built in.
+    /// Folder with pages of your own, served in place of the built-in ones [default: the built-in pages].
     #[arg(long, value_name = "DIR", value_parser = parse_folder)]
     www: Option<PathBuf>,
     /// What to log: info, debug, warn, or a filter such as info,realsense_webrtc::media=debug [default: info].
@@ -60,18 +61,21 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Check or measure a running server with WebRTC receivers of its own, without a browser.
+    /// Check or measure a running server with built-in WebRTC receivers, without a browser.
     Probe(ProbeArgs),
-    /// List, check, tune and play pipeline files, without a server or a browser.
+    /// List, check, run and measure pipeline files, without a server or a browser.
     Pipeline(PipelineArgs),
-    /// Check that the server of this configuration answers and is well; exit code 0 if so. For a container's health check.
-    #[command(after_help = "Example:\n  realsense-webrtc healthcheck --listen 127.0.0.1:8000")]
+    /// Check that the server of this configuration answers and is healthy. It exits with 0 if so, for a container's health
+    /// check.
+    #[command(after_help = "Examples:\n  realsense-webrtc healthcheck --listen 127.0.0.1:8000\n  \
+                            realsense-webrtc healthcheck --config my.toml")]
     Healthcheck(HealthcheckArgs),
-    /// Check a configuration without starting a server, or show what is in force and where each value comes from.
+    /// Check a configuration without starting a server, or show every value in force and where it comes from.
     #[command(after_help = "Examples:\n  realsense-webrtc config check --config my.toml\n  \
                             REALSENSE_WEBRTC__SESSIONS__LIMIT=20 realsense-webrtc config show")]
     Config(ConfigArgs),
-    /// Print the OpenAPI document, from which clients generate their types, without a server.
+    /// Print the OpenAPI document, which describes the API, without a server.
+    #[command(after_help = "Example:\n  realsense-webrtc openapi > api.json")]
     Openapi,
     /// What the program does without a subcommand.
     #[command(hide = true)]
@@ -92,8 +96,8 @@ pub struct HealthcheckArgs {
 /// What `config` takes.
 #[derive(Debug, Args)]
 pub struct ConfigArgs {
-    /// What to do.
-    #[arg(value_enum)]
+    /// check: say whether a server can use it. show: print every value in force, with where it comes from.
+    #[arg(value_enum, hide_possible_values = true)]
     pub action: ConfigAction,
     /// Configuration file.
     #[arg(long, value_name = "FILE")]
@@ -103,23 +107,23 @@ pub struct ConfigArgs {
 /// What can be done with a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ConfigAction {
-    /// Say whether it can be used.
+    /// Say whether a server can use it.
     Check,
-    /// Print what is in force.
+    /// Print every value in force.
     Show,
 }
 
 const AFTER_HELP: &str = "Examples:
-  realsense-webrtc                                 serve the cameras that are there
-  realsense-webrtc --sim-cameras 1                 a simulated camera, whatever is there
+  realsense-webrtc                                 use the cameras that are plugged in
+  realsense-webrtc --sim-cameras 1                 add a simulated camera
   realsense-webrtc --recording walk.bag            play a recording as a camera
-  realsense-webrtc --listen 0.0.0.0:8000           let others on the network watch
-  realsense-webrtc --config my.toml --log debug    with a configuration of your own
-  realsense-webrtc probe                           watch one stream of a running server and report
+  realsense-webrtc --listen 0.0.0.0:8000           let others on the network in
+  realsense-webrtc --config my.toml --log debug    use your own configuration, and log more
+  realsense-webrtc probe                           watch a stream of a running server and report
   realsense-webrtc probe load --viewers 10 --secs 20
-  realsense-webrtc pipeline list                   the pipeline files, and what uses them
+  realsense-webrtc pipeline list                   list the pipeline files and what uses them
 
-Every key of the configuration can also be set by environment: REALSENSE_WEBRTC__SESSIONS__LIMIT=20.";
+The environment can set every key of the configuration, too: REALSENSE_WEBRTC__SESSIONS__LIMIT=20.";
 
 impl Cli {
     /// [`Self::take_over`] for `healthcheck`.

@@ -1,4 +1,4 @@
-//! `realsense-webrtc healthcheck`: asks the server of the same configuration whether it is well, so that a container's
+//! `realsense-webrtc healthcheck`: asks the server of the same configuration whether it is healthy, so that a container's
 //! health check needs no other program. Owns one request and nothing else.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,7 +20,7 @@ pub async fn run(config: &Config) -> Result<String> {
     let reply = Client::new(&format!("http://{address}"), None)?.request(Method::GET, "/health", None).await?;
     let text = |key: &str| reply.body[key].as_str().unwrap_or_default();
     match reply.status {
-        200 => Ok(format!("{} {} is well", text("service"), text("version"))),
+        200 => Ok(format!("{} {} is healthy", text("service"), text("version"))),
         status => Err(Error::unavailable(format!("{address} answered {status}: {}", text("detail")))),
     }
 }
@@ -63,7 +63,7 @@ mod tests {
     #[tokio::test]
     async fn a_well_server_passes_and_any_other_fails() {
         let well = checked("200 OK", r#"{"service":"realsense-api","version":"1"}"#).await;
-        assert_eq!(well.unwrap(), "realsense-api 1 is well");
+        assert_eq!(well.unwrap(), "realsense-api 1 is healthy");
         let degraded = checked("503 Service Unavailable", r#"{"detail":"no camera backend"}"#).await;
         assert!(degraded.unwrap_err().for_log().contains("503: no camera backend"));
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();

@@ -148,8 +148,17 @@ fn the_python_client_of_the_guide_gets_pictures() {
     let server = Server::start(SMALL, &[]);
     let mut python = std::process::Command::new("timeout");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/watch.py");
-    let python =
-        python.env("PYTHONPATH", aiortc).args(["60", "python3", script, &server.url, "color,depth", "--frames", "60"]);
+    let python = python.env("PYTHONPATH", aiortc).args([
+        "60",
+        "python3",
+        script,
+        &server.url,
+        "color,depth",
+        "--frames",
+        "60",
+        "--device",
+        common::CAMERA,
+    ]);
     let output = python.output().unwrap();
     let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}{errors}");

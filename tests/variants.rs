@@ -25,6 +25,8 @@ const HARDWARE: [&str; 6] = ["nvenc.h264", "nvv4l2.h264", "va.h264", "va-lp.h264
 /// Pictures of a run, and the one with which a key frame is asked for.
 const PICTURES: usize = 20;
 const ASKED_WITH: usize = 10;
+/// The first picture's running time: a viewer comes to a server that has run for a while.
+const BEGINS: gst::ClockTime = gst::ClockTime::from_seconds(60);
 const SOON: Duration = Duration::from_secs(30);
 
 fn root() -> PathBuf {
@@ -120,7 +122,7 @@ fn run(name: &str, text: &str, values: &Values) -> Outcome {
         let picture: Vec<u8> = (0..info.size()).map(|at| ((at % 320 + number * 5) ^ (at / 320)) as u8).collect();
         let mut buffer = gst::Buffer::from_mut_slice(picture);
         let interval = gst::ClockTime::SECOND / 30;
-        buffer.get_mut().unwrap().set_pts(interval * number as u64);
+        buffer.get_mut().unwrap().set_pts(BEGINS + interval * number as u64);
         buffer.get_mut().unwrap().set_duration(interval);
         source.push_buffer(buffer).unwrap_or_else(|error| panic!("{name}: {error}: {:?}", words_of_error(&pipeline)));
         while source.current_level_buffers() > 0 {

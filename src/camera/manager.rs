@@ -237,8 +237,8 @@ impl Shared {
             Err(error) => {
                 warn!(%device, %error, "cannot start the device's thread");
                 reporter.tell(DeviceNews::OpenFailed(Error::unavailable(format!(
-                    "Device {device} cannot be opened, because the system gives no thread. End what runs beside the \
-                     server, then refresh the devices."
+                    "Device {device} cannot be opened: the system allows no more threads. Stop other programs, then \
+                     refresh the devices."
                 ))));
             }
         }
@@ -307,7 +307,7 @@ impl CameraHandle {
 
     pub(crate) async fn devices(&self, force_refresh: bool) -> Result<Vec<DeviceInfo>> {
         if force_refresh {
-            let hangs = |_| Error::unavailable("The cameras are not listed in time: librealsense is busy. Try again.");
+            let hangs = |_| Error::unavailable("librealsense is busy and did not list the cameras in time. Try again.");
             let patience = self.shared.timing.reply;
             // One look at a time: a hanging SDK must not collect a thread per request.
             let one =
@@ -362,8 +362,8 @@ impl CameraHandle {
         let nothing = self.shared.backends.is_empty() || (self.trouble.is_some() && cameras == 0);
         let degraded = nothing.then(|| match &self.trouble {
             Some(trouble) => format!("No camera works: {trouble}."),
-            None => "No camera can work, because librealsense2 is not here or may not be used (realsense.enabled): \
-                     scripts/get_librealsense.sh fetches it. For a simulated camera start with --sim-cameras 1."
+            None => "No camera can be used: librealsense2 is not installed, or realsense.enabled is false. Run \
+                     scripts/get_librealsense.sh, or start with --sim-cameras 1 for a simulated camera."
                 .to_owned(),
         });
         Health { sdk_version: sdk_version.unwrap_or_else(|| "none".into()), degraded, cameras }

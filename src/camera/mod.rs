@@ -1,5 +1,5 @@
-//! Cameras. This file owns the two traits every backend implements and the frame they deliver; `hub` carries frames to
-//! their subscribers, `manager` owns the device threads. Nothing here knows GStreamer or HTTP.
+//! Cameras: the two traits that every backend implements, and the frame that it delivers. `hub` carries frames to their
+//! subscribers, `manager` owns the device threads. Nothing here knows GStreamer or HTTP.
 
 mod device;
 pub mod events;
@@ -100,7 +100,9 @@ pub trait Backend: Send + Sync {
     /// NotFound unless this backend simulates `device`.
     fn inject_fault(&self, device: &DeviceId, fault: SimFault) -> Result<()> {
         let _ = fault;
-        Err(Error::not_found(format!("Device {device} is not a simulated camera; faults can only be simulated.")))
+        Err(Error::not_found(format!(
+            "Device {device} is not a simulated camera. Only a simulated camera takes faults."
+        )))
     }
 }
 
@@ -212,7 +214,7 @@ pub(crate) fn not_a_recording() -> Error {
 }
 
 pub(crate) fn no_advanced_mode() -> Error {
-    Error::invalid("This device has no advanced mode, so it neither takes nor gives presets; set its options instead.")
+    Error::invalid("This device has no advanced mode, so it has no presets. Set its options instead.")
 }
 
 /// What a played-back recording can be told.

@@ -104,8 +104,8 @@ impl Error {
     /// The system gave no thread for what was asked. The log has the system's own words.
     pub fn no_thread(consequence: &str) -> Self {
         Self::unavailable(format!(
-            "The system gives the server no more threads, so {consequence}. The server's log says why; raise the limit of \
-             processes (LimitNPROC, TasksMax, pids), or close sessions, and try again."
+            "The system allows the server no more threads, so {consequence}. The server's log says why; raise the limit \
+             of processes (LimitNPROC, TasksMax, pids), or close sessions, and try again."
         ))
     }
 

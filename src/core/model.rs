@@ -341,7 +341,7 @@ pub struct DeviceInfo {
     pub recommended_firmware_version: Option<String>,
     /// "up_to_date", "outdated" or unknown.
     pub firmware_status: Option<String>,
-    /// Whether a firmware image for it is at hand.
+    /// Whether a firmware image for it is available.
     pub firmware_file_available: Option<bool>,
     /// USB path or the simulator's slot.
     pub physical_port: Option<String>,
@@ -353,13 +353,13 @@ pub struct DeviceInfo {
     pub sensors: Vec<String>,
     /// Whether any stream runs.
     pub is_streaming: bool,
-    /// Whether it is a recording that is played back, which can be paused, sought and so on.
+    /// Whether it is a recording, which can be paused and so on.
     pub playback: bool,
-    /// Whether it takes and gives presets (the camera's advanced mode).
+    /// Whether presets can be read and loaded (the camera's advanced mode).
     pub presets: bool,
     /// Whether its streams can be recorded. The manager fills it in; a backend leaves it false.
     pub can_record: bool,
-    /// Why it cannot be used, where that is known from the start: a recording of the configuration that cannot be played.
+    /// Why it cannot be used. Only of recordings in the configuration that cannot be played.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -404,7 +404,7 @@ pub struct SensorInfo {
 pub struct OptionInfo {
     /// librealsense's name, lower case with dashes ("exposure", "enable-auto-exposure").
     pub option_id: String,
-    /// The name as people read it ("Exposure").
+    /// The name for people ("Exposure").
     pub name: String,
     /// What it does.
     pub description: Option<String>,

@@ -41,19 +41,18 @@ fn admin(parts: &Parts, without_admins: bool) -> Result<(), Response> {
         Some(Rights::Admin) => Ok(()),
         Some(Rights::NoAdmins) if without_admins => Ok(()),
         Some(Rights::Nobody) => Err(unauthorised(
-            "This needs the administrators' token: send it as 'Authorization: Bearer <token>'; server.admin_token in the \
-             server's configuration has it.",
+            "This needs the admin token. Send server.admin_token of the server's configuration as 'Authorization: \
+             Bearer <token>'.",
         )),
         Some(Rights::User) => Err(errors::detail(
             StatusCode::FORBIDDEN,
-            "This needs the administrators' token, and another one came; server.admin_token in the server's configuration \
-             has it.",
+            "This needs the admin token, and the request has another token. Send server.admin_token of the server's \
+             configuration.",
         )),
         // Without the layer that says who asks, nobody is an administrator.
         Some(Rights::NoAdmins) | None => Err(errors::detail(
             StatusCode::FORBIDDEN,
-            "Nobody may do this, because the server has no administrators' token: set server.admin_token in its \
-             configuration.",
+            "This needs an admin token, and this server has none. Set server.admin_token in its configuration.",
         )),
     }
 }

@@ -20,14 +20,14 @@ use crate::{
     model::Fault,
 };
 
-/// Every error body: one sentence a person can act on.
+/// The body of an error: one sentence that says what is wrong and what to do.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"detail": "Device 000000000000 is not known. Known devices: 844212070924."}))]
 pub struct ErrorBody {
     /// What went wrong and what to do about it.
     pub detail: String,
-    /// Why, in one word for programs, where the sentence alone does not do: how a session ended. Its values are those of
-    /// the label `reason` of `realsense_webrtc_sessions_ended_total`.
+    /// How a session ended, in one word for programs. Its values are those of the label `reason` of
+    /// `realsense_webrtc_sessions_ended_total`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, nullable = false)]
     pub reason: Option<&'static str>,
@@ -66,7 +66,7 @@ fn location_schema() -> Array {
 pub struct InternalBody {
     /// Says that the server's log has the details, and under which request id.
     pub detail: String,
-    /// The id under which the log tells what happened; also in the header `X-Request-Id`.
+    /// The id of this request in the log; also in the header `X-Request-Id`.
     pub request_id: String,
 }
 

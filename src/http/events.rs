@@ -58,11 +58,11 @@ impl Event for ServerShutdown {
 pub(super) struct SocketEvents {
     /// On connect.
     welcome: Welcome,
-    /// At most 30 times a second for each device that streams, and once when it stopped.
+    /// At most 30 times a second for each device that streams, and once when it stops.
     metadata_update: MetadataUpdate,
-    /// When sessions or streams changed, at most 5 times a second.
+    /// When sessions or streams change, at most 5 times a second.
     sessions_changed: SessionsChanged,
-    /// Before the server goes.
+    /// Before the server ends.
     server_shutdown: ServerShutdown,
 }
 

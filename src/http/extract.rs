@@ -71,7 +71,7 @@ async fn read_body(body: Body) -> Result<axum::body::Bytes, ApiError> {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => {
-            Err(ApiError::Http(StatusCode::BAD_REQUEST, "The body broke off before its end; send it again.".into()))
+            Err(ApiError::Http(StatusCode::BAD_REQUEST, "The request body is incomplete. Send it again.".into()))
         }
         Err(_) => Err(ApiError::Http(
             StatusCode::REQUEST_TIMEOUT,

@@ -154,7 +154,8 @@ pub(super) async fn admit(State(access): State<Arc<Access>>, mut request: Reques
                 );
             }
             Credential::Wrong => {
-                return errors::detail(StatusCode::FORBIDDEN, "The token is wrong; the server's configuration has it.");
+                let sentence = "The token is wrong. Send server.token of the server's configuration.";
+                return errors::detail(StatusCode::FORBIDDEN, sentence);
             }
         }
     }

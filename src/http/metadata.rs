@@ -38,7 +38,7 @@ struct StreamMetadata {
     /// Stream type.
     #[schema(value_type = String, example = "depth")]
     stream_type: StreamType,
-    /// In milliseconds, by the clock that `timestamp_domain` names.
+    /// The frame's time in milliseconds, by the clock that `timestamp_domain` names.
     timestamp: f64,
     /// The clock of `timestamp`.
     timestamp_domain: TimestampDomain,
@@ -48,7 +48,7 @@ struct StreamMetadata {
     width: u32,
     /// Height in pixels; 0 for motion.
     height: u32,
-    /// What the camera said about the frame, by librealsense's names.
+    /// The camera's metadata of the frame, by librealsense's names.
     #[schema(value_type = BTreeMap<String, i64>)]
     metadata: BTreeMap<&'static str, i64>,
     /// The sample of a gyro or an accelerometer.

@@ -128,7 +128,7 @@ pub fn file(path: &str) -> Option<EmbeddedFile> {
 fn missing(path: &str) -> Response {
     let shown: String = path.chars().take(80).collect();
     let sentence = format!(
-        "There is no page /{shown}. The camera's page is /, the one for looking inside is /debug, the API is described at /docs."
+        "There is no page /{shown}. The start page is /, the debug page is /debug, the API is described at /docs."
     );
     detail(StatusCode::NOT_FOUND, sentence)
 }
@@ -204,8 +204,8 @@ impl Folder {
             }
         }
         let sentence = "The folder of server.www_dir has neither webrtc_demo.html nor index.html, or is not there. Put one \
-                        of them into it, or leave server.www_dir empty for the built-in page. The page for looking inside \
-                        is /debug in any case, the API is described at /docs.";
+                        of them into it, or leave server.www_dir empty for the built-in page. The debug page is \
+                        /debug in any case, the API is described at /docs.";
         detail(StatusCode::NOT_FOUND, sentence)
     }
 

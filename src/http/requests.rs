@@ -31,11 +31,12 @@ const MAX_USER_AGENT: usize = 256;
 pub struct OfferRequestBody {
     /// Device.
     pub device_id: String,
-    /// Video streams, in the order their m-lines shall have; duplicates count once.
+    /// Video streams, in the order of the offer's m-lines. Duplicates count once.
     pub stream_types: Vec<String>,
-    /// What the browser can receive, best first (`RTCRtpReceiver.getCapabilities`); absent: H.264, VP8 as fallback.
+    /// Codecs that the browser can receive, best first (`RTCRtpReceiver.getCapabilities`). If absent: those of
+    /// `pipelines.codecs`, in that order.
     pub codecs: Option<Vec<String>>,
-    /// Wanted size and rate by stream type; counts only for a stream that does not run yet.
+    /// Wanted size and rate by stream type. They count only for a stream that does not run yet.
     pub profiles: Option<BTreeMap<String, WantedProfile>>,
 }
 
@@ -151,7 +152,7 @@ impl AnswerBody {
     pub(super) fn check(&self) -> Result<()> {
         if self.kind != "answer" {
             let shown: String = self.kind.chars().take(40).collect();
-            return Err(Error::invalid(format!("The type is '{shown}', but only an 'answer' is taken here.")));
+            return Err(Error::invalid(format!("'type' must be 'answer', not '{shown}'.")));
         }
         if !self.sdp.trim_start().starts_with("v=0") {
             return Err(Error::invalid("The SDP does not parse: it must start with 'v=0'."));
@@ -197,16 +198,16 @@ impl From<CandidateBody> for IceCandidate {
 pub struct StartBody {
     /// The streams.
     pub configs: Vec<StartConfig>,
-    /// `color` switches the depth sensor's option `align-to` on; `depth`, `none`, null or absent leaves it as it is. A stop
-    /// does not undo it.
+    /// `color` switches the depth sensor's option `align-to` on. `depth`, `none`, null or absent leaves it as it is. A stop
+    /// does not switch it off.
     #[serde(default)]
     #[schema(example = "color")]
     pub align_to: Option<String>,
-    /// True switches the depth sensor's options `spatial-filter` and `temporal-filter` on; false, null or absent leaves them
-    /// as they are. A stop does not undo it.
+    /// True switches the depth sensor's options `spatial-filter` and `temporal-filter` on. False, null or absent leaves them
+    /// as they are. A stop does not switch them off.
     #[serde(default)]
     pub apply_filters: Option<bool>,
-    /// Taken for the sake of older clients and without effect: what runs with the same parameters is always reused.
+    /// Ignored. Older clients send it. A stream that runs with the same parameters is always used.
     #[serde(default)]
     pub reuse_cache: Option<bool>,
 }
@@ -220,7 +221,7 @@ pub struct StartConfig {
     pub stream_type: String,
     /// Pixel format in librealsense's name, in any case.
     pub format: String,
-    /// Size; without meaning for motion streams.
+    /// Size; ignored for motion streams.
     pub resolution: WantedResolution,
     /// Frames per second.
     #[serde(deserialize_with = "whole")]
@@ -381,13 +382,13 @@ pub struct OptionValueBody {
     pub value: f64,
 }
 
-/// Changes the metres that the depth colours run over.
+/// Changes the range of the depth colours.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"min_depth": 0.3, "max_depth": 4.0}))]
 pub struct DepthRangeBody {
-    /// Metres shown in the near colour, from 0 on.
+    /// Distance in metres that has the near colour, at least 0.
     pub min_depth: f32,
-    /// Metres shown in the far colour, at most 65.535.
+    /// Distance in metres that has the far colour, at most 65.535.
     pub max_depth: f32,
 }
 
@@ -395,9 +396,9 @@ pub struct DepthRangeBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"fault": "drop", "probability": 0.2}))]
 pub struct SimFaultRequest {
-    /// `unplug`, `replug`, `stall`, `drop`, `fail_start`, `garbage_size`, or `clear` to end them.
+    /// `unplug`, `replug`, `stall`, `drop`, `fail_start` or `garbage_size`; `clear` ends them.
     pub fault: String,
-    /// The share of frames that `drop` drops, 0 to 1; 0.5 unless said.
+    /// The share of frames that `drop` drops, 0 to 1. If absent: 0.5.
     #[serde(default)]
     pub probability: Option<f64>,
 }

@@ -16,10 +16,10 @@ use crate::{
     session::api::{Offer, OfferedStream, References, RunningStream, SessionStatus},
 };
 
-/// Something was done.
+/// The result of a request that returns nothing else.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Success {
-    /// Whether it was done.
+    /// Whether the request was carried out.
     #[schema(example = true)]
     pub success: bool,
 }
@@ -28,7 +28,7 @@ pub struct Success {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"status": "ok", "service": "realsense-api", "sdk_version": "none", "version": "0.2.0", "cameras": 1}))]
 pub struct HealthBody {
-    /// "ok", or "degraded" when no camera backend works.
+    /// "ok", or "degraded" if no camera can work or GStreamer hangs.
     pub status: &'static str,
     /// Always "realsense-api".
     pub service: &'static str,
@@ -36,7 +36,7 @@ pub struct HealthBody {
     pub sdk_version: String,
     /// This server's version.
     pub version: &'static str,
-    /// Devices that can be used now, simulated ones among them. 0 is no fault: a camera may come.
+    /// Number of devices that can be used now, simulated ones included. 0 is no error: a camera may be plugged in later.
     pub cameras: usize,
     /// Why the server is degraded.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,7 +80,7 @@ pub struct SensorBody {
     /// Its name.
     #[schema(example = "Stereo Module")]
     pub name: String,
-    /// Its kind: librealsense knows no other than the name.
+    /// The same as the name, because librealsense has no other kind.
     #[serde(rename = "type")]
     #[schema(example = "Stereo Module")]
     pub kind: String,
@@ -146,13 +146,13 @@ pub struct DepthAtPixel {
     pub units: &'static str,
 }
 
-/// The metres that the depth colours run over.
+/// The range of the depth colours, in metres.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DepthRange {
-    /// Metres shown in the near colour.
+    /// Distance in metres that has the near colour.
     #[schema(example = 0.3)]
     pub min_depth: f64,
-    /// Metres shown in the far colour.
+    /// Distance in metres that has the far colour.
     #[schema(example = 6.0)]
     pub max_depth: f64,
     /// Always "meters".
@@ -179,7 +179,7 @@ pub struct PointCloudStatus {
 pub struct OfferBody {
     /// The new session.
     pub session_id: SessionId,
-    /// The offer; it holds the server's candidates already.
+    /// The offer. It already holds the server's candidates.
     #[schema(example = "v=0\r\no=- 6839 0 IN IP4 0.0.0.0\r\n…")]
     pub sdp: String,
     /// Always "offer".
@@ -203,14 +203,14 @@ pub struct WebRtcStatus {
     pub session_id: SessionId,
     /// Device.
     pub device_id: DeviceId,
-    /// Whether DTLS is up.
+    /// Whether the encrypted connection (DTLS) is up.
     pub connected: bool,
-    /// Whether media has flowed in the last seconds.
+    /// Whether media was sent within the last two seconds.
     pub streaming: bool,
     /// Streams in m-line order.
     #[schema(value_type = Vec<String>, example = json!(["color", "depth"]))]
     pub stream_types: Vec<StreamType>,
-    /// Where it is in its life.
+    /// The session's state.
     pub state: SessionState,
     /// Unix seconds.
     #[schema(example = 1760000000.25)]
@@ -218,12 +218,12 @@ pub struct WebRtcStatus {
     /// Unix seconds of the peer's last packet or request.
     #[schema(example = 1760000012.5)]
     pub last_activity: f64,
-    /// The peer's address as `ip:port`, once known.
+    /// The peer's address as `ip:port`, once it is known.
     #[schema(example = "192.168.1.20:53124")]
     pub remote_address: Option<String>,
-    /// The `User-Agent` of the request that made it.
+    /// The header `User-Agent` of the request for the offer.
     pub user_agent: Option<String>,
-    /// Counters per stream.
+    /// Counters.
     pub stats: Option<SessionStats>,
 }
 
@@ -287,11 +287,11 @@ pub(super) fn ice_servers(config: &Webrtc) -> Vec<IceServer> {
 /// Who references which stream, and what runs.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StreamReferences {
-    /// Number of references by device and stream type; nothing with none.
+    /// Number of references by device and stream type. Those without a reference are left out.
     #[schema(value_type = BTreeMap<String, BTreeMap<String, usize>>,
              example = json!({"844212070924": {"color": 2, "depth": 1}}))]
     pub stream_references: BTreeMap<DeviceId, BTreeMap<StreamType, usize>>,
-    /// What runs, by device.
+    /// The streams that run, by device.
     #[schema(value_type = BTreeMap<String, DeviceStreamConfig>)]
     pub device_stream_configs: BTreeMap<DeviceId, DeviceStreamConfig>,
 }
@@ -301,7 +301,7 @@ pub struct StreamReferences {
 pub struct DeviceStreamConfig {
     /// The running streams, as an explicit start would name them.
     pub configs: Vec<RunningConfig>,
-    /// Unix seconds since which the first of them runs.
+    /// Unix seconds when the first of them started.
     #[schema(example = 1760000000.25)]
     pub started_at: f64,
 }

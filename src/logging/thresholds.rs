@@ -33,7 +33,7 @@ pub struct Levels {
     /// GStreamer's thresholds at the start: `log.gst`, then `GST_DEBUG`.
     #[schema(example = "*:1")]
     pub default_gst: String,
-    /// Seconds after which both go back to what they were at the start; absent when they do not.
+    /// Seconds after which both return to their values at the start. Null if they stay.
     pub reverts_in_s: Option<u64>,
 }
 

@@ -1,5 +1,5 @@
-//! Media. This file owns the interface between the session actor and whatever turns frames into WebRTC: the real
-//! GStreamer one, or the fake that tests use. Calls never block; answers come as [`MediaEvent`]s.
+//! Media: the interface between the session actor and whatever turns frames into WebRTC, which is GStreamer, or the fake
+//! that tests use. Calls never block; answers come as [`MediaEvent`]s.
 
 pub mod diagnostics;
 pub mod fake;
@@ -174,7 +174,7 @@ pub struct StreamStats {
     pub stream_type: String,
     /// Codec in use, once the answer chose it.
     pub codec: Option<Codec>,
-    /// Why its encoder makes no pictures now, in words for a person; null while nothing is known to be wrong with it.
+    /// Why its encoder makes no pictures now. Null while nothing is known to be wrong.
     pub trouble: Option<String>,
     /// Payload and header bytes sent.
     pub bytes_sent: u64,
@@ -182,17 +182,17 @@ pub struct StreamStats {
     pub packets_sent: u64,
     /// Frames (access units) handed to the session.
     pub frames_sent: u64,
-    /// Frames withheld: the session was behind, or waited for a key frame.
+    /// Frames that were not sent: the session could not take more, or waited for a key frame.
     pub frames_dropped: u64,
-    /// Those of `frames_dropped` that were withheld because its queue was full.
+    /// Those of `frames_dropped` that were not sent because the session's queue was full.
     pub frames_dropped_behind: u64,
-    /// Frames that wait in its queue now. At 15 it counts as behind.
+    /// Frames that wait in the session's queue now. With 15 it is full.
     pub queued_frames: u64,
     /// Key frames handed to the session.
     pub key_frames_sent: u64,
     /// Key frames asked for, by the server for this session or by its peer (PLI, FIR).
     pub key_frames_requested: u64,
-    /// Those of them that were put off because they came too often.
+    /// Requests for key frames that were delayed because they came too often.
     pub key_frames_refused: u64,
     /// Seconds since the last packet was sent; null before the first.
     #[schema(example = 0.02)]
@@ -206,14 +206,14 @@ pub struct StreamStats {
     pub round_trip_time_ms: Option<f64>,
     /// Interarrival jitter in milliseconds, from the peer's reports.
     pub jitter_ms: Option<f64>,
-    /// Generic NACKs received.
+    /// Generic NACKs received (requests to send packets again).
     pub nack_count: u64,
-    /// Picture loss indications received.
+    /// Picture loss indications received (requests for a key frame).
     pub pli_count: u64,
-    /// Frames a second out of its encoder, over the time since somebody last asked; null for the first question.
+    /// Frames a second that its encoder makes, since these statistics were last read. Null at the first reading.
     #[schema(example = 29.9)]
     pub encoder_fps: Option<f64>,
-    /// Bits a second out of its encoder, likewise.
+    /// Bits a second that its encoder makes, since these statistics were last read. Null at the first reading.
     #[schema(example = 1_950_000.0)]
     pub encoder_bitrate_bps: Option<f64>,
 }

@@ -9,18 +9,18 @@ use super::{launch::Sink, subject::StreamArgs};
 /// What plays instead of camera and sessions.
 #[derive(Debug, Clone, Args)]
 pub(super) struct PlayArgs {
-    /// Name or file.
+    /// Name, file or stream type.
     pub(super) name: String,
     #[command(flatten)]
     pub(super) stream: StreamArgs,
-    /// Frames that `pipeline capture` recorded, in place of a test picture; size and rate are theirs.
+    /// Use frames that `pipeline capture` recorded, with their size and rate, in place of a test picture.
     #[arg(long, value_name = "FILE")]
     pub(super) frames: Option<PathBuf>,
-    /// What stands for the sessions: window, rate, file=OUT.mkv (or .webm, .mp4), rtp[=HOST:PORT], null [default: window;
-    /// without a display launch takes rate and run null].
+    /// Where to send the encoded video: window, rate, file=OUT.mkv (or .webm, .mp4), rtp[=HOST:PORT], null [default: window;
+    /// without a display rate for launch, null for run].
     #[arg(long, value_name = "WHERE", value_parser = Sink::parse)]
     pub(super) to: Option<Sink>,
-    /// Frames before it ends [default: 300 into a file, else no end; recorded frames end by themselves].
+    /// End after this many frames [default: 300 if a file is written, else no end; recorded frames end by themselves].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) frames_count: Option<u32>,
 }

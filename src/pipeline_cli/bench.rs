@@ -52,15 +52,15 @@ const BUSY_ADVICE: &str = "for a CPU that others had: THIS MACHINE IS BUSY, meas
 /// What is measured.
 #[derive(Debug, Clone, Args)]
 pub(super) struct BenchArgs {
-    /// Names or files; several are measured one after the other and compared.
+    /// Names, files or stream types. Several are measured one after the other and compared.
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
-    /// Seconds to measure each, from its first frame on.
+    /// Seconds to measure each pipeline, from its first frame on.
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = super::args::parse_seconds)]
     secs: f64,
     #[command(flatten)]
     stream: StreamArgs,
-    /// Frames that `pipeline capture` recorded, in place of a test picture; size and rate are theirs.
+    /// Use frames that `pipeline capture` recorded, with their size and rate, in place of a test picture.
     #[arg(long, value_name = "FILE")]
     frames: Option<PathBuf>,
     /// Print a JSON array instead of text.

@@ -35,10 +35,10 @@ const LOOK: Duration = Duration::from_millis(20);
 /// What is captured.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CaptureArgs {
-    /// File to write, .mkv.
+    /// File to write; its name ends with .mkv.
     #[arg(value_parser = parse_matroska)]
     file: PathBuf,
-    /// Serial number of the device; the first one there is unless given.
+    /// Serial number of the device [default: the first device].
     #[arg(long, value_name = "SERIAL")]
     device: Option<String>,
     /// Stream type: color, depth, infrared-1 or infrared-2.

@@ -25,13 +25,13 @@ use clap::{Args, Subcommand};
 use self::{args::PlayArgs, bench::BenchArgs, capture::CaptureArgs, subject::StreamArgs, terminal::Stop};
 use super::config::Config;
 
-/// List, check, tune and play pipeline files, without a server or a browser.
+/// List, check, run and measure pipeline files, without a server or a browser.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct PipelineArgs {
     #[command(subcommand)]
     command: Command,
-    /// Configuration file.
+    /// Configuration file [default: no file is read].
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Folder with the pipeline files [default: pipelines].
@@ -40,7 +40,7 @@ pub struct PipelineArgs {
 }
 
 const AFTER_HELP: &str =
-    "NAME is a file's name without .gst (color.h264), a path to a file, or a stream type, which stands for the \
+    "NAME is a file's name without .gst (color.h264), the path of a file, or a stream type, which means the \
 pipeline that the stream uses.
 
 Examples:
@@ -53,14 +53,14 @@ Examples:
 
 #[derive(Debug, Clone, Subcommand)]
 enum Command {
-    /// Every pipeline: its encoder, where it comes from, which streams use it, whether it can be used here.
+    /// List the pipelines: encoder, file, the streams that use it, and whether it can be used on this machine.
     List,
-    /// Try pipelines as the server would, with test frames; a fault is shown with its line, as a compiler does.
+    /// Try pipelines with test pictures, as the server does. A fault is shown with its line, as a compiler shows it.
     Check {
-        /// Names or files; all unless given.
+        /// Names or files [default: all].
         #[arg(value_name = "NAME")]
         names: Vec<String>,
-        /// Only parse; put no frames through.
+        /// Only parse the files, without test pictures.
         #[arg(long)]
         no_frames: bool,
         #[command(flatten)]
@@ -68,7 +68,7 @@ enum Command {
     },
     /// Print a pipeline with its placeholders filled in.
     Show {
-        /// Name or file.
+        /// Name, file or stream type.
         name: String,
         /// Keep the comments.
         #[arg(long)]
@@ -76,14 +76,15 @@ enum Command {
         #[command(flatten)]
         stream: StreamArgs,
     },
-    /// Print a gst-launch-1.0 command that runs the pipeline without camera and browser.
+    /// Print a gst-launch-1.0 command that runs the pipeline without a camera or a browser.
     Launch(PlayArgs),
-    /// Play the pipeline here, without camera and browser; Ctrl-C ends it with complete files.
+    /// Run the pipeline here, without a camera or a browser. Ctrl-C ends it, and its files are complete.
     Run(PlayArgs),
-    /// Measure pipelines in real time: frame rate, CPU, bitrate, latency of each element. Several are compared.
+    /// Measure pipelines in real time: frame rate, CPU, bitrate, latency of each element. Name several to compare them.
     Bench(BenchArgs),
     /// Record raw frames of a camera, as an encoder gets them, for --frames. The camera is the one that a server with this
-    /// configuration would have: --sim-cameras and --recording go in front of `pipeline`.
+    /// configuration would have; write --sim-cameras and --recording in front of `pipeline`. Stop the server first if it
+    /// uses the camera.
     Capture(CaptureArgs),
 }
 

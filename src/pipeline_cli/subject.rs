@@ -23,7 +23,7 @@ pub(crate) struct StreamArgs {
     /// Stream type: color, depth, infrared-1 or infrared-2 [default: the one in the pipeline's name, else color].
     #[arg(long, value_name = "TYPE", value_parser = parse_stream)]
     pub(crate) stream: Option<StreamType>,
-    /// Serial number of the device, for {device}.
+    /// Serial number that replaces {device} [default: DEVICE].
     #[arg(long, value_name = "SERIAL")]
     pub(crate) device: Option<String>,
     /// Size in pixels, such as 1280x720 [default: the configuration's].
@@ -35,7 +35,7 @@ pub(crate) struct StreamArgs {
     /// Bitrate in kilobit/s [default: the configuration's].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(50..=100_000))]
     pub(crate) bitrate_kbps: Option<u32>,
-    /// Raw format that comes in: I420, YUY2 (colour of a real camera), RGB, BGR, GRAY8 [default: the simulated camera's].
+    /// Raw format of the pictures; colour of a real camera is mostly YUY2 [default: the simulated camera's].
     #[arg(long, value_name = "FORMAT", value_parser = FORMATS)]
     pub(crate) format: Option<String>,
 }

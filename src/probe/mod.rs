@@ -36,18 +36,19 @@ use self::{
 };
 use crate::{config, error::Result};
 
-/// Watch, check and load a running server with WebRTC receivers that need no browser.
+/// Check or measure a running server with built-in WebRTC receivers, without a browser.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct ProbeArgs {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Address of the server (http:// only); a path replaces the prefix /api.
+    /// Address of the server, http:// only. A path in it replaces the prefix /api.
     #[arg(long, global = true, default_value = "http://127.0.0.1:8000", value_name = "URL")]
     url: String,
-    /// Serial number of the device; the first one there is unless given.
+    /// Serial number of the device [default: the first device].
     #[arg(long, global = true, value_name = "SERIAL")]
     device: Option<String>,
-    /// Token to send as `Authorization: Bearer`, where the server wants one.
+    /// The server's token, if it has one.
     #[arg(long, global = true, env = config::TOKEN, hide_env_values = true)]
     token: Option<String>,
     /// Print one JSON object instead of text.
@@ -57,70 +58,86 @@ pub struct ProbeArgs {
     watch: WatchArgs,
 }
 
+const AFTER_HELP: &str = "Examples:
+  realsense-webrtc probe --streams color,depth
+  REALSENSE_WEBRTC_TOKEN=s3cret realsense-webrtc probe --url http://robot.local:8000
+  realsense-webrtc probe load --viewers 10 --secs 20
+
+It ends with 0 if everything was as it should be, else with 1.";
+
 #[derive(Debug, Clone, Subcommand)]
 enum Command {
-    /// One session: first packet, first frame, frame rate, bitrate, loss and gaps of each stream (the default).
+    /// Watch with one session (the default): first packet, first frame, frame rate, bitrate, loss and gaps of each stream.
+    #[command(after_help = "Examples:\n  realsense-webrtc probe watch --streams color,depth\n  \
+                            realsense-webrtc probe watch --drop 0.05 --secs 20")]
     Watch(WatchArgs),
-    /// Several sessions at once: all receive, one closes, the others go on, counts are right, nothing is left.
+    /// Check several sessions at once: all receive, one closes, the others go on, the counts are right, nothing is left.
+    #[command(after_help = "Example:\n  realsense-webrtc probe multi-client --clients 4")]
     MultiClient {
-        /// Number of sessions; they watch colour, depth and both in turn.
+        /// Number of sessions, at least 2. They watch colour, depth and both in turn.
         #[arg(long, default_value_t = 3, value_name = "N")]
         clients: usize,
     },
-    /// Every stream type alone and in mixes, with the reference counts after each join and leave.
+    /// Check every stream type alone and in mixes, and the reference counts after each join and leave.
+    #[command(after_help = "Example:\n  realsense-webrtc probe stream-types --streams color,infrared-1")]
     StreamTypes {
-        /// Stream types to try; those that the device has unless given.
+        /// Stream types to try, with commas between them [default: those that the device has].
         #[arg(long, value_delimiter = ',', value_name = "TYPES")]
         streams: Vec<String>,
     },
-    /// Requests that must be refused and peers that misbehave, while a healthy viewer must notice nothing.
+    /// Check that wrong requests are refused and that peers that misbehave do not disturb a healthy viewer.
+    #[command(after_help = "Example:\n  realsense-webrtc probe failure-recovery")]
     FailureRecovery,
-    /// Peers that storm, name hosts, or show another certificate, and idle connections: each costs little, and a healthy viewer
-    /// notices nothing. Takes about a minute.
+    /// Check that peers that flood the server with requests, and idle connections, cost little and do not disturb a healthy
+    /// viewer. Takes about a minute.
+    #[command(after_help = "Example:\n  realsense-webrtc probe storms")]
     Storms {
-        /// Process of the server; found by its port when it is local, unless given.
+        /// Process id of the server [default: found by its port, if it runs on this machine].
         #[arg(long)]
         pid: Option<u32>,
     },
-    /// Many viewers at once: what they get, and what the server costs.
+    /// Measure many viewers at once: what they receive, and what the server costs.
+    #[command(after_help = "Examples:\n  realsense-webrtc probe load --viewers 20 --streams color,depth\n  \
+                            realsense-webrtc probe load --viewers 0 --secs 10")]
     Load {
-        /// Number of viewers; 0 measures the idle server.
+        /// Number of viewers. 0 measures the server without viewers.
         #[arg(long, default_value_t = 10, value_name = "N")]
         viewers: usize,
-        /// Seconds to measure, from when everybody has a picture.
+        /// Seconds to measure, once every viewer has a picture.
         #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
         secs: f64,
-        /// Streams of every viewer.
+        /// Streams of each viewer, with commas between them.
         #[arg(long, value_delimiter = ',', default_value = "color", value_name = "TYPES")]
         streams: Vec<String>,
-        /// Milliseconds between two joins; 0 for all at once.
+        /// Milliseconds between two joins. 0: all at once.
         #[arg(long, default_value_t = 50, value_name = "MS")]
         join_interval_ms: u64,
-        /// Process of the server; found by its port when it is local, unless given.
+        /// Process id of the server [default: found by its port, if it runs on this machine].
         #[arg(long)]
         pid: Option<u32>,
-        /// Print every viewer, not only the sums.
+        /// Print every viewer, too, not only the sums.
         #[arg(long)]
         per_viewer: bool,
     },
-    /// One viewer watches while others join and leave; then threads, fds and memory are compared.
+    /// Let sessions join and leave while one viewer watches, then compare the server's threads, open files and memory.
+    #[command(after_help = "Example:\n  realsense-webrtc probe churn --joins 100 --leave mixed")]
     Churn {
-        /// Sessions that join and leave.
+        /// Number of sessions that join and leave.
         #[arg(long, default_value_t = 200, value_name = "N")]
         joins: usize,
-        /// How many at a time.
+        /// Number of them at a time.
         #[arg(long, default_value_t = 4, value_name = "N")]
         concurrency: usize,
-        /// Sessions before the measurement, so that pools and caches are filled.
+        /// Number of sessions before the measurement, so that pools and caches are full.
         #[arg(long, default_value_t = 50, value_name = "N")]
         warm_up: usize,
-        /// Streams of every session.
+        /// Streams of each session, with commas between them.
         #[arg(long, value_delimiter = ',', default_value = "color", value_name = "TYPES")]
         streams: Vec<String>,
-        /// How the sessions leave.
-        #[arg(long, value_enum, default_value_t = Leave::Delete)]
+        /// How the sessions leave: delete (a DELETE request), goodbye (DTLS, as when a page is closed), or mixed (in turn).
+        #[arg(long, value_name = "HOW", value_enum, default_value_t = Leave::Delete, hide_possible_values = true)]
         leave: Leave,
-        /// Process of the server; found by its port when it is local, unless given.
+        /// Process id of the server [default: found by its port, if it runs on this machine].
         #[arg(long)]
         pid: Option<u32>,
     },
@@ -131,10 +148,10 @@ struct WatchArgs {
     /// Streams to watch, with commas between them: color, depth, infrared-1, infrared-2.
     #[arg(long, value_delimiter = ',', default_value = "color", value_name = "TYPES")]
     streams: Vec<String>,
-    /// Seconds to watch, from the first picture on.
+    /// Seconds to watch, once there is a picture.
     #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
     secs: f64,
-    /// Share of packets to lose on purpose, 0 to 1, to see NACK at work.
+    /// Share of packets to drop on purpose, 0 to 1, which tests retransmission.
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = parse_share)]
     drop: f64,
 }

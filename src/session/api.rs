@@ -51,7 +51,7 @@ pub struct OfferedStream {
     pub stream_type: StreamType,
     /// Size and rate it runs at.
     pub profile: Profile,
-    /// Said when this is not what was asked for: the stream ran already, or an encoder fails right now.
+    /// Why this is not what was asked for: the stream already ran, or an encoder fails now. Null if it is.
     pub note: Option<String>,
 }
 
@@ -101,7 +101,7 @@ pub struct StreamStatus {
     pub framerate: Option<f64>,
     /// Seconds since the first running stream started.
     pub duration: Option<f64>,
-    /// Whether streams are lingering before they stop.
+    /// Whether a stream that nobody uses any more still runs for a moment (`camera.linger_s`).
     pub stopping: bool,
 }
 

@@ -195,7 +195,7 @@ impl Actor {
                 && sibling.profile != config.profile
             {
                 return Err(Error::conflict(format!(
-                    "{} needs the profile that its sensor runs already for {}: {}.",
+                    "{} must have the same size and rate as {}, because one sensor delivers both: {}.",
                     config.stream, sibling.stream, sibling.profile
                 )));
             }

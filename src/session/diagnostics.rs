@@ -52,7 +52,8 @@ impl Handle {
         let answer = self.diagnose(|reply| self.diagnostics.pipelines(reply));
         tokio::time::timeout(LOOK, answer).await.unwrap_or_else(|_| {
             Err(Error::unavailable(
-                "The pipeline files cannot be described now: an element hangs; the log may say which.",
+                "The pipeline files cannot be listed now, because a GStreamer element does not answer. The server's \
+                 log may name it.",
             ))
         })
     }

@@ -75,7 +75,7 @@ impl Actor {
         }
         self.machine.room.check((self.machine.free)(), young).map_err(|short| {
             Error::unavailable(format!(
-                "The server has no room for another session: it runs out of {}. A session that ends makes room.",
+                "The server cannot open another session: it has too few {}, or close a session.",
                 short.advice()
             ))
         })

@@ -218,5 +218,5 @@ impl Actor {
 
 fn differs(wish: Option<Profile>, actual: Profile, why: &str) -> Option<String> {
     let wish = wish.filter(|wish| *wish != actual)?;
-    Some(format!("Asked for {wish}, gets {actual}: {why}."))
+    Some(format!("You asked for {wish} and get {actual}: {why}."))
 }

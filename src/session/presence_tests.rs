@@ -18,7 +18,7 @@ use proptest::{
     test_runner::{Config as Random, TestRunner},
 };
 
-use self::fake_cameras::{COLOR, Fake, FakeCamera, info};
+use self::fake_cameras::{COLOR, Fake, FakeCamera, SLOWER, info};
 use super::{
     Event, EventSender, Handle, Machine,
     api::*,
@@ -261,6 +261,20 @@ async fn starts_that_wait_are_answered_or_taken_back() {
     drop(given_up);
     assert!(start(&other).await.unwrap().is_streaming);
     assert_eq!(bench.count(&slow).await, 0, "nobody would stop it");
+
+    // Nor is it in the way of another size.
+    let mut given_up = Box::pin(start(&slow));
+    assert!(futures_util::poll!(&mut given_up).is_pending());
+    assert_eq!(bench.count(&slow).await, 1);
+    drop(given_up);
+    let slower = StartRequest { device: slow.clone(), configs: vec![(0, SLOWER)] };
+    let taken_back = async {
+        assert_eq!(bench.count(&slow).await, 1);
+        bench.handle.stop(slow.clone()).await.unwrap();
+    };
+    let (refused, ()) = tokio::join!(bench.handle.start(slower), taken_back);
+    let refused = refused.unwrap_err();
+    assert!(refused.public().contains("taken back by a stop"), "it waited for its stream: {refused:?}");
 
     // What runs already is answered at once: no news of the camera will come.
     let again = tokio::time::timeout(Duration::from_secs(2), start(&other)).await;

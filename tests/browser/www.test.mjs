@@ -10,7 +10,7 @@ import { CAMERA, Server, chromium, open, text, until } from './helper.mjs';
 
 const BOUND = { timeout: 90000 };
 const shipped = fileURLToPath(new URL('../../www', import.meta.url));
-/** As docs/guide/build-your-own-page.md has it. */
+/** As docs/reference/config.md has it. */
 const POLICY = "default-src 'self'; connect-src 'self' ws: wss:; media-src 'self' mediastream:; frame-ancestors 'self'";
 
 describe('a folder of own pages', () => {

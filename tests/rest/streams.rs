@@ -363,11 +363,20 @@ async fn old_spellings_of_a_start_are_taken() {
 
 #[tokio::test]
 async fn depth_is_measured_at_a_pixel() {
-    let server = TestServer::start().await;
+    let mut config = config();
+    // The stall below is not one to act on.
+    config.camera.stall_timeout_s = 60;
+    let server = TestServer::with(config).await;
     let base = format!("/api/devices/{CAMERA}/stream");
     let detail = server.get(&format!("{base}/depth-at-pixel?x=1&y=1")).await.expect_error(503);
-    assert!(detail.contains("start"), "{detail}");
+    assert!(detail.contains("does not stream") && detail.contains("stream/start"), "{detail}");
+    // It runs as soon as the start is answered, and its first frame comes later.
+    let fault = format!("/api/sim/devices/{CAMERA}/fault");
+    assert_eq!(server.post(&fault, &json!({"fault": "stall"})).await.status, 200);
     assert_eq!(server.post(&format!("{base}/start"), &depth_start(640, 480, 30)).await.status, 200);
+    let detail = server.get(&format!("{base}/depth-at-pixel?x=1&y=1")).await.expect_error(503);
+    assert!(detail.contains("has no picture yet"), "{detail}");
+    assert_eq!(server.post(&fault, &json!({"fault": "clear"})).await.status, 200);
     let answer = eventually("a depth frame", async || {
         let answer = server.get(&format!("{base}/depth-at-pixel?x=320&y=240")).await;
         (answer.status == 200).then_some(answer)

@@ -166,7 +166,7 @@ impl CameraHandle {
             let played = self.playback(&info.device_id, None).await;
             if played.is_ok_and(|status| status.file == name) {
                 return Err(Error::conflict(format!(
-                    "{name} is being played as device {}. End that first: POST /devices/{0}/playback/close.",
+                    "{name} is being played as device {}. Close it first: POST /api/devices/{0}/playback/close.",
                     info.device_id
                 )));
             }
@@ -190,6 +190,9 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T> {
     match tokio::time::timeout(patience, work::SDK.run(wait)).await {
         Ok(done) => done?,
-        Err(_) => Err(Error::unavailable("librealsense takes too long with this recording; it may still be opened.")),
+        Err(_) => Err(Error::unavailable(
+            "librealsense did not open or close this recording in time. It may still do so: look at GET /api/devices \
+             before you try again.",
+        )),
     }
 }

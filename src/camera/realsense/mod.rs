@@ -175,7 +175,9 @@ impl Backend for RealsenseBackend {
 
     fn inject_fault(&self, device: &DeviceId, fault: SimFault) -> Result<()> {
         let Some(feeder) = self.shared.feeder.as_ref().filter(|feeder| feeder.id() == device) else {
-            return Err(Error::not_found(format!("Device {device} is not simulated; faults can only be simulated.")));
+            return Err(Error::not_found(format!(
+                "Device {device} is not simulated. Only a simulated camera takes faults."
+            )));
         };
         match fault {
             SimFault::Unplug => self.shared.unplug(feeder),

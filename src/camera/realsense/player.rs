@@ -198,7 +198,9 @@ impl Player {
             PlaybackCommand::Seek(position) => {
                 if position > self.duration {
                     let seconds = self.duration.as_secs_f64();
-                    return Err(Problem::Invalid(format!("The recording is {seconds:.3} s long.")));
+                    return Err(Problem::Invalid(format!(
+                        "This position is after the end: the recording is {seconds:.3} s long."
+                    )));
                 }
                 self.wish().ended = false;
                 if !running {
@@ -217,7 +219,7 @@ impl Player {
             PlaybackCommand::Speed(speed) => {
                 if !SPEEDS.contains(&speed) {
                     let (slow, fast) = (SPEEDS.start(), SPEEDS.end());
-                    return Err(Problem::Invalid(format!("The speed goes from {slow} to {fast}; got {speed}.")));
+                    return Err(Problem::Invalid(format!("'speed' must be from {slow} to {fast}, not {speed}.")));
                 }
                 device.playback_speed(speed as f32)?;
                 self.wish().speed = speed;

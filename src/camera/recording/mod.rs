@@ -107,12 +107,12 @@ impl std::fmt::Debug for Ticket {
     }
 }
 
-/// How a device's recording stands, or how its last one ended.
+/// The state of a device's recording, or how the last one ended.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct RecordingStatus {
     /// Device.
     pub device_id: DeviceId,
-    /// Whether a file is being written; true until it is closed.
+    /// Whether a file is being written. True until it is closed.
     pub is_recording: bool,
     /// The file's name; null when nothing was recorded since the server started.
     #[schema(example = "844212070924-20260131-235959.bag")]
@@ -123,7 +123,7 @@ pub struct RecordingStatus {
     /// The recorded streams.
     #[schema(value_type = Vec<String>, example = json!(["color", "depth"]))]
     pub streams: Vec<StreamType>,
-    /// How long it has been recording, or did.
+    /// Length of the recording in seconds.
     pub seconds: f64,
     /// Size of the file on the disk.
     pub bytes: u64,

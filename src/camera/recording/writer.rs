@@ -74,12 +74,14 @@ impl Job {
             metrics.recordings.inc();
         }
         if reply.send(Ok(recording.status())).is_err() {
-            recording.end(EndReason::Stopped, Some("Whoever asked for it went away before it began.".into()));
+            let why = "The client that asked for the recording disconnected before it began.";
+            recording.end(EndReason::Stopped, Some(why.into()));
         }
         let written = catch_unwind(AssertUnwindSafe(|| self.write(recorder, &claim, &limits)));
         if written.is_err() {
             error!(%device, file = claim.name, "the recorder panicked; the file is not complete");
-            recording.end(EndReason::WriteError, Some("The recorder failed by a bug; the log has more.".into()));
+            let why = "The recorder failed because of a bug. The server's log has the details.";
+            recording.end(EndReason::WriteError, Some(why.into()));
         }
         drop(claim);
         // The streams stop now when nobody else wants them. Before the end is told, so that whoever hears of it may begin
@@ -206,11 +208,11 @@ fn sentence(reason: EndReason, limits: &Limits) -> String {
     match reason {
         EndReason::SizeLimit => {
             let mb = limits.max_bytes.unwrap_or(0) / 1_000_000;
-            format!("The file reached {mb} MB, the most that recording.max_mb allows.")
+            format!("The recording reached its limit of {mb} MB (recording.max_mb).")
         }
         EndReason::TimeLimit => {
             let seconds = limits.max_time.unwrap_or_default().as_secs_f64();
-            format!("It took the {seconds} s that it was allowed.")
+            format!("The recording reached its limit of {seconds} s.")
         }
         _ => format!(
             "Less than {} MB are free on the disk, which recording.min_free_mb keeps free. Delete recordings, or set \

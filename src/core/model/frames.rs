@@ -160,7 +160,7 @@ impl MetadataKey {
     }
 }
 
-/// What a recording that is played back does now.
+/// The state of a recording that plays.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct PlaybackStatus {
     /// The recording's file name, without its folder.
@@ -173,6 +173,6 @@ pub struct PlaybackStatus {
     pub is_paused: bool,
     /// Multiple of real time.
     pub speed: f64,
-    /// Whether it begins again at its end.
+    /// Whether it starts again at its end.
     pub repeat: bool,
 }

@@ -11,22 +11,22 @@ use super::{Codec, DeviceId, SessionId, StreamType};
 /// A fault in a pipeline file, at a place.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, ToSchema)]
 pub struct Fault {
-    /// The file as the person knows it: its path, or "built-in color.h264.gst".
+    /// The file: its path, or "built-in color.h264.gst".
     #[schema(example = "pipelines/color.h264.gst")]
     pub file: String,
     /// Line, counted from 1.
     #[schema(example = 18)]
     pub line: usize,
-    /// Column of the token, in characters counted from 1; absent where only the line is known.
+    /// Column of the token, in characters counted from 1. Null if only the line is known.
     #[schema(example = 5)]
     pub column: Option<usize>,
-    /// The offending word, where there is one.
+    /// The wrong word, if there is one.
     #[schema(example = "x265encc")]
     pub token: Option<String>,
     /// The nearest name that would be right: of an element, a property, a value or a placeholder.
     #[schema(example = "x265enc")]
     pub nearest: Option<String>,
-    /// What is wrong, and what would be right where that is known. Holds neither file nor place.
+    /// What is wrong, and what would be right if that is known; without the file and the place.
     pub message: String,
 }
 
@@ -37,16 +37,16 @@ impl Fault {
     }
 }
 
-/// Where a pipeline stands.
+/// Whether a pipeline can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PipelineState {
-    /// It parses; no frame went through it yet.
+    /// Its text is right. No frame has gone through it yet.
     #[default]
     Parsed,
-    /// Frames went through it on this machine.
+    /// Frames have gone through it on this machine.
     Works,
-    /// It cannot be used; what runs goes on with the text that worked last.
+    /// It cannot be used. Encoders that run go on with the text that worked last.
     Fault,
 }
 
@@ -67,15 +67,15 @@ pub struct PipelineInfo {
     /// The factory of its element `name=encoder`.
     #[schema(example = "x264enc")]
     pub encoder: Option<String>,
-    /// Where it stands.
+    /// Whether it can be used.
     pub state: PipelineState,
     /// What is wrong with it.
     pub fault: Option<Fault>,
-    /// The streams that run it now.
+    /// The streams that use it now.
     pub used_by: Vec<PipelineUse>,
 }
 
-/// A stream that runs a pipeline.
+/// A stream that uses a pipeline.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct PipelineUse {
     /// Device.
@@ -87,7 +87,7 @@ pub struct PipelineUse {
     pub sessions: usize,
     /// Seconds since it was started or last swapped.
     pub running_s: f64,
-    /// Whether an older text runs, because the file has a fault by now.
+    /// Whether an older text of the file runs, because the present one has a fault.
     pub outdated: bool,
 }
 
@@ -98,7 +98,7 @@ pub struct Graph {
     pub device_id: Option<DeviceId>,
     /// Unix seconds.
     pub taken_at: f64,
-    /// Whether elements were measured: without, `meter` is absent and nothing is spent.
+    /// Whether elements were measured. If not, `meter` is null.
     pub measured: bool,
     /// One per stream and codec, and one per session that was asked for.
     pub pipelines: Vec<GraphPipeline>,
@@ -159,9 +159,9 @@ pub struct GraphElement {
     pub session_id: Option<SessionId>,
     /// Properties that differ from their defaults; for the encoder every readable one.
     pub properties: BTreeMap<String, Value>,
-    /// Fill of a queue, an appsrc or an appsink.
+    /// What waits in a queue, an appsrc or an appsink.
     pub queue: Option<GraphQueue>,
-    /// What was measured since measuring was switched on.
+    /// What was measured.
     pub meter: Option<GraphMeter>,
 }
 
@@ -174,7 +174,7 @@ pub struct GraphQueue {
     pub max_buffers: u64,
     /// Bytes waiting.
     pub bytes: u64,
-    /// Dropped since its start, where the element counts that.
+    /// Buffers dropped since it started, if the element counts them.
     pub dropped: Option<u64>,
 }
 
@@ -227,7 +227,7 @@ pub struct ElementInfo {
 pub struct PropertyInfo {
     /// Present value; enums and flags by nick.
     pub value: Value,
-    /// Default, where the element tells.
+    /// Default value, if the element gives one.
     pub default: Value,
     /// GObject's type name.
     #[serde(rename = "type")]
@@ -242,6 +242,6 @@ pub struct PropertyInfo {
     pub values: Vec<String>,
     /// Whether it can be changed while it plays.
     pub mutable_playing: bool,
-    /// Whether this server lets it be set: `debug.settable`.
+    /// Whether the API may set it, by `debug.settable`.
     pub settable: bool,
 }

@@ -5,15 +5,15 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Where a session is in its life.
+/// A session's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SessionState {
     /// Streams are starting, or the offer is being made.
     New,
-    /// The offer is out, no answer yet.
+    /// The offer was sent; there is no answer yet.
     Offered,
-    /// The answer is in, DTLS is not up yet.
+    /// The answer has come; DTLS is not up yet.
     Connecting,
     /// DTLS is up.
     Connected,

@@ -49,9 +49,9 @@ impl QueueLimits {
 pub enum EndReason {
     /// Somebody asked for it.
     Stopped,
-    /// The file reached the largest size allowed.
+    /// The recording reached its size limit.
     SizeLimit,
-    /// It took as long as it may.
+    /// The recording reached its time limit.
     TimeLimit,
     /// Too little space is left on the disk.
     DiskFull,
@@ -67,8 +67,8 @@ impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Stopped => "It was stopped by request.",
-            Self::SizeLimit => "The file reached its largest size.",
-            Self::TimeLimit => "It took as long as it may.",
+            Self::SizeLimit => "The recording reached its size limit.",
+            Self::TimeLimit => "The recording reached its time limit.",
             Self::DiskFull => "Too little space is left on the disk.",
             Self::WriteError => "The file could not be written.",
             Self::DeviceGone => "The device was unplugged or failed.",
@@ -121,8 +121,8 @@ pub fn check_name(name: &str) -> Result<()> {
     let bad = |c: char| c == '/' || c.is_control();
     if name.is_empty() || name.len() > MAX_FILE_NAME || name.starts_with('.') || name.contains(bad) {
         return Err(Error::invalid(format!(
-            "'{}' is no name of a recording. It is a file's name without a folder and without control characters, does not \
-             begin with a dot, and has up to {MAX_FILE_NAME} bytes.",
+            "'{}' is not the name of a recording. A name has no folder and no control characters, does not begin with \
+             a dot, and has at most {MAX_FILE_NAME} bytes.",
             shown(name)
         )));
     }
@@ -134,7 +134,7 @@ fn check_new_name(name: &str) -> Result<()> {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if name.is_empty() || name.len() > MAX_NAME || name.starts_with('.') || !name.bytes().all(good) {
         return Err(Error::invalid(format!(
-            "'{}' is no name for a new recording. Use up to {MAX_NAME} letters, digits, '.', '_' and '-', without a \
+            "'{}' is not a name for a new recording. Use up to {MAX_NAME} letters, digits, '.', '_' and '-', without a \
              folder, and not beginning with a dot.",
             shown(name)
         )));
@@ -162,7 +162,7 @@ pub fn new_name(given: &str, extension: &str) -> Result<String> {
     }
     if stem.is_empty() || is_partial(given) {
         return Err(Error::invalid(format!(
-            "'{given}' is no name for a new recording: '{PARTIAL}' before the extension marks files that are not complete."
+            "'{given}' is not a name for a new recording: '{PARTIAL}' before the extension marks files that are not complete."
         )));
     }
     let name = format!("{stem}.{extension}");

@@ -201,7 +201,7 @@ impl Sessions {
                 Ok(())
             }
             SessionState::New => {
-                Err(Error::invalid(format!("Session {id} has no offer yet; answer the offer once it came.")))
+                Err(Error::invalid(format!("Session {id} has no offer yet. Wait for the offer before you answer.")))
             }
             _ => Err(Error::invalid(format!(
                 "Session {id} was answered already. Ask for a new offer to connect again; one session takes one answer."

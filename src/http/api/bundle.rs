@@ -57,8 +57,8 @@ struct Part {
 
 /// Everything for a bug report
 ///
-/// A tar archive: versions, configuration without secrets, devices, sessions, pipelines, graphs, the log's last lines, and
-/// how the process stands. It holds addresses of viewers and ids of sessions; look through it before you publish it.
+/// A tar archive: versions, configuration without secrets, devices, sessions, pipelines, graphs, the log's last lines, and the
+/// state of the process. It holds addresses of viewers and ids of sessions, so look through it before you publish it.
 #[utoipa::path(get, path = "/debug/bundle", tag = "debug", operation_id = "get_bundle",
     responses((status = 200, description = "The archive.", body = Vec<u8>, content_type = "application/x-tar"),
         AnyRoute))]
@@ -88,7 +88,7 @@ async fn finish(part: Part) -> Vec<File> {
     match tokio::time::timeout(PART, tasks.join_next()).await {
         Ok(Some(Ok(Ok(files)))) => files,
         Ok(Some(Ok(Err(why)))) => missing(&why),
-        Ok(Some(Err(error))) => missing(&format!("It failed by a bug: {error}.")),
+        Ok(Some(Err(error))) => missing(&format!("It failed because of a bug: {error}.")),
         Ok(None) => missing("It was not made."),
         Err(_) => missing(&format!("It took longer than {} s.", PART.as_secs())),
     }

@@ -37,10 +37,10 @@ const LONGEST_MEASURE_S: u64 = 600;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in super::super) struct GraphQuery {
-    /// Also the inside of this session's pipeline: its id, or the eight characters that the log shows.
+    /// Add the elements of this session's pipeline: its id, or the eight characters that the log shows.
     session: Option<String>,
-    /// Measure buffers, bits, drops and latency of every element for so many seconds from now on (0 to 600). Otherwise
-    /// nothing is measured, and nothing is spent on it.
+    /// Measure buffers, bits, drops and latency of every element for this many seconds from now on (0 to 600). If absent,
+    /// nothing is measured, which costs nothing.
     #[param(value_type = Option<u32>, example = 10)]
     measure: Option<String>,
 }
@@ -55,9 +55,9 @@ enum Format {
 
 /// The pipelines of a device as they run
 ///
-/// Elements with state, properties that differ from their defaults (of the encoder: all), queue fill, negotiated caps, and the
-/// sessions on each tee. As JSON, as a picture (SVG, drawn by the server itself: no graphviz is needed) or for graphviz (DOT).
-/// Figures of a measurement appear from its first second on.
+/// Elements with their state, properties that differ from the defaults (all properties of the encoder), queue levels, negotiated
+/// caps, and the sessions on each tee. As JSON, as a picture (SVG, drawn by the server without graphviz) or for graphviz (DOT).
+/// A measurement shows its first figures after a second.
 #[utoipa::path(get, path = "/debug/graph/{file}", tag = "debug", operation_id = "graph",
     params(("file" = String, Path, description = "`DEVICE.json`, `DEVICE.svg` or `DEVICE.dot`",
         example = "844212070924.json"), GraphQuery),
@@ -123,8 +123,8 @@ fn parse_measure(text: Option<&str>) -> Result<Duration> {
 
 /// An element and its properties
 ///
-/// Of an encoder that runs: values, defaults, ranges, and which can be changed while it plays. Elements are called as in the
-/// graph (`encoder`, `source`, `fanout`, `videoconvert0`); a `/` in a name is written `%2F`.
+/// An element of an encoder that runs, with values, defaults and ranges, and which can be changed while it plays. Elements have
+/// the names of the graph (`encoder`, `source`, `fanout`, `videoconvert0`). Write a `/` in a name as `%2F`.
 #[utoipa::path(get, path = "/debug/elements/{device_id}/{stream_type}/{codec}/{element}", tag = "debug",
     operation_id = "element",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924"),
@@ -143,15 +143,16 @@ pub(in super::super) async fn element(
 
 /// Set properties of an element, live
 ///
-/// All or none; answers with the element as it is then. Only what `debug.settable` lists, as `ELEMENT.PROPERTY`, and only with
-/// `server.admin_token`. Lasts until the pipeline is built again: what proves good belongs into the pipeline's file.
+/// Sets all or none, and answers with the element as it is then. Only properties that `debug.settable` lists, as
+/// `ELEMENT.PROPERTY`, and only with `server.admin_token`. It lasts until the pipeline is built again. To keep a change, put
+/// it in the pipeline's file.
 #[utoipa::path(patch, path = "/debug/elements/{device_id}/{stream_type}/{codec}/{element}", tag = "debug",
     operation_id = "set_element",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924"),
         ("stream_type" = String, Path, description = "Stream", example = "color"),
         ("codec" = String, Path, description = "h264, vp8 or vp9", example = "h264"),
         ("element" = String, Path, description = "Name", example = "encoder")),
-    request_body(content = BTreeMap<String, Value>, description = "Values by property; enums and flags by nick.",
+    request_body(content = BTreeMap<String, Value>, description = "Values by property name; enums and flags by nick.",
         example = json!({"bitrate": 1500})),
     responses((status = 200, description = "The element with its new values.", body = ElementInfo),
         AnyRoute, Named, Checked, WithBody))]

@@ -26,13 +26,13 @@ use crate::{
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in super::super) struct ListQuery {
-    /// Ask the cameras anew instead of answering from what is known.
+    /// Ask the cameras again instead of answering from the server's list.
     #[serde(default)]
     #[param(value_type = Option<bool>)]
     force_refresh: Option<String>,
 }
 
-/// The devices that are present
+/// List the devices
 #[utoipa::path(get, path = "/devices", tag = "devices", operation_id = "list_devices", params(ListQuery),
     responses((status = 200, description = "Every device.", body = Vec<DeviceInfo>),
         AnyRoute, Checked, WithBody))]
@@ -44,7 +44,7 @@ pub(in super::super) async fn list(
     Ok(Json(handle.devices(force).await?))
 }
 
-/// Look for devices anew
+/// Look for devices again
 #[utoipa::path(post, path = "/devices/refresh", tag = "devices", operation_id = "refresh_devices",
     responses((status = 200, description = "Every device.", body = Vec<DeviceInfo>), AnyRoute))]
 pub(in super::super) async fn refresh(State(handle): State<Handle>) -> ApiResult<Json<Vec<DeviceInfo>>> {
@@ -64,10 +64,10 @@ pub(in super::super) async fn get(
 
 /// Reset a device's hardware
 ///
-/// The device goes and comes back by itself; streams that were wanted start again then.
+/// The device disappears and comes back by itself. Then the streams that were running start again.
 #[utoipa::path(post, path = "/devices/{device_id}/hw_reset", tag = "devices", operation_id = "hw_reset",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
-    responses((status = 200, description = "The reset was given.", body = bool, content_type = "application/json", example = json!(true)),
+    responses((status = 200, description = "The device was told to reset.", body = bool, content_type = "application/json", example = json!(true)),
         AnyRoute, Named))]
 pub(in super::super) async fn hw_reset(
     State(handle): State<Handle>,
@@ -77,7 +77,7 @@ pub(in super::super) async fn hw_reset(
     Ok(Json(true))
 }
 
-/// A device's sensors
+/// List a device's sensors
 #[utoipa::path(get, path = "/devices/{device_id}/sensors", tag = "sensors", operation_id = "list_sensors",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
     responses((status = 200, description = "Sensors with profiles and options.", body = Vec<SensorBody>),
@@ -110,7 +110,7 @@ pub(in super::super) async fn sensor(
     Ok(Json(SensorBody::new(&device, sensor)))
 }
 
-/// A sensor's options
+/// List a sensor's options
 #[utoipa::path(get, path = "/devices/{device_id}/sensors/{sensor_id}/options", tag = "options",
     operation_id = "list_options",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924"),
@@ -147,7 +147,7 @@ pub(in super::super) async fn option(
 
 /// Set an option
 ///
-/// Takes effect at once, also while the sensor streams.
+/// It takes effect at once, also while the sensor streams.
 #[utoipa::path(put, path = "/devices/{device_id}/sensors/{sensor_id}/options/{option_id}", tag = "options",
     operation_id = "set_option",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924"),

@@ -36,22 +36,22 @@ const MOST_LINES: usize = 10_000;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in super::super) struct LogQuery {
-    /// Only of this session: its id, or how it begins.
+    /// Only lines of this session: its id, or the first characters of it.
     #[param(example = "5f0c1f3a")]
     session: Option<String>,
-    /// Only of this device.
+    /// Only lines of this device.
     #[param(example = "844212070924")]
     device: Option<String>,
-    /// Only of this stream type.
+    /// Only lines of this stream type.
     #[param(example = "color")]
     stream: Option<String>,
-    /// Only this severe or more: error, warn, info, debug or trace.
+    /// Only lines of this level or a more severe one: error, warn, info, debug or trace.
     #[param(example = "info")]
     level: Option<String>,
-    /// Newest lines to give, 1 to 10000 [default: 200].
+    /// How many of the newest lines to give, 1 to 10000 [default: 200].
     #[param(value_type = Option<usize>, example = 200)]
     lines: Option<String>,
-    /// Only what the server itself says ("server"), or only GStreamer ("gstreamer").
+    /// Only lines of the server itself ("server"), or only those of GStreamer ("gstreamer").
     #[param(example = "gstreamer")]
     source: Option<String>,
 }
@@ -90,8 +90,8 @@ impl LogQuery {
 
 /// The log's last lines
 ///
-/// Oldest first. Of each session and each stream the last lines are kept apart, also for a while after their end. What
-/// GStreamer says is among them as far as its thresholds let it through; see `PUT /debug/log-levels`.
+/// Oldest first. The server keeps the last lines of each session and each stream separately, also for some time after their
+/// end. GStreamer's lines are among them, as far as its thresholds let them through; see `PUT /debug/log-levels`.
 #[utoipa::path(get, path = "/debug/logs", tag = "debug", operation_id = "get_logs", params(LogQuery),
     responses((status = 200, description = "Lines.", body = String, content_type = "text/plain"),
         AnyRoute, Named, Checked))]
@@ -136,9 +136,9 @@ fn check_known(handle: &Handle, query: &ring::Query) -> Result<()> {
     Ok(())
 }
 
-/// What is logged now
+/// The log's thresholds
 #[utoipa::path(get, path = "/debug/log-levels", tag = "debug", operation_id = "get_log_levels",
-    responses((status = 200, description = "Thresholds, and those at the start.", body = Levels), AnyRoute))]
+    responses((status = 200, description = "The thresholds now, and those at the start.", body = Levels), AnyRoute))]
 pub(in super::super) async fn levels(State(handle): State<Handle>) -> Json<Levels> {
     Json(handle.logs().levels())
 }
@@ -146,20 +146,20 @@ pub(in super::super) async fn levels(State(handle): State<Handle>) -> Json<Level
 /// Thresholds to set.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(in super::super) struct LevelsBody {
-    /// What the server logs itself, as in `log.filter`. Absent: as it is.
+    /// What the server itself logs, as in `log.filter`. If absent, it stays as it is.
     #[schema(example = "info")]
     filter: Option<String>,
-    /// What GStreamer logs, as in `GST_DEBUG`. Absent: as it is.
+    /// What GStreamer logs, as in `GST_DEBUG`. If absent, it stays as it is.
     #[schema(example = "*:2,x264enc:5")]
     gst: Option<String>,
-    /// Seconds after which both go back to what they were at the start, 1 to 86400. Absent: they stay.
+    /// Seconds after which both return to their values at the start, 1 to 86400. If absent, they stay.
     #[schema(example = 600)]
     for_s: Option<u64>,
 }
 
-/// Change what is logged
+/// Change the log's thresholds
 ///
-/// At once, for the whole server, until the next change, for a time, or until the server ends. Needs the admin token when
+/// At once and for the whole server, until the next change, for a time, or until the server ends. Needs the admin token if
 /// one is configured.
 #[utoipa::path(put, path = "/debug/log-levels", tag = "debug", operation_id = "set_log_levels",
     request_body = LevelsBody,

@@ -9,9 +9,9 @@ use axum::{
 use super::{super::errors::ApiResult, responses::AnyRoute};
 use crate::{metrics::Format, session::Handle};
 
-/// What the server counts about itself
+/// Metrics of the server
 ///
-/// For Prometheus, also at `/metrics`. The text is OpenMetrics 1.0 where the client accepts that, else Prometheus' own 0.0.4.
+/// For Prometheus, also at `/metrics`. The text is OpenMetrics 1.0 if the client accepts it, else Prometheus' text format 0.0.4.
 /// The names are listed in docs/reference/metrics.md.
 #[utoipa::path(get, path = "/metrics", tag = "system", operation_id = "metrics",
     responses((status = 200, description = "Counters, gauges and histograms.", content_type = "text/plain", body = String,

@@ -14,9 +14,9 @@ use crate::{error::Error, media::diagnostics::ReloadError, model::PipelineInfo, 
 /// Longest name that can be one: a file's.
 const MAX_NAME: usize = 100;
 
-/// Every pipeline
+/// List the pipelines
 ///
-/// The files of the folder and those built into the program, with their faults and the streams that run them.
+/// The files of the folder and those built into the program, with their faults and the streams that use them.
 #[utoipa::path(get, path = "/pipelines", tag = "pipelines", operation_id = "list_pipelines",
     responses((status = 200, description = "Pipelines, by name.", body = Vec<PipelineInfo>), AnyRoute))]
 pub(in super::super) async fn list(State(handle): State<Handle>) -> ApiResult<Json<Vec<PipelineInfo>>> {
@@ -25,11 +25,11 @@ pub(in super::super) async fn list(State(handle): State<Handle>) -> ApiResult<Js
 
 /// Read a pipeline again
 ///
-/// Checks the file on the side and swaps it into the streams that run it; their sessions stay up. A file with a fault
-/// changes nothing. Saving a file does the same by itself, unless `pipelines.reload` is off.
+/// Checks the file, then replaces the encoders of the streams that use it; their sessions stay connected. A file with a
+/// fault changes nothing. The server does the same by itself when a file is saved, unless `pipelines.reload` is off.
 #[utoipa::path(post, path = "/pipelines/{name}/reload", tag = "pipelines", operation_id = "reload_pipeline",
     params(("name" = String, Path, description = "The file's name without .gst", example = "color.h264")),
-    responses((status = 200, description = "The streams run it now.", body = PipelineInfo),
+    responses((status = 200, description = "The streams use it now.", body = PipelineInfo),
         (status = 400, description = "It has a fault; nothing changed.", body = PipelineFaultBody),
         (status = 404, description = "There is no such pipeline.", body = super::super::errors::ErrorBody),
         AnyRoute))]

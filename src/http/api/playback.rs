@@ -21,7 +21,7 @@ use crate::{
     session::Handle,
 };
 
-/// Where to go on.
+/// Where to continue.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"position": 12.5}))]
 pub(in super::super) struct SeekBody {
@@ -57,11 +57,11 @@ impl SpeedBody {
     }
 }
 
-/// Whether to begin again at the end.
+/// Whether to start again at the end.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"enabled": true}))]
 pub(in super::super) struct RepeatBody {
-    /// True to begin again.
+    /// True to start again.
     enabled: bool,
 }
 
@@ -69,9 +69,9 @@ async fn control(handle: &Handle, device: String, command: Option<PlaybackComman
     Ok(Json(handle.playback(&DeviceId::new(device), command).await?))
 }
 
-/// What a played recording does
+/// The state of a recording that plays
 ///
-/// 404 for a live camera; `playback` of the device tells beforehand.
+/// 404 for a live camera; the device's field `playback` says which it is.
 #[utoipa::path(get, path = "/devices/{device_id}/playback/status", tag = "playback", operation_id = "playback_status",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
     responses((status = 200, description = "Its state.", body = PlaybackStatus), AnyRoute, Named))]
@@ -82,9 +82,9 @@ pub(in super::super) async fn status(
     control(&handle, device, None).await
 }
 
-/// Hold the picture
+/// Pause the playback
 ///
-/// For everyone who watches this recording.
+/// The picture stands still for everyone who watches this recording.
 #[utoipa::path(post, path = "/devices/{device_id}/playback/pause", tag = "playback", operation_id = "pause_playback",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
     responses((status = 200, description = "Its state.", body = PlaybackStatus), AnyRoute, Named))]
@@ -95,7 +95,7 @@ pub(in super::super) async fn pause(
     control(&handle, device, Some(PlaybackCommand::Pause)).await
 }
 
-/// Go on after a pause
+/// Continue after a pause
 #[utoipa::path(post, path = "/devices/{device_id}/playback/resume", tag = "playback", operation_id = "resume_playback",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
     responses((status = 200, description = "Its state.", body = PlaybackStatus), AnyRoute, Named))]
@@ -132,7 +132,7 @@ pub(in super::super) async fn speed(
     control(&handle, device, Some(body.parse()?)).await
 }
 
-/// Begin again at the end, or hold there
+/// Start again at the end, or pause there
 #[utoipa::path(post, path = "/devices/{device_id}/playback/repeat", tag = "playback", operation_id = "playback_repeat",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
     request_body = RepeatBody,
@@ -145,9 +145,9 @@ pub(in super::super) async fn repeat(
     control(&handle, device, Some(PlaybackCommand::Repeat(body.enabled))).await
 }
 
-/// End playing a recording
+/// Stop playing a recording
 ///
-/// Its device goes, as if it were unplugged. Answers 400 for a camera.
+/// Its device disappears, as if it were unplugged. 400 for a camera.
 #[utoipa::path(post, path = "/devices/{device_id}/playback/close", tag = "recordings", operation_id = "close_playback",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
     responses((status = 200, description = "It is closed.", body = Success), AnyRoute, Named, Checked))]
@@ -161,8 +161,8 @@ pub(in super::super) async fn close(
 
 /// A device's settings as a preset
 ///
-/// The JSON that the RealSense Viewer saves. 400 for a device without advanced mode; `presets` of the device tells
-/// beforehand.
+/// The JSON that the RealSense Viewer saves. 400 for a device without advanced mode; the device's field `presets` says
+/// whether it has one.
 #[utoipa::path(get, path = "/devices/{device_id}/preset", tag = "options", operation_id = "get_preset",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
     responses((status = 200, description = "The preset.", body = Object, content_type = "application/json"),
@@ -179,7 +179,7 @@ pub(in super::super) async fn preset(
 
 /// Load a preset
 ///
-/// The content of a preset file, as the RealSense Viewer saves it; takes effect at once.
+/// The content of a preset file, as the RealSense Viewer saves it. It takes effect at once.
 #[utoipa::path(post, path = "/devices/{device_id}/preset", tag = "options", operation_id = "load_preset",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
     request_body(content = Object, content_type = "application/json", example = json!({"param-laserpower": "150"})),
@@ -202,9 +202,9 @@ pub(in super::super) async fn load_preset(
     Ok(Json(Success { success: true }))
 }
 
-/// Geometry of the running streams
+/// Calibration of the running streams
 ///
-/// For each video stream that runs its intrinsics at the size it runs at, and the transform to the first of them.
+/// For each running video stream: its intrinsics at the present size, and the transform to the first stream in the list.
 #[utoipa::path(get, path = "/devices/{device_id}/stream/calibration", tag = "streams", operation_id = "calibration",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
     responses((status = 200, description = "Intrinsics, extrinsics, depth units.", body = Calibration), AnyRoute, Named))]

@@ -31,17 +31,17 @@ use crate::{
 /// Longest that a request may ask for, in seconds: a year. Clocks can still add it.
 const LONGEST_S: f64 = 31_536_000.0;
 
-/// Starts a recording; everything may be left out, and the body, too.
+/// Starts a recording. Every field may be left out, and so may the body.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(example = json!({"file_name": "walk", "stream_types": ["color", "depth"], "max_seconds": 60}))]
 pub(in super::super) struct RecordBody {
-    /// Letters, digits, `.`, `_` and `-`; the extension is added. Absent: device and UTC time.
+    /// Letters, digits, `.`, `_` and `-`; the extension is added. If absent: the device and the time in UTC.
     #[serde(default)]
     file_name: Option<String>,
-    /// What to record, `gyro` and `accel` too. Absent: what runs, or colour and depth when nothing does.
+    /// The streams to record, `gyro` and `accel` too. If absent: those that run, or colour and depth if none runs.
     #[serde(default)]
     stream_types: Option<Vec<String>>,
-    /// Ends by itself after this many seconds. The configuration's limit holds as well.
+    /// The recording ends by itself after this many seconds. The configuration's limit applies, too.
     #[serde(default)]
     max_seconds: Option<f64>,
 }
@@ -86,7 +86,7 @@ pub(in super::super) struct RecordingFileBody {
     /// Unix seconds of the last write.
     #[schema(example = 1760000000.25)]
     modified: f64,
-    /// False while it is written, and for what was left behind when the server died.
+    /// False while it is written, and for a file that was left behind when the server was killed.
     complete: bool,
 }
 
@@ -99,9 +99,9 @@ impl From<RecordingFile> for RecordingFileBody {
 
 /// Record a device
 ///
-/// Answers once the file is open. The streams it names that do not run are started; those that run go on untouched. They
-/// keep running, with no viewer too, until the recording ends: by a stop, at a limit, or with the device. A disk that is too
-/// slow costs the recording frames (`dropped_frames`), never a viewer.
+/// Answers once the file is open. Streams that do not run are started; those that run are not disturbed. They keep running,
+/// also without a viewer, until the recording ends: by a stop, at a limit, or with the device. If the disk is too slow, the
+/// recording loses frames (`dropped_frames`); viewers lose none.
 #[utoipa::path(post, path = "/devices/{device_id}/recording/start", tag = "recordings", operation_id = "start_recording",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
     request_body = RecordBody,
@@ -118,7 +118,7 @@ pub(in super::super) async fn start(
 
 /// End a device's recording
 ///
-/// Answers once the file is closed and can be played. Without a recording nothing changes.
+/// Answers once the file is closed and can be played. If nothing is recorded, nothing changes.
 #[utoipa::path(post, path = "/devices/{device_id}/recording/stop", tag = "recordings", operation_id = "stop_recording",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
     responses((status = 200, description = "How it ended.", body = RecordingStatus), AnyRoute, Named))]
@@ -129,9 +129,9 @@ pub(in super::super) async fn stop(
     Ok(Json(handle.stop_recording(DeviceId::new(device)).await?))
 }
 
-/// How a device's recording stands
+/// The state of a device's recording
 ///
-/// Or how its last one ended, also while the device is unplugged.
+/// Or how the last one ended, also while the device is unplugged.
 #[utoipa::path(get, path = "/devices/{device_id}/recording/status", tag = "recordings", operation_id = "recording_status",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
     responses((status = 200, description = "Its state.", body = RecordingStatus), AnyRoute, Named))]
@@ -142,7 +142,7 @@ pub(in super::super) async fn status(
     Ok(Json(handle.recording_status(&DeviceId::new(device))?))
 }
 
-/// The recordings that there are
+/// List the recordings
 ///
 /// Newest first, at most 1000.
 #[utoipa::path(get, path = "/recordings", tag = "recordings", operation_id = "list_recordings",
@@ -154,7 +154,7 @@ pub(in super::super) async fn list(State(handle): State<Handle>) -> ApiResult<Js
 
 /// Fetch a recording
 ///
-/// The file itself; a part of it with `Range`.
+/// The file itself, or a part of it with the header `Range`.
 #[utoipa::path(get, path = "/recordings/{name}", tag = "recordings", operation_id = "get_recording",
     params(("name" = String, Path, description = "File name", example = "844212070924-20260131-235959.bag")),
     responses((status = 200, description = "The file.", body = Vec<u8>, content_type = "application/octet-stream"),
@@ -206,7 +206,7 @@ fn disposition(name: &str) -> String {
 
 /// Play a recording
 ///
-/// It becomes a device like any other, until `POST /devices/{device_id}/playback/close`.
+/// It becomes a device, until `POST /devices/{device_id}/playback/close`.
 #[utoipa::path(post, path = "/recordings/{name}/open", tag = "recordings", operation_id = "open_recording",
     params(("name" = String, Path, description = "File name", example = "844212070924-20260131-235959.bag")),
     responses((status = 200, description = "The new device.", body = DeviceInfo),
@@ -220,10 +220,10 @@ pub(in super::super) async fn open(
 
 /// Delete a recording
 ///
-/// Not while it is written or played.
+/// This is refused while it is written or played.
 #[utoipa::path(delete, path = "/recordings/{name}", tag = "recordings", operation_id = "delete_recording",
     params(("name" = String, Path, description = "File name", example = "844212070924-20260131-235959.bag")),
-    responses((status = 200, description = "It is gone.", body = Success), AnyRoute, Named, Checked, Conflicting))]
+    responses((status = 200, description = "It is deleted.", body = Success), AnyRoute, Named, Checked, Conflicting))]
 pub(in super::super) async fn delete(
     State(handle): State<Handle>,
     Path(name): Path<String>,

@@ -41,11 +41,11 @@ pub(super) struct AnyRoute;
 impl IntoResponses for AnyRoute {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         map([
-            (401, error("The token is missing (only when one is configured).", "This server needs a token.")),
+            (401, error("The token is missing. Only if one is configured.", "This server needs a token.")),
             (
                 403,
                 error(
-                    "The token is wrong, or the page's origin, or the name it calls the server, is not allowed.",
+                    "The token is wrong, or the page's origin or the name that it uses for the server is not allowed.",
                     "The token is wrong.",
                 ),
             ),
@@ -53,11 +53,11 @@ impl IntoResponses for AnyRoute {
                 500,
                 one(
                     "InternalBody",
-                    "A bug; the log has the details under the request id.",
+                    "A bug in the server. The log has the details under the request id.",
                     json!({"detail": "Internal error; …", "request_id": "1f3870be274f"}),
                 ),
             ),
-            (503, retry("It cannot be done now; try again.", "Device 844212070924 is unplugged.")),
+            (503, retry("It cannot be done now. Try again later.", "Device 844212070924 is unplugged.")),
         ])
     }
 }
@@ -70,7 +70,7 @@ impl IntoResponses for Addressed {
         map([(
             400,
             error(
-                "The address does not parse: what it names is not UTF-8, or a parameter is there twice.",
+                "The address cannot be read: a name is not UTF-8, or a parameter is there twice.",
                 "The request's address does not parse.",
             ),
         )])
@@ -85,7 +85,7 @@ impl IntoResponses for Named {
         let mut responses = Addressed::responses();
         responses.extend(map([(
             404,
-            error("Unknown device, sensor, option, session or recording.", "Device 1 is not known."),
+            error("The device, sensor, option, session or recording is not known.", "Device 1 is not known."),
         )]));
         responses
     }
@@ -99,7 +99,7 @@ impl IntoResponses for Checked {
         map([(
             400,
             error(
-                "A value that is not possible; the sentence lists what is.",
+                "A value is not possible; the sentence lists those that are.",
                 "Invalid stream type 'thermal'. Valid stream types: color, depth, infrared-1, infrared-2.",
             ),
         )])
@@ -135,6 +135,9 @@ pub(super) struct Conflicting;
 
 impl IntoResponses for Conflicting {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        map([(409, error("Something else runs; the sentence says what.", "depth runs already at 640x480 at 30 fps."))])
+        map([(
+            409,
+            error("It conflicts with what runs; the sentence says why.", "depth runs already at 640x480 at 30 fps."),
+        )])
     }
 }

@@ -32,9 +32,9 @@ const FRESH: Duration = Duration::from_secs(2);
 
 /// Start streams without a viewer
 ///
-/// The start holds a reference of its own: the streams run until an explicit stop, even while nobody watches. Starting what runs
-/// already with the same parameters takes the reference and changes nothing else. `align_to` and `apply_filters` set options
-/// of the depth sensor, which stay until they are set otherwise.
+/// The streams run until they are stopped by `stream/stop`, even if nobody watches. If they already run with the same
+/// parameters, nothing else changes. `align_to` and `apply_filters` set options of the depth sensor, which stay as they are
+/// until somebody sets them again.
 #[utoipa::path(post, path = "/devices/{device_id}/stream/start", tag = "streams", operation_id = "start_stream",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
     request_body = StartBody,
@@ -126,7 +126,7 @@ impl Drop for Before {
     }
 }
 
-/// Give the explicit start's reference back
+/// Stop streams that were started without a viewer
 ///
 /// Streams that viewers watch go on.
 #[utoipa::path(post, path = "/devices/{device_id}/stream/stop", tag = "streams", operation_id = "stop_stream",
@@ -139,7 +139,7 @@ pub(in super::super) async fn stop(
     Ok(Json(handle.stop(DeviceId::new(device)).await?))
 }
 
-/// What a device streams
+/// What a device streams now
 #[utoipa::path(get, path = "/devices/{device_id}/stream/status", tag = "streams", operation_id = "stream_status",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
     responses((status = 200, description = "What runs.", body = StreamStatus), AnyRoute, Named))]
@@ -164,8 +164,8 @@ pub(in super::super) struct PixelQuery {
 
 /// Distance at a pixel
 ///
-/// From the newest depth frame as viewers see it, decimated, filtered and aligned if that is switched on; null where there is
-/// no depth. 503 while depth does not run.
+/// From the newest depth frame as viewers see it: decimated, filtered and aligned if that is switched on. Null where the
+/// camera measured nothing. 503 while depth does not run or has no picture yet.
 #[utoipa::path(get, path = "/devices/{device_id}/stream/depth-at-pixel", tag = "streams",
     operation_id = "depth_at_pixel",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924"), PixelQuery),
@@ -179,20 +179,28 @@ pub(in super::super) async fn depth_at_pixel(
     let info = handle.device(&device).await?;
     let x = coordinate("x", query.x.as_deref())?;
     let y = coordinate("y", query.y.as_deref())?;
-    let frame = handle
-        .latest_frame(&device, StreamType::Depth)
-        .filter(|frame| frame.format == PixelFormat::Z16 && frame.size_fits())
-        .ok_or_else(|| {
-            Error::unavailable(format!(
-                "Depth of device {device} does not stream; start it with POST /api/devices/{device}/stream/start \
-                 or watch it, then ask again."
-            ))
-        })?;
+    let frame = handle.latest_frame(&device, StreamType::Depth);
+    let Some(frame) = frame.filter(|frame| frame.format == PixelFormat::Z16 && frame.size_fits()) else {
+        return Err(no_depth(&handle, &device).await.into());
+    };
     if frame.captured_at.elapsed() > FRESH && !(info.playback && is_paused(&handle, &device).await) {
         return Err(Error::unavailable(format!("Depth of device {device} has stalled; it is being restarted.")).into());
     }
     let depth = depth_at(&frame, x, y)?;
     Ok(Json(DepthAtPixel { depth, x, y, units: "meters" }))
+}
+
+/// Why there is no depth picture: depth is not wanted, or runs and its first frame has not come yet.
+async fn no_depth(handle: &Handle, device: &DeviceId) -> Error {
+    let status = handle.status(device.clone()).await;
+    Error::unavailable(if status.is_ok_and(|status| status.active_streams.contains(&StreamType::Depth)) {
+        format!("Depth of device {device} has no picture yet; try again in a moment.")
+    } else {
+        format!(
+            "Depth of device {device} does not stream; start it with POST /api/devices/{device}/stream/start \
+             or watch it, then ask again."
+        )
+    })
 }
 
 /// Whether a recording is held: its frame is as old as the pause, and still what viewers see.
@@ -206,7 +214,7 @@ fn coordinate(name: &str, value: Option<&str>) -> Result<u32, Error> {
     };
     text.trim().parse().map_err(|_| {
         let shown: String = text.chars().take(40).collect();
-        Error::invalid(format!("The parameter '{name}' is '{shown}', but a pixel is a whole number from 0 on."))
+        Error::invalid(format!("The parameter '{name}' must be a whole number, 0 or more, not '{shown}'."))
     })
 }
 
@@ -227,7 +235,7 @@ fn depth_at(frame: &Frame, x: u32, y: u32) -> Result<Option<f64>, Error> {
     Ok(raw.map(|raw| (f64::from(raw) * exact(frame.depth_units) * 1e6).round() / 1e6))
 }
 
-/// The metres that the depth colours run over
+/// The range of the depth colours, in metres
 #[utoipa::path(get, path = "/devices/{device_id}/stream/depth-range", tag = "streams", operation_id = "depth_range",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
     responses((status = 200, description = "Near and far.", body = DepthRange), AnyRoute, Named))]
@@ -245,9 +253,9 @@ fn range_of(handle: &Handle, device: &DeviceId) -> DepthRange {
     DepthRange { min_depth: exact(min), max_depth: exact(max), units: "meters" }
 }
 
-/// Change the metres that the depth colours run over
+/// Change the range of the depth colours
 ///
-/// Takes effect at once for everyone who watches this device's depth; until the server ends.
+/// It takes effect at once for everyone who watches this device's depth, and lasts until the server ends.
 #[utoipa::path(put, path = "/devices/{device_id}/stream/depth-range", tag = "streams",
     operation_id = "set_depth_range",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
@@ -266,7 +274,7 @@ pub(in super::super) async fn set_depth_range(
 
 /// Send the point cloud with the metadata
 ///
-/// From now on `metadata_update` carries it while depth streams.
+/// From now on the event `metadata_update` carries it while depth streams.
 #[utoipa::path(post, path = "/devices/{device_id}/point_cloud/activate", tag = "point cloud",
     operation_id = "activate_point_cloud",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
@@ -278,7 +286,7 @@ pub(in super::super) async fn activate_point_cloud(
     switch_point_cloud(&handle, device, true).await
 }
 
-/// Send no point cloud any more
+/// Stop sending the point cloud
 #[utoipa::path(post, path = "/devices/{device_id}/point_cloud/deactivate", tag = "point cloud",
     operation_id = "deactivate_point_cloud",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),

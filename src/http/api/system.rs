@@ -24,9 +24,9 @@ use crate::{
     session::Handle,
 };
 
-/// What is where
+/// Links to the parts of the API
 ///
-/// Links to the parts of the API and its description.
+/// And to its description.
 #[utoipa::path(get, path = "", tag = "system", operation_id = "index", security(()),
     responses((status = 200, description = "Links by name.", body = BTreeMap<String, String>), AnyRoute))]
 pub(in super::super) async fn index() -> Json<BTreeMap<&'static str, &'static str>> {
@@ -43,13 +43,13 @@ pub(in super::super) async fn index() -> Json<BTreeMap<&'static str, &'static st
     ]))
 }
 
-/// Is the server well?
+/// The server's health
 ///
 /// Needs no token.
 #[utoipa::path(get, path = "/health", tag = "system", operation_id = "health", security(()),
     responses(
-        (status = 200, description = "The server is well.", body = HealthBody),
-        (status = 503, description = "No camera backend works, or the media side hangs; `detail` says why.", body = HealthBody)
+        (status = 200, description = "The server works.", body = HealthBody),
+        (status = 503, description = "No camera can work, or GStreamer hangs; `detail` says why.", body = HealthBody)
     ))]
 pub(in super::super) async fn health(State(handle): State<Handle>) -> Response {
     let body = describe_health(handle.health());
@@ -74,8 +74,8 @@ pub(super) fn describe_health(health: Health) -> HealthBody {
 
 /// Make a simulated camera misbehave
 ///
-/// For tests and demonstrations: pulls its cable, stalls it, drops frames, lets it fail to start, lets it deliver frames
-/// of a wrong size. `clear` ends every fault but an unplugged cable, which `replug` ends.
+/// For tests and demonstrations: it can be unplugged, stall, drop frames, fail to start, or deliver frames of a wrong size.
+/// `clear` ends every fault except `unplug`, which `replug` ends.
 #[utoipa::path(post, path = "/sim/devices/{device_id}/fault", tag = "simulator", operation_id = "inject_fault",
     params(("device_id" = String, Path, description = "A simulated device", example = "844212070924")),
     request_body = SimFaultRequest,

@@ -22,8 +22,8 @@ use crate::{
 
 /// Ask for an offer
 ///
-/// Makes a session and starts what it needs. The SDP holds the server's candidates already; answer it within the
-/// configured time. A request that is refused changes nothing.
+/// Makes a session and starts the streams that it needs. The SDP already holds the server's candidates. Answer it within
+/// `sessions.answer_timeout_s`. A request that is refused changes nothing.
 #[utoipa::path(post, path = "/webrtc/offer", tag = "webrtc", operation_id = "create_offer",
     request_body = OfferRequestBody,
     responses((status = 200, description = "The offer.", body = OfferBody),
@@ -54,7 +54,7 @@ pub(in super::super) async fn answer(
 
 /// Add a candidate of the browser
 ///
-/// May come before the answer: it is kept and applied after it. An empty one means that no more follow.
+/// It may come before the answer: the server keeps it and uses it afterwards. An empty one means that no more follow.
 #[utoipa::path(post, path = "/webrtc/ice-candidates", tag = "webrtc", operation_id = "add_ice_candidate",
     request_body = CandidateBody,
     responses((status = 200, description = "The candidate is taken.", body = Success),
@@ -68,7 +68,7 @@ pub(in super::super) async fn add_candidate(
     Ok(Json(Success { success: true }))
 }
 
-/// Every session
+/// List the sessions
 #[utoipa::path(get, path = "/webrtc/sessions", tag = "webrtc", operation_id = "list_sessions",
     responses((status = 200, description = "Sessions.", body = Vec<WebRtcStatus>), AnyRoute))]
 pub(in super::super) async fn sessions(State(handle): State<Handle>) -> ApiResult<Json<Vec<WebRtcStatus>>> {
@@ -88,7 +88,7 @@ pub(in super::super) async fn session(
 
 /// The server's candidates
 ///
-/// They are in the offer already; this is for clients that ask for them apart.
+/// The offer already holds them. This route is for clients that ask for them separately.
 #[utoipa::path(get, path = "/webrtc/sessions/{session_id}/ice-candidates", tag = "webrtc",
     operation_id = "list_ice_candidates",
     params(("session_id" = String, Path, description = "Session")),
@@ -102,7 +102,7 @@ pub(in super::super) async fn local_candidates(
 
 /// End a session
 ///
-/// `success` is false if there was none.
+/// `success` is false if there was no such session.
 #[utoipa::path(delete, path = "/webrtc/sessions/{session_id}", tag = "webrtc", operation_id = "close_session",
     params(("session_id" = String, Path, description = "Session")),
     responses((status = 200, description = "There is no such session any more.", body = Success),
@@ -123,16 +123,16 @@ pub(in super::super) async fn close_all(State(handle): State<Handle>) -> ApiResu
 
 /// STUN and TURN servers
 ///
-/// Ready for `RTCPeerConnection`'s `iceServers`; empty unless the configuration names some.
+/// In the form of `RTCPeerConnection`'s `iceServers`; empty unless the configuration names some.
 #[utoipa::path(get, path = "/webrtc/ice-servers", tag = "webrtc", operation_id = "ice_servers",
     responses((status = 200, description = "Servers.", body = Vec<IceServer>), AnyRoute))]
 pub(in super::super) async fn ice_servers(State(handle): State<Handle>) -> Json<Vec<IceServer>> {
     Json(types::ice_servers(&handle.config().webrtc))
 }
 
-/// Who references which stream
+/// Count the references of each stream
 ///
-/// A reference is a session that watches, or an explicit start.
+/// A reference is a session that watches, a start without a viewer, or a recording.
 #[utoipa::path(get, path = "/webrtc/stream-references", tag = "webrtc", operation_id = "stream_references",
     responses((status = 200, description = "References, and what runs.", body = StreamReferences), AnyRoute))]
 pub(in super::super) async fn stream_references(State(handle): State<Handle>) -> ApiResult<Json<StreamReferences>> {

@@ -330,8 +330,8 @@ impl Control {
         match session.connection_state() {
             State::Connected if !session.connected => {
                 if !session.peer_is_who_answered() {
-                    let text = "The peer's certificate is not the one that its answer named; somebody may be between it and \
-                                the server.";
+                    let text = "The peer's DTLS certificate does not match the fingerprint in its answer. Somebody may \
+                                intercept the connection.";
                     tracing::warn!(session = id.short(), "{text}");
                     return self.end(id, SessionEnd::ConnectFailed(text.into()));
                 }

@@ -24,6 +24,10 @@ pub(super) const COLOR: StreamConfig = StreamConfig {
     profile: Profile { width: 640, height: 480, framerate: 30 },
 };
 
+/// The other that a sensor offers.
+pub(super) const SLOWER: StreamConfig =
+    StreamConfig { profile: Profile { width: 640, height: 480, framerate: 15 }, ..COLOR };
+
 /// What is there, and what of it runs.
 #[derive(Debug, Default, Clone)]
 pub(super) struct World {
@@ -166,8 +170,8 @@ impl FakeCamera {
 
 impl Camera for FakeCamera {
     fn sensors(&mut self) -> Result<Vec<SensorInfo>> {
-        let StreamConfig { stream, format, profile } = COLOR;
-        let profiles = vec![SensorProfile { stream, format, profile }];
+        let offered = |StreamConfig { stream, format, profile }| SensorProfile { stream, format, profile };
+        let profiles = [COLOR, SLOWER].map(offered).into();
         self.change(|_, _| {})?;
         Ok(vec![SensorInfo { index: 0, name: "RGB Camera".into(), profiles, options: Vec::new() }])
     }

@@ -12,8 +12,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What is where
-         * @description Links to the parts of the API and its description.
+         * Links to the parts of the API
+         * @description And to its description.
          */
         get: operations["index"];
         put?: never;
@@ -33,8 +33,8 @@ export interface paths {
         };
         /**
          * Everything for a bug report
-         * @description A tar archive: versions, configuration without secrets, devices, sessions, pipelines, graphs, the log's last lines, and
-         *     how the process stands. It holds addresses of viewers and ids of sessions; look through it before you publish it.
+         * @description A tar archive: versions, configuration without secrets, devices, sessions, pipelines, graphs, the log's last lines, and the
+         *     state of the process. It holds addresses of viewers and ids of sessions, so look through it before you publish it.
          */
         get: operations["get_bundle"];
         put?: never;
@@ -54,8 +54,8 @@ export interface paths {
         };
         /**
          * An element and its properties
-         * @description Of an encoder that runs: values, defaults, ranges, and which can be changed while it plays. Elements are called as in the
-         *     graph (`encoder`, `source`, `fanout`, `videoconvert0`); a `/` in a name is written `%2F`.
+         * @description An element of an encoder that runs, with values, defaults and ranges, and which can be changed while it plays. Elements have
+         *     the names of the graph (`encoder`, `source`, `fanout`, `videoconvert0`). Write a `/` in a name as `%2F`.
          */
         get: operations["element"];
         put?: never;
@@ -65,8 +65,9 @@ export interface paths {
         head?: never;
         /**
          * Set properties of an element, live
-         * @description All or none; answers with the element as it is then. Only what `debug.settable` lists, as `ELEMENT.PROPERTY`, and only with
-         *     `server.admin_token`. Lasts until the pipeline is built again: what proves good belongs into the pipeline's file.
+         * @description Sets all or none, and answers with the element as it is then. Only properties that `debug.settable` lists, as
+         *     `ELEMENT.PROPERTY`, and only with `server.admin_token`. It lasts until the pipeline is built again. To keep a change, put
+         *     it in the pipeline's file.
          */
         patch: operations["set_element"];
         trace?: never;
@@ -80,9 +81,9 @@ export interface paths {
         };
         /**
          * The pipelines of a device as they run
-         * @description Elements with state, properties that differ from their defaults (of the encoder: all), queue fill, negotiated caps, and the
-         *     sessions on each tee. As JSON, as a picture (SVG, drawn by the server itself: no graphviz is needed) or for graphviz (DOT).
-         *     Figures of a measurement appear from its first second on.
+         * @description Elements with their state, properties that differ from the defaults (all properties of the encoder), queue levels, negotiated
+         *     caps, and the sessions on each tee. As JSON, as a picture (SVG, drawn by the server without graphviz) or for graphviz (DOT).
+         *     A measurement shows its first figures after a second.
          */
         get: operations["graph"];
         put?: never;
@@ -100,11 +101,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What is logged now */
+        /** The log's thresholds */
         get: operations["get_log_levels"];
         /**
-         * Change what is logged
-         * @description At once, for the whole server, until the next change, for a time, or until the server ends. Needs the admin token when
+         * Change the log's thresholds
+         * @description At once and for the whole server, until the next change, for a time, or until the server ends. Needs the admin token if
          *     one is configured.
          */
         put: operations["set_log_levels"];
@@ -124,8 +125,8 @@ export interface paths {
         };
         /**
          * The log's last lines
-         * @description Oldest first. Of each session and each stream the last lines are kept apart, also for a while after their end. What
-         *     GStreamer says is among them as far as its thresholds let it through; see `PUT /debug/log-levels`.
+         * @description Oldest first. The server keeps the last lines of each session and each stream separately, also for some time after their
+         *     end. GStreamer's lines are among them, as far as its thresholds let them through; see `PUT /debug/log-levels`.
          */
         get: operations["get_logs"];
         put?: never;
@@ -143,7 +144,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The devices that are present */
+        /** List the devices */
         get: operations["list_devices"];
         put?: never;
         post?: never;
@@ -162,7 +163,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Look for devices anew */
+        /** Look for devices again */
         post: operations["refresh_devices"];
         delete?: never;
         options?: never;
@@ -198,7 +199,7 @@ export interface paths {
         put?: never;
         /**
          * Reset a device's hardware
-         * @description The device goes and comes back by itself; streams that were wanted start again then.
+         * @description The device disappears and comes back by itself. Then the streams that were running start again.
          */
         post: operations["hw_reset"];
         delete?: never;
@@ -217,8 +218,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * End playing a recording
-         * @description Its device goes, as if it were unplugged. Answers 400 for a camera.
+         * Stop playing a recording
+         * @description Its device disappears, as if it were unplugged. 400 for a camera.
          */
         post: operations["close_playback"];
         delete?: never;
@@ -237,8 +238,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Hold the picture
-         * @description For everyone who watches this recording.
+         * Pause
+         * @description The picture stands still for everyone who watches this recording.
          */
         post: operations["pause_playback"];
         delete?: never;
@@ -256,7 +257,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Begin again at the end, or hold there */
+        /** Start again at the end, or pause there */
         post: operations["playback_repeat"];
         delete?: never;
         options?: never;
@@ -273,7 +274,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Go on after a pause */
+        /** Continue after a pause */
         post: operations["resume_playback"];
         delete?: never;
         options?: never;
@@ -323,8 +324,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What a played recording does
-         * @description 404 for a live camera; `playback` of the device tells beforehand.
+         * The state of a recording that plays
+         * @description 404 for a live camera; the device's field `playback` says which it is.
          */
         get: operations["playback_status"];
         put?: never;
@@ -346,7 +347,7 @@ export interface paths {
         put?: never;
         /**
          * Send the point cloud with the metadata
-         * @description From now on `metadata_update` carries it while depth streams.
+         * @description From now on the event `metadata_update` carries it while depth streams.
          */
         post: operations["activate_point_cloud"];
         delete?: never;
@@ -364,7 +365,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Send no point cloud any more */
+        /** Stop sending the point cloud */
         post: operations["deactivate_point_cloud"];
         delete?: never;
         options?: never;
@@ -398,14 +399,14 @@ export interface paths {
         };
         /**
          * A device's settings as a preset
-         * @description The JSON that the RealSense Viewer saves. 400 for a device without advanced mode; `presets` of the device tells
-         *     beforehand.
+         * @description The JSON that the RealSense Viewer saves. 400 for a device without advanced mode; the device's field `presets` says
+         *     whether it has one.
          */
         get: operations["get_preset"];
         put?: never;
         /**
          * Load a preset
-         * @description The content of a preset file, as the RealSense Viewer saves it; takes effect at once.
+         * @description The content of a preset file, as the RealSense Viewer saves it. It takes effect at once.
          */
         post: operations["load_preset"];
         delete?: never;
@@ -425,9 +426,9 @@ export interface paths {
         put?: never;
         /**
          * Record a device
-         * @description Answers once the file is open. The streams it names that do not run are started; those that run go on untouched. They
-         *     keep running, with no viewer too, until the recording ends: by a stop, at a limit, or with the device. A disk that is too
-         *     slow costs the recording frames (`dropped_frames`), never a viewer.
+         * @description Answers once the file is open. Streams that do not run are started; those that run are not disturbed. They keep running,
+         *     also without a viewer, until the recording ends: by a stop, at a limit, or with the device. If the disk is too slow, the
+         *     recording loses frames (`dropped_frames`); viewers lose none.
          */
         post: operations["start_recording"];
         delete?: never;
@@ -444,8 +445,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * How a device's recording stands
-         * @description Or how its last one ended, also while the device is unplugged.
+         * The state of a device's recording
+         * @description Or how the last one ended, also while the device is unplugged.
          */
         get: operations["recording_status"];
         put?: never;
@@ -467,7 +468,7 @@ export interface paths {
         put?: never;
         /**
          * End a device's recording
-         * @description Answers once the file is closed and can be played. Without a recording nothing changes.
+         * @description Answers once the file is closed and can be played. If nothing is recorded, nothing changes.
          */
         post: operations["stop_recording"];
         delete?: never;
@@ -483,7 +484,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A device's sensors */
+        /** List a device's sensors */
         get: operations["list_sensors"];
         put?: never;
         post?: never;
@@ -517,7 +518,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A sensor's options */
+        /** List a sensor's options */
         get: operations["list_options"];
         put?: never;
         post?: never;
@@ -538,7 +539,7 @@ export interface paths {
         get: operations["get_option"];
         /**
          * Set an option
-         * @description Takes effect at once, also while the sensor streams.
+         * @description It takes effect at once, also while the sensor streams.
          */
         put: operations["set_option"];
         post?: never;
@@ -556,8 +557,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Geometry of the running streams
-         * @description For each video stream that runs its intrinsics at the size it runs at, and the transform to the first of them.
+         * Calibration of the running streams
+         * @description For each running video stream: its intrinsics at the present size, and the transform to the first stream in the list.
          */
         get: operations["calibration"];
         put?: never;
@@ -577,8 +578,8 @@ export interface paths {
         };
         /**
          * Distance at a pixel
-         * @description From the newest depth frame as viewers see it, decimated, filtered and aligned if that is switched on; null where there is
-         *     no depth. 503 while depth does not run.
+         * @description From the newest depth frame as viewers see it: decimated, filtered and aligned if that is switched on. Null where the
+         *     camera measured nothing. 503 while depth does not run or has no picture yet.
          */
         get: operations["depth_at_pixel"];
         put?: never;
@@ -596,11 +597,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The metres that the depth colours run over */
+        /** The range of the depth colours, in metres */
         get: operations["depth_range"];
         /**
-         * Change the metres that the depth colours run over
-         * @description Takes effect at once for everyone who watches this device's depth; until the server ends.
+         * Change the range of the depth colours
+         * @description It takes effect at once for everyone who watches this device's depth, and lasts until the server ends.
          */
         put: operations["set_depth_range"];
         post?: never;
@@ -621,9 +622,9 @@ export interface paths {
         put?: never;
         /**
          * Start streams without a viewer
-         * @description The start holds a reference of its own: the streams run until an explicit stop, even while nobody watches. Starting what runs
-         *     already with the same parameters takes the reference and changes nothing else. `align_to` and `apply_filters` set options
-         *     of the depth sensor, which stay until they are set otherwise.
+         * @description The streams run until they are stopped by `stream/stop`, even if nobody watches. If they already run with the same
+         *     parameters, nothing else changes. `align_to` and `apply_filters` set options of the depth sensor, which stay as they are
+         *     until somebody sets them again.
          */
         post: operations["start_stream"];
         delete?: never;
@@ -639,7 +640,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What a device streams */
+        /** What a device streams now */
         get: operations["stream_status"];
         put?: never;
         post?: never;
@@ -659,7 +660,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Give the explicit start's reference back
+         * Stop streams that were started without a viewer
          * @description Streams that viewers watch go on.
          */
         post: operations["stop_stream"];
@@ -677,7 +678,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Is the server well?
+         * The server's health
          * @description Needs no token.
          */
         get: operations["health"];
@@ -697,8 +698,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What the server counts about itself
-         * @description For Prometheus, also at `/metrics`. The text is OpenMetrics 1.0 where the client accepts that, else Prometheus' own 0.0.4.
+         * Metrics of the server
+         * @description For Prometheus, also at `/metrics`. The text is OpenMetrics 1.0 if the client accepts it, else Prometheus' text format 0.0.4.
          *     The names are listed in docs/reference/metrics.md.
          */
         get: operations["metrics"];
@@ -718,8 +719,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Every pipeline
-         * @description The files of the folder and those built into the program, with their faults and the streams that run them.
+         * List the pipelines
+         * @description The files of the folder and those built into the program, with their faults and the streams that use them.
          */
         get: operations["list_pipelines"];
         put?: never;
@@ -741,8 +742,8 @@ export interface paths {
         put?: never;
         /**
          * Read a pipeline again
-         * @description Checks the file on the side and swaps it into the streams that run it; their sessions stay up. A file with a fault
-         *     changes nothing. Saving a file does the same by itself, unless `pipelines.reload` is off.
+         * @description Checks the file, then replaces the encoders of the streams that use it; their sessions stay connected. A file with a
+         *     fault changes nothing. The server does the same by itself when a file is saved, unless `pipelines.reload` is off.
          */
         post: operations["reload_pipeline"];
         delete?: never;
@@ -759,7 +760,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The recordings that there are
+         * List the recordings
          * @description Newest first, at most 1000.
          */
         get: operations["list_recordings"];
@@ -780,14 +781,14 @@ export interface paths {
         };
         /**
          * Fetch a recording
-         * @description The file itself; a part of it with `Range`.
+         * @description The file itself, or a part of it with the header `Range`.
          */
         get: operations["get_recording"];
         put?: never;
         post?: never;
         /**
          * Delete a recording
-         * @description Not while it is written or played.
+         * @description This is refused while it is written or played.
          */
         delete: operations["delete_recording"];
         options?: never;
@@ -806,7 +807,7 @@ export interface paths {
         put?: never;
         /**
          * Play a recording
-         * @description It becomes a device like any other, until `POST /devices/{device_id}/playback/close`.
+         * @description It becomes a device, until `POST /devices/{device_id}/playback/close`.
          */
         post: operations["open_recording"];
         delete?: never;
@@ -826,8 +827,8 @@ export interface paths {
         put?: never;
         /**
          * Make a simulated camera misbehave
-         * @description For tests and demonstrations: pulls its cable, stalls it, drops frames, lets it fail to start, lets it deliver frames
-         *     of a wrong size. `clear` ends every fault but an unplugged cable, which `replug` ends.
+         * @description For tests and demonstrations: it can be unplugged, stall, drop frames, fail to start, or deliver frames of a wrong size.
+         *     `clear` ends every fault except `unplug`, which `replug` ends.
          */
         post: operations["inject_fault"];
         delete?: never;
@@ -864,7 +865,7 @@ export interface paths {
         put?: never;
         /**
          * Add a candidate of the browser
-         * @description May come before the answer: it is kept and applied after it. An empty one means that no more follow.
+         * @description It may come before the answer: the server keeps it and uses it afterwards. An empty one means that no more follow.
          */
         post: operations["add_ice_candidate"];
         delete?: never;
@@ -882,7 +883,7 @@ export interface paths {
         };
         /**
          * STUN and TURN servers
-         * @description Ready for `RTCPeerConnection`'s `iceServers`; empty unless the configuration names some.
+         * @description In the form of `RTCPeerConnection`'s `iceServers`; empty unless the configuration names some.
          */
         get: operations["ice_servers"];
         put?: never;
@@ -904,8 +905,8 @@ export interface paths {
         put?: never;
         /**
          * Ask for an offer
-         * @description Makes a session and starts what it needs. The SDP holds the server's candidates already; answer it within the
-         *     configured time. A request that is refused changes nothing.
+         * @description Makes a session and starts the streams that it needs. The SDP already holds the server's candidates. Answer it within
+         *     `sessions.answer_timeout_s`. A request that is refused changes nothing.
          */
         post: operations["create_offer"];
         delete?: never;
@@ -921,7 +922,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Every session */
+        /** List the sessions */
         get: operations["list_sessions"];
         put?: never;
         post?: never;
@@ -945,7 +946,7 @@ export interface paths {
         post?: never;
         /**
          * End a session
-         * @description `success` is false if there was none.
+         * @description `success` is false if there was no such session.
          */
         delete: operations["close_session"];
         options?: never;
@@ -962,7 +963,7 @@ export interface paths {
         };
         /**
          * The server's candidates
-         * @description They are in the offer already; this is for clients that ask for them apart.
+         * @description The offer already holds them. This route is for clients that ask for them separately.
          */
         get: operations["list_ice_candidates"];
         put?: never;
@@ -981,8 +982,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Who references which stream
-         * @description A reference is a session that watches, or an explicit start.
+         * Count the references of each stream
+         * @description A reference is a session that watches, a start without a viewer, or a recording.
          */
         get: operations["stream_references"];
         put?: never;
@@ -1081,17 +1082,17 @@ export interface components {
              */
             y: number;
         };
-        /** @description The metres that the depth colours run over. */
+        /** @description The range of the depth colours, in metres. */
         DepthRange: {
             /**
              * Format: double
-             * @description Metres shown in the far colour.
+             * @description Distance in metres that has the far colour.
              * @example 6
              */
             max_depth: number;
             /**
              * Format: double
-             * @description Metres shown in the near colour.
+             * @description Distance in metres that has the near colour.
              * @example 0.3
              */
             min_depth: number;
@@ -1102,7 +1103,7 @@ export interface components {
             units: string;
         };
         /**
-         * @description Changes the metres that the depth colours run over.
+         * @description Changes the range of the depth colours.
          * @example {
          *       "max_depth": 4,
          *       "min_depth": 0.3
@@ -1111,12 +1112,12 @@ export interface components {
         DepthRangeBody: {
             /**
              * Format: float
-             * @description Metres shown in the far colour, at most 65.535.
+             * @description Distance in metres that has the far colour, at most 65.535.
              */
             max_depth: number;
             /**
              * Format: float
-             * @description Metres shown in the near colour, from 0 on.
+             * @description Distance in metres that has the near colour, at least 0.
              */
             min_depth: number;
         };
@@ -1131,7 +1132,7 @@ export interface components {
             can_record: boolean;
             /** @description The device's id (its serial number). */
             device_id: components["schemas"]["DeviceId"];
-            /** @description Whether a firmware image for it is at hand. */
+            /** @description Whether a firmware image for it is available. */
             firmware_file_available?: boolean | null;
             /** @description "up_to_date", "outdated" or unknown. */
             firmware_status?: string | null;
@@ -1143,11 +1144,11 @@ export interface components {
             name: string;
             /** @description USB path or the simulator's slot. */
             physical_port?: string | null;
-            /** @description Whether it is a recording that is played back, which can be paused, sought and so on. */
+            /** @description Whether it is a recording, which can be paused and so on. */
             playback: boolean;
-            /** @description Whether it takes and gives presets (the camera's advanced mode). */
+            /** @description Whether presets can be read and loaded (the camera's advanced mode). */
             presets: boolean;
-            /** @description Why it cannot be used, where that is known from the start: a recording of the configuration that cannot be played. */
+            /** @description Why it cannot be used. Only of recordings in the configuration that cannot be played. */
             problem?: string | null;
             /** @description USB product id in hex. */
             product_id?: string | null;
@@ -1166,7 +1167,7 @@ export interface components {
             configs: components["schemas"]["RunningConfig"][];
             /**
              * Format: double
-             * @description Unix seconds since which the first of them runs.
+             * @description Unix seconds when the first of them started.
              * @example 1760000000.25
              */
             started_at: number;
@@ -1198,7 +1199,7 @@ export interface components {
          */
         EndReason: "stopped" | "size_limit" | "time_limit" | "disk_full" | "write_error" | "device_gone" | "server_stopping";
         /**
-         * @description Every error body: one sentence a person can act on.
+         * @description The body of an error: one sentence that says what is wrong and what to do.
          * @example {
          *       "detail": "Device 000000000000 is not known. Known devices: 844212070924."
          *     }
@@ -1207,8 +1208,8 @@ export interface components {
             /** @description What went wrong and what to do about it. */
             detail: string;
             /**
-             * @description Why, in one word for programs, where the sentence alone does not do: how a session ended. Its values are those of
-             *     the label `reason` of `realsense_webrtc_sessions_ended_total`.
+             * @description How a session ended, in one word for programs. Its values are those of the label `reason` of
+             *     `realsense_webrtc_sessions_ended_total`.
              */
             reason?: string;
         };
@@ -1222,12 +1223,12 @@ export interface components {
         /** @description A fault in a pipeline file, at a place. */
         Fault: {
             /**
-             * @description Column of the token, in characters counted from 1; absent where only the line is known.
+             * @description Column of the token, in characters counted from 1. Null if only the line is known.
              * @example 5
              */
             column?: number | null;
             /**
-             * @description The file as the person knows it: its path, or "built-in color.h264.gst".
+             * @description The file: its path, or "built-in color.h264.gst".
              * @example pipelines/color.h264.gst
              */
             file: string;
@@ -1236,7 +1237,7 @@ export interface components {
              * @example 18
              */
             line: number;
-            /** @description What is wrong, and what would be right where that is known. Holds neither file nor place. */
+            /** @description What is wrong, and what would be right if that is known; without the file and the place. */
             message: string;
             /**
              * @description The nearest name that would be right: of an element, a property, a value or a placeholder.
@@ -1244,7 +1245,7 @@ export interface components {
              */
             nearest?: string | null;
             /**
-             * @description The offending word, where there is one.
+             * @description The wrong word, if there is one.
              * @example x265encc
              */
             token?: string | null;
@@ -1252,7 +1253,7 @@ export interface components {
         /** @description The pipelines of a device, as they run. */
         Graph: {
             device_id?: components["schemas"]["DeviceId"] | null;
-            /** @description Whether elements were measured: without, `meter` is absent and nothing is spent. */
+            /** @description Whether elements were measured. If not, `meter` is null. */
             measured: boolean;
             /** @description One per stream and codec, and one per session that was asked for. */
             pipelines: components["schemas"]["GraphPipeline"][];
@@ -1373,7 +1374,7 @@ export interface components {
             bytes: number;
             /**
              * Format: int64
-             * @description Dropped since its start, where the element counts that.
+             * @description Buffers dropped since it started, if the element counts them.
              */
             dropped?: number | null;
             /**
@@ -1393,7 +1394,7 @@ export interface components {
          *     }
          */
         HealthBody: {
-            /** @description Devices that can be used now, simulated ones among them. 0 is no fault: a camera may come. */
+            /** @description Number of devices that can be used now, simulated ones included. 0 is no error: a camera may be plugged in later. */
             cameras: number;
             /** @description Why the server is degraded. */
             detail?: string | null;
@@ -1401,7 +1402,7 @@ export interface components {
             sdk_version: string;
             /** @description Always "realsense-api". */
             service: string;
-            /** @description "ok", or "degraded" when no camera backend works. */
+            /** @description "ok", or "degraded" if no camera can work or GStreamer hangs. */
             status: string;
             /** @description This server's version. */
             version: string;
@@ -1436,7 +1437,7 @@ export interface components {
         InternalBody: {
             /** @description Says that the server's log has the details, and under which request id. */
             detail: string;
-            /** @description The id under which the log tells what happened; also in the header `X-Request-Id`. */
+            /** @description The id of this request in the log; also in the header `X-Request-Id`. */
             request_id: string;
         };
         /** @description Intrinsics in pixels, with librealsense's pixel-centre convention (`rs2_intrinsics`). */
@@ -1500,25 +1501,25 @@ export interface components {
             gst: string;
             /**
              * Format: int64
-             * @description Seconds after which both go back to what they were at the start; absent when they do not.
+             * @description Seconds after which both return to their values at the start. Null if they stay.
              */
             reverts_in_s?: number | null;
         };
         /** @description Thresholds to set. */
         LevelsBody: {
             /**
-             * @description What the server logs itself, as in `log.filter`. Absent: as it is.
+             * @description What the server itself logs, as in `log.filter`. If absent, it stays as it is.
              * @example info
              */
             filter?: string | null;
             /**
              * Format: int64
-             * @description Seconds after which both go back to what they were at the start, 1 to 86400. Absent: they stay.
+             * @description Seconds after which both return to their values at the start, 1 to 86400. If absent, they stay.
              * @example 600
              */
             for_s?: number | null;
             /**
-             * @description What GStreamer logs, as in `GST_DEBUG`. Absent: as it is.
+             * @description What GStreamer logs, as in `GST_DEBUG`. If absent, it stays as it is.
              * @example *:2,x264enc:5
              */
             gst?: string | null;
@@ -1560,7 +1561,7 @@ export interface components {
         /** @description A new session's offer. */
         OfferBody: {
             /**
-             * @description The offer; it holds the server's candidates already.
+             * @description The offer. It already holds the server's candidates.
              * @example v=0
              *     o=- 6839 0 IN IP4 0.0.0.0
              *     …
@@ -1598,20 +1599,23 @@ export interface components {
          *     }
          */
         OfferRequestBody: {
-            /** @description What the browser can receive, best first (`RTCRtpReceiver.getCapabilities`); absent: H.264, VP8 as fallback. */
+            /**
+             * @description Codecs that the browser can receive, best first (`RTCRtpReceiver.getCapabilities`). If absent: those of
+             *     `pipelines.codecs`, in that order.
+             */
             codecs?: string[] | null;
             /** @description Device. */
             device_id: string;
-            /** @description Wanted size and rate by stream type; counts only for a stream that does not run yet. */
+            /** @description Wanted size and rate by stream type. They count only for a stream that does not run yet. */
             profiles?: {
                 [key: string]: components["schemas"]["WantedProfile"];
             } | null;
-            /** @description Video streams, in the order their m-lines shall have; duplicates count once. */
+            /** @description Video streams, in the order of the offer's m-lines. Duplicates count once. */
             stream_types: string[];
         };
         /** @description What an offered stream really runs at. */
         OfferedStream: {
-            /** @description Said when this is not what was asked for: the stream ran already, or an encoder fails right now. */
+            /** @description Why this is not what was asked for: the stream already ran, or an encoder fails now. Null if it is. */
             note?: string | null;
             /** @description Size and rate it runs at. */
             profile: components["schemas"]["Profile"];
@@ -1644,7 +1648,7 @@ export interface components {
              * @description Least value.
              */
             min_value?: number | null;
-            /** @description The name as people read it ("Exposure"). */
+            /** @description The name for people ("Exposure"). */
             name: string;
             /** @description librealsense's name, lower case with dashes ("exposure", "enable-auto-exposure"). */
             option_id: string;
@@ -1703,23 +1707,23 @@ export interface components {
              * @example color.h264
              */
             name: string;
-            /** @description Where it stands. */
+            /** @description Whether it can be used. */
             state: components["schemas"]["PipelineState"];
             /** @description The first line of its comment. */
             title: string;
-            /** @description The streams that run it now. */
+            /** @description The streams that use it now. */
             used_by: components["schemas"]["PipelineUse"][];
         };
         /**
-         * @description Where a pipeline stands.
+         * @description Whether a pipeline can be used.
          * @enum {string}
          */
         PipelineState: "parsed" | "works" | "fault";
-        /** @description A stream that runs a pipeline. */
+        /** @description A stream that uses a pipeline. */
         PipelineUse: {
             /** @description Device. */
             device_id: components["schemas"]["DeviceId"];
-            /** @description Whether an older text runs, because the file has a fault by now. */
+            /** @description Whether an older text of the file runs, because the present one has a fault. */
             outdated: boolean;
             /**
              * Format: double
@@ -1734,7 +1738,7 @@ export interface components {
              */
             stream_type: string;
         };
-        /** @description What a recording that is played back does now. */
+        /** @description The state of a recording that plays. */
         PlaybackStatus: {
             /**
              * Format: double
@@ -1750,7 +1754,7 @@ export interface components {
              * @description Seconds from the beginning.
              */
             position: number;
-            /** @description Whether it begins again at its end. */
+            /** @description Whether it starts again at its end. */
             repeat: boolean;
             /**
              * Format: double
@@ -1792,7 +1796,7 @@ export interface components {
         };
         /** @description A property of an element. */
         PropertyInfo: {
-            /** @description Default, where the element tells. */
+            /** @description Default value, if the element gives one. */
             default: unknown;
             /** @description What it does, in the element's words. */
             description: string;
@@ -1808,7 +1812,7 @@ export interface components {
             min?: number | null;
             /** @description Whether it can be changed while it plays. */
             mutable_playing: boolean;
-            /** @description Whether this server lets it be set: `debug.settable`. */
+            /** @description Whether the API may set it, by `debug.settable`. */
             settable: boolean;
             /** @description GObject's type name. */
             type: string;
@@ -1818,7 +1822,7 @@ export interface components {
             values: string[];
         };
         /**
-         * @description Starts a recording; everything may be left out, and the body, too.
+         * @description Starts a recording. Every field may be left out, and so may the body.
          * @example {
          *       "file_name": "walk",
          *       "max_seconds": 60,
@@ -1829,14 +1833,14 @@ export interface components {
          *     }
          */
         RecordBody: {
-            /** @description Letters, digits, `.`, `_` and `-`; the extension is added. Absent: device and UTC time. */
+            /** @description Letters, digits, `.`, `_` and `-`; the extension is added. If absent: the device and the time in UTC. */
             file_name?: string | null;
             /**
              * Format: double
-             * @description Ends by itself after this many seconds. The configuration's limit holds as well.
+             * @description The recording ends by itself after this many seconds. The configuration's limit applies, too.
              */
             max_seconds?: number | null;
-            /** @description What to record, `gyro` and `accel` too. Absent: what runs, or colour and depth when nothing does. */
+            /** @description The streams to record, `gyro` and `accel` too. If absent: those that run, or colour and depth if none runs. */
             stream_types?: string[] | null;
         };
         /** @description A recording on the disk. */
@@ -1846,7 +1850,7 @@ export interface components {
              * @description Its size.
              */
             bytes: number;
-            /** @description False while it is written, and for what was left behind when the server died. */
+            /** @description False while it is written, and for a file that was left behind when the server was killed. */
             complete: boolean;
             /**
              * Format: double
@@ -1860,7 +1864,7 @@ export interface components {
              */
             name: string;
         };
-        /** @description How a device's recording stands, or how its last one ended. */
+        /** @description The state of a device's recording, or how the last one ended. */
         RecordingStatus: {
             /**
              * Format: int64
@@ -1892,11 +1896,11 @@ export interface components {
              * @description Frames and motion samples written.
              */
             frames: number;
-            /** @description Whether a file is being written; true until it is closed. */
+            /** @description Whether a file is being written. True until it is closed. */
             is_recording: boolean;
             /**
              * Format: double
-             * @description How long it has been recording, or did.
+             * @description Length of the recording in seconds.
              */
             seconds: number;
             /**
@@ -1909,13 +1913,13 @@ export interface components {
             streams: string[];
         };
         /**
-         * @description Whether to begin again at the end.
+         * @description Whether to start again at the end.
          * @example {
          *       "enabled": true
          *     }
          */
         RepeatBody: {
-            /** @description True to begin again. */
+            /** @description True to start again. */
             enabled: boolean;
         };
         /** @description A size in pixels. */
@@ -1959,7 +1963,7 @@ export interface components {
             stream_type: string;
         };
         /**
-         * @description Where to go on.
+         * @description Where to continue.
          * @example {
          *       "position": 12.5
          *     }
@@ -1988,7 +1992,7 @@ export interface components {
             /** @description What it can stream. */
             supported_stream_profiles: components["schemas"]["SupportedStreamProfile"][];
             /**
-             * @description Its kind: librealsense knows no other than the name.
+             * @description The same as the name, because librealsense has no other kind.
              * @example Stereo Module
              */
             type: string;
@@ -2004,7 +2008,7 @@ export interface components {
          */
         SessionId: string;
         /**
-         * @description Where a session is in its life.
+         * @description A session's state.
          * @enum {string}
          */
         SessionState: "new" | "offered" | "connecting" | "connected" | "disconnected";
@@ -2055,11 +2059,11 @@ export interface components {
          *     }
          */
         SimFaultRequest: {
-            /** @description `unplug`, `replug`, `stall`, `drop`, `fail_start`, `garbage_size`, or `clear` to end them. */
+            /** @description `unplug`, `replug`, `stall`, `drop`, `fail_start` or `garbage_size`; `clear` ends them. */
             fault: string;
             /**
              * Format: double
-             * @description The share of frames that `drop` drops, 0 to 1; 0.5 unless said.
+             * @description The share of frames that `drop` drops, 0 to 1. If absent: 0.5.
              */
             probability?: number | null;
         };
@@ -2068,11 +2072,11 @@ export interface components {
          *     route answers with this; it stands here so that clients can generate their types from one document.
          */
         SocketEvents: {
-            /** @description At most 30 times a second for each device that streams, and once when it stopped. */
+            /** @description At most 30 times a second for each device that streams, and once when it stops. */
             metadata_update: components["schemas"]["MetadataUpdate"];
-            /** @description Before the server goes. */
+            /** @description Before the server ends. */
             server_shutdown: components["schemas"]["ServerShutdown"];
-            /** @description When sessions or streams changed, at most 5 times a second. */
+            /** @description When sessions or streams change, at most 5 times a second. */
             sessions_changed: components["schemas"]["SessionsChanged"];
             /** @description On connect. */
             welcome: components["schemas"]["Welcome"];
@@ -2110,19 +2114,19 @@ export interface components {
          */
         StartBody: {
             /**
-             * @description `color` switches the depth sensor's option `align-to` on; `depth`, `none`, null or absent leaves it as it is. A stop
-             *     does not undo it.
+             * @description `color` switches the depth sensor's option `align-to` on. `depth`, `none`, null or absent leaves it as it is. A stop
+             *     does not switch it off.
              * @example color
              */
             align_to?: string | null;
             /**
-             * @description True switches the depth sensor's options `spatial-filter` and `temporal-filter` on; false, null or absent leaves them
-             *     as they are. A stop does not undo it.
+             * @description True switches the depth sensor's options `spatial-filter` and `temporal-filter` on. False, null or absent leaves them
+             *     as they are. A stop does not switch them off.
              */
             apply_filters?: boolean | null;
             /** @description The streams. */
             configs: components["schemas"]["StartConfig"][];
-            /** @description Taken for the sake of older clients and without effect: what runs with the same parameters is always reused. */
+            /** @description Ignored. Older clients send it. A stream that runs with the same parameters is always used. */
             reuse_cache?: boolean | null;
         };
         /** @description One stream of an explicit start. */
@@ -2136,7 +2140,7 @@ export interface components {
              * @description Frames per second.
              */
             framerate: number;
-            /** @description Size; without meaning for motion streams. */
+            /** @description Size; ignored for motion streams. */
             resolution: components["schemas"]["WantedResolution"];
             /** @description `{device_id}-sensor-{n}`. */
             sensor_id: string;
@@ -2167,7 +2171,7 @@ export interface components {
              * @description Height in pixels; 0 for motion.
              */
             height: number;
-            /** @description What the camera said about the frame, by librealsense's names. */
+            /** @description The camera's metadata of the frame, by librealsense's names. */
             metadata: {
                 [key: string]: number;
             };
@@ -2182,7 +2186,7 @@ export interface components {
             stream_type: string;
             /**
              * Format: double
-             * @description In milliseconds, by the clock that `timestamp_domain` names.
+             * @description The frame's time in milliseconds, by the clock that `timestamp_domain` names.
              */
             timestamp: number;
             /** @description The clock of `timestamp`. */
@@ -2195,12 +2199,12 @@ export interface components {
         };
         /** @description Who references which stream, and what runs. */
         StreamReferences: {
-            /** @description What runs, by device. */
+            /** @description The streams that run, by device. */
             device_stream_configs: {
                 [key: string]: components["schemas"]["DeviceStreamConfig"];
             };
             /**
-             * @description Number of references by device and stream type; nothing with none.
+             * @description Number of references by device and stream type. Those without a reference are left out.
              * @example {
              *       "844212070924": {
              *         "color": 2,
@@ -2224,13 +2228,13 @@ export interface components {
             codec?: components["schemas"]["Codec"] | null;
             /**
              * Format: double
-             * @description Bits a second out of its encoder, likewise.
+             * @description Bits a second that its encoder makes, since these statistics were last read. Null at the first reading.
              * @example 1950000
              */
             encoder_bitrate_bps?: number | null;
             /**
              * Format: double
-             * @description Frames a second out of its encoder, over the time since somebody last asked; null for the first question.
+             * @description Frames a second that its encoder makes, since these statistics were last read. Null at the first reading.
              * @example 29.9
              */
             encoder_fps?: number | null;
@@ -2242,12 +2246,12 @@ export interface components {
             fraction_lost?: number | null;
             /**
              * Format: int64
-             * @description Frames withheld: the session was behind, or waited for a key frame.
+             * @description Frames that were not sent: the session could not take more, or waited for a key frame.
              */
             frames_dropped: number;
             /**
              * Format: int64
-             * @description Those of `frames_dropped` that were withheld because its queue was full.
+             * @description Those of `frames_dropped` that were not sent because the session's queue was full.
              */
             frames_dropped_behind: number;
             /**
@@ -2262,7 +2266,7 @@ export interface components {
             jitter_ms?: number | null;
             /**
              * Format: int64
-             * @description Those of them that were put off because they came too often.
+             * @description Requests for key frames that were delayed because they came too often.
              */
             key_frames_refused: number;
             /**
@@ -2283,7 +2287,7 @@ export interface components {
             last_packet_s?: number | null;
             /**
              * Format: int64
-             * @description Generic NACKs received.
+             * @description Generic NACKs received (requests to send packets again).
              */
             nack_count: number;
             /**
@@ -2298,12 +2302,12 @@ export interface components {
             packets_sent: number;
             /**
              * Format: int64
-             * @description Picture loss indications received.
+             * @description Picture loss indications received (requests for a key frame).
              */
             pli_count: number;
             /**
              * Format: int64
-             * @description Frames that wait in its queue now. At 15 it counts as behind.
+             * @description Frames that wait in the session's queue now. With 15 it is full.
              */
             queued_frames: number;
             /**
@@ -2313,7 +2317,7 @@ export interface components {
             round_trip_time_ms?: number | null;
             /** @description The stream type's name. */
             stream_type: string;
-            /** @description Why its encoder makes no pictures now, in words for a person; null while nothing is known to be wrong with it. */
+            /** @description Why its encoder makes no pictures now. Null while nothing is known to be wrong. */
             trouble?: string | null;
         };
         /** @description A device's streaming state. */
@@ -2334,13 +2338,13 @@ export interface components {
             framerate?: number | null;
             /** @description Whether any stream runs. */
             is_streaming: boolean;
-            /** @description Whether streams are lingering before they stop. */
+            /** @description Whether a stream that nobody uses any more still runs for a moment (`camera.linger_s`). */
             stopping: boolean;
         };
-        /** @description Something was done. */
+        /** @description The result of a request that returns nothing else. */
         Success: {
             /**
-             * @description Whether it was done.
+             * @description Whether the request was carried out.
              * @example true
              */
             success: boolean;
@@ -2453,7 +2457,7 @@ export interface components {
         };
         /** @description A session. */
         WebRtcStatus: {
-            /** @description Whether DTLS is up. */
+            /** @description Whether the encrypted connection (DTLS) is up. */
             connected: boolean;
             /**
              * Format: double
@@ -2470,13 +2474,13 @@ export interface components {
              */
             last_activity: number;
             /**
-             * @description The peer's address as `ip:port`, once known.
+             * @description The peer's address as `ip:port`, once it is known.
              * @example 192.168.1.20:53124
              */
             remote_address?: string | null;
             /** @description Session. */
             session_id: components["schemas"]["SessionId"];
-            /** @description Where it is in its life. */
+            /** @description The session's state. */
             state: components["schemas"]["SessionState"];
             stats?: components["schemas"]["SessionStats"] | null;
             /**
@@ -2487,9 +2491,9 @@ export interface components {
              *     ]
              */
             stream_types: string[];
-            /** @description Whether media has flowed in the last seconds. */
+            /** @description Whether media was sent within the last two seconds. */
             streaming: boolean;
-            /** @description The `User-Agent` of the request that made it. */
+            /** @description The header `User-Agent` of the request for the offer. */
             user_agent?: string | null;
         };
         /** @description Socket.IO payload of `welcome`: the client is connected, and gets events from now on. */
@@ -2696,7 +2700,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        /** @description Values by property; enums and flags by nick. */
+        /** @description Values by property name; enums and flags by nick. */
         requestBody: {
             content: {
                 /**
@@ -2724,11 +2728,11 @@ export interface operations {
     graph: {
         parameters: {
             query?: {
-                /** @description Also the inside of this session's pipeline: its id, or the eight characters that the log shows. */
+                /** @description Add the elements of this session's pipeline: its id, or the eight characters that the log shows. */
                 session?: string;
                 /**
-                 * @description Measure buffers, bits, drops and latency of every element for so many seconds from now on (0 to 600). Otherwise
-                 *     nothing is measured, and nothing is spent on it.
+                 * @description Measure buffers, bits, drops and latency of every element for this many seconds from now on (0 to 600). If absent,
+                 *     nothing is measured, which costs nothing.
                  * @example 10
                  */
                 measure?: number;
@@ -2767,7 +2771,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Thresholds, and those at the start. */
+            /** @description The thresholds now, and those at the start. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2806,32 +2810,32 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Only of this session: its id, or how it begins.
+                 * @description Only lines of this session: its id, or the first characters of it.
                  * @example 5f0c1f3a
                  */
                 session?: string;
                 /**
-                 * @description Only of this device.
+                 * @description Only lines of this device.
                  * @example 844212070924
                  */
                 device?: string;
                 /**
-                 * @description Only of this stream type.
+                 * @description Only lines of this stream type.
                  * @example color
                  */
                 stream?: string;
                 /**
-                 * @description Only this severe or more: error, warn, info, debug or trace.
+                 * @description Only lines of this level or a more severe one: error, warn, info, debug or trace.
                  * @example info
                  */
                 level?: string;
                 /**
-                 * @description Newest lines to give, 1 to 10000 [default: 200].
+                 * @description How many of the newest lines to give, 1 to 10000 [default: 200].
                  * @example 200
                  */
                 lines?: number;
                 /**
-                 * @description Only what the server itself says ("server"), or only GStreamer ("gstreamer").
+                 * @description Only lines of the server itself ("server"), or only those of GStreamer ("gstreamer").
                  * @example gstreamer
                  */
                 source?: string;
@@ -2856,7 +2860,7 @@ export interface operations {
     list_devices: {
         parameters: {
             query?: {
-                /** @description Ask the cameras anew instead of answering from what is known. */
+                /** @description Ask the cameras again instead of answering from the server's list. */
                 force_refresh?: boolean;
             };
             header?: never;
@@ -2937,7 +2941,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The reset was given. */
+            /** @description The device was told to reset. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3738,7 +3742,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The server is well. */
+            /** @description The server works. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3808,7 +3812,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The streams run it now. */
+            /** @description The streams use it now. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3889,7 +3893,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It is gone. */
+            /** @description It is deleted. */
             200: {
                 headers: {
                     [name: string]: unknown;

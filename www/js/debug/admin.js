@@ -51,5 +51,5 @@ export class Admin {
  * @param {import('../api.js').ApiError} error
  */
 function tokenHelps({ status, message }) {
-  return (status === 401 || status === 403) && /token/.test(message) && !/has no /.test(message);
+  return (status === 401 || status === 403) && /token/.test(message) && !/has none/.test(message);
 }

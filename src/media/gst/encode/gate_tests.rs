@@ -241,6 +241,15 @@ fn a_key_frame_serves_all_that_was_put_off() {
     counters.put_off.store(true, Relaxed);
     key_frames.remember(counters, 130_000);
     assert_eq!(asked.load(Relaxed), before + 1, "nobody waits any more");
+    // By the gate and put off; then a key frame comes. The peer's request that is put off next brings the gate's not back.
+    key_frames.asked_by(counters, counters.own_requests(), 140_000);
+    key_frames.asked_by(counters, counters.own_requests(), 140_100);
+    assert!(deliver(&gate, true));
+    key_frames.asked_by_peer(counters, 150_000);
+    key_frames.asked_by_peer(counters, 150_100);
+    let before = asked.load(Relaxed);
+    key_frames.remember(counters, 150_300);
+    assert_eq!(asked.load(Relaxed), before, "what the gate asked for has come");
     pipeline.set_state(gst::State::Null).expect("stops");
 }
 

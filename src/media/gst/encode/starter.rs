@@ -81,7 +81,7 @@ pub(in crate::media::gst) fn begin(ctx: &Arc<Context>, ports: &Ports, number: u6
         }));
         let result = done.unwrap_or_else(|_| {
             let file = text.as_ref().map(|text: &Text| text.file.clone()).unwrap_or_default();
-            Err(Fault::of_file(file, "building it failed by a bug; the log has more"))
+            Err(Fault::of_file(file, "building it failed because of a bug; the log has the details"))
         });
         let started = Started { job: number, text, result };
         // The media side has ended meanwhile.

@@ -149,7 +149,7 @@ impl Shared {
             for device in &devices {
                 // An assertion in a binding must not end measuring, and leave what is measured for ever.
                 if catch_unwind(AssertUnwindSafe(|| self.install(device))).is_err() {
-                    tracing::error!(%device, "Putting meters on failed by a bug");
+                    tracing::error!(%device, "Putting meters on failed because of a bug");
                 }
             }
             let state = lock(&self.state);

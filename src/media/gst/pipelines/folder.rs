@@ -165,8 +165,10 @@ impl Files {
     pub(in crate::media::gst) fn describe(&self, name: &str, standing: PipelineStatus, reply: ReloadAnswer) {
         let asked = self.ask(Ask::One(name.into(), Box::new(standing), reply)).map_err(|refused| *refused);
         if let Err((Ask::One(name, _, reply), why)) = asked {
-            let done =
-                format!("'{name}' is reloaded, and cannot be described now; GET /api/pipelines will: {}", why.public());
+            let done = format!(
+                "'{name}' is reloaded, but cannot be described now; GET /api/pipelines shows it later: {}",
+                why.public()
+            );
             let _ = reply.send(Err(ReloadError::Refused(Error::busy(done))));
         }
     }

@@ -43,8 +43,8 @@ impl Streams {
     ) {
         let asked = self.reloads.iter().filter(|reload| reload.reply.is_some());
         if reply.is_some() && (asked.clone().count() >= MAX_ASKED || asked.into_iter().any(|one| one.name == name)) {
-            let error = Error::busy("This pipeline, or too many others, are being reloaded; try again in a moment.");
-            return refuse(reply, error);
+            let why = "This pipeline is being reloaded already, or too many others are. Try again in a moment.";
+            return refuse(reply, Error::busy(why));
         }
         if self.reloads.len() >= MAX_RELOADS {
             tracing::error!(pipeline = name, "Too many files change at once; reload this one by hand");
@@ -108,9 +108,10 @@ impl Streams {
         match starter::begin(ctx, &self.ports, self.next_job, job) {
             Ok(()) => Ok(self.next_job),
             Err(error) => {
-                tracing::error!(pipeline = name, %error, "The system gives no thread to check a pipeline on");
-                let words =
-                    format!("The system gives no thread to check the pipeline on: {error}. Try again in a moment.");
+                tracing::error!(pipeline = name, %error, "The system allows no more threads, so a pipeline is not checked");
+                let words = format!(
+                    "The system allows no more threads, so the pipeline is not checked: {error}. Try again in a moment."
+                );
                 Err(ReloadError::Refused(Error::unavailable(words)))
             }
         }
