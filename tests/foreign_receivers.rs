@@ -157,7 +157,7 @@ fn the_python_client_of_the_guide_gets_pictures() {
         "--frames",
         "60",
         "--device",
-        common::CAMERA,
+        DEVICE,
     ]);
     let output = python.output().unwrap();
     let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
