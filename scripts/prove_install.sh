@@ -23,7 +23,8 @@ end() {
 }
 trap end EXIT
 cp -a "$base/." "$root"
-target=$cache/prove/target-$release
+# Not in the cache, which uninstall.sh removes in there.
+target=/var/tmp/realsense-webrtc-prove/target-$release
 mkdir -p "$target"
 bound=("$HOME/.cargo" "$HOME/.rustup" "$target")
 checkout=/opt/realsense-webrtc
