@@ -23,8 +23,8 @@ end() {
 }
 trap end EXIT
 cp -a "$base/." "$root"
-# Not in the cache, which uninstall.sh removes in there.
-target=/var/tmp/realsense-webrtc-prove/target-$release
+# Not in the cache, which uninstall.sh removes in there, and without our name, by which what is left is found.
+target=/var/tmp/prove-install/target-$release
 mkdir -p "$target"
 bound=("$HOME/.cargo" "$HOME/.rustup" "$target")
 checkout=/opt/realsense-webrtc
