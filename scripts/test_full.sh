@@ -21,4 +21,6 @@ say "Fuzzing, a minute for each target"
 scripts/fuzz.sh 60
 say "The media side under Debian 13's GStreamer"
 scripts/trixie_root.sh --tests
+say "Installing, upgrading and uninstalling in a fresh Debian 12 and 13"
+for release in bookworm trixie; do scripts/prove_install.sh "$release"; done
 say "All long tests passed"
