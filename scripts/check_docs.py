@@ -182,11 +182,8 @@ class Session:
         trap = "trap 'return $?' ERR; " if checked else ""
         self.say(f"{trap}. {script} >{output} 2>&1 </dev/null; echo $? >{done}.new; trap - ERR")
         self.say(f"mv {done}.new {done}")
-        ends = time.monotonic() + COMMAND_LIMIT_S
-        while not done.exists():
-            if time.monotonic() > ends:
-                raise Failed(f"`{command}` did not end within {COMMAND_LIMIT_S} s; it printed:\n{self.read(output)}")
-            time.sleep(0.02)
+        if not within(COMMAND_LIMIT_S, done.exists):
+            raise Failed(f"`{command}` did not end within {COMMAND_LIMIT_S} s; it printed:\n{self.read(output)}")
         self.printed = output
         return int(done.read_text()), self.read(output)
 
@@ -198,17 +195,17 @@ class Session:
         pid = self.work / f"{self.outputs}.pid"
         # Disowned, or the session would tell of its end amid the next output.
         self.say(f"(. {script}) >{output} 2>&1 </dev/null & echo $! >{pid}.new; disown; mv {pid}.new {pid}")
-        ends = time.monotonic() + START_LIMIT_S
-        while not pid.exists():
-            if time.monotonic() > ends:
-                raise Failed(f"`{command}` was not started.")
-            time.sleep(0.02)
-        self.running.append(int(pid.read_text()))
-        while is_server and "listening on http" not in self.read(output):
-            if time.monotonic() > ends or not alive(self.running[-1]):
-                raise Failed(f"`{command}` does not listen; it printed:\n{self.read(output)}")
-            time.sleep(0.05)
+        if not within(START_LIMIT_S, pid.exists):
+            raise Failed(f"`{command}` was not started.")
+        started = int(pid.read_text())
+        self.running.append(started)
         self.printed = output
+
+        def listens():
+            return "listening on http" in self.read(output)
+
+        if is_server and not (within(START_LIMIT_S, lambda: listens() or not alive(started)) and listens()):
+            raise Failed(f"`{command}` does not listen; it printed:\n{self.read(output)}")
 
     def read(self, output):
         text = re.sub(r"\x1b\[[0-9;]*m", "", output.read_text(errors="replace"))
@@ -255,9 +252,7 @@ class Session:
                     os.killpg(pid, sign)
                 except ProcessLookupError:
                     break
-                ends = time.monotonic() + 10
-                while alive(pid) and time.monotonic() < ends:
-                    time.sleep(0.02)
+                within(10, lambda: not alive(pid))
 
     def end(self):
         """Ends the page's bash and all that it started, also by `&`."""
@@ -322,12 +317,19 @@ def prepare(session, directions):
 
 
 def wait_until(happened, what):
-    """Waits for something, within a limit."""
-    ends = time.monotonic() + START_LIMIT_S
+    """Waits for what is sure to happen."""
+    if not within(START_LIMIT_S, happened):
+        raise Failed(f"{what} within {START_LIMIT_S} s.")
+
+
+def within(limit_s, happened):
+    """Waits until something has happened; false where it has not after so many seconds."""
+    ends = time.monotonic() + limit_s
     while not happened():
         if time.monotonic() > ends:
-            raise Failed(f"{what} within {START_LIMIT_S} s.")
-        time.sleep(0.1)
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def run_block(session, block):
@@ -386,11 +388,8 @@ def compare(session, lines, output, vary):
         if not re.fullmatch(pattern, output):
             raise Failed("it printed\n" + indented(output) + "in place of\n" + indented("\n".join(lines) + "\n"))
         return
-    ends = time.monotonic() + PRINTS_WITHIN_S
-    while not re.search("(?m)^" + pattern, text := session.read(session.printed)):
-        if time.monotonic() > ends:
-            raise Failed("it printed\n" + indented(text) + "and not\n" + indented("\n".join(lines) + "\n"))
-        time.sleep(0.05)
+    if not within(PRINTS_WITHIN_S, lambda: re.search("(?m)^" + pattern, session.read(session.printed))):
+        raise Failed("it printed\n" + indented(session.read(session.printed)) + "and not\n" + indented("\n".join(lines) + "\n"))
 
 
 def indented(text):
