@@ -74,7 +74,7 @@ FROM rust:${RUST_VERSION}-slim-${DEBIAN} AS test
 ENV CARGO_INCREMENTAL=0
 WORKDIR /src
 COPY Cargo.toml ./
-COPY scripts/install_deps.sh scripts/env.sh scripts/
+COPY scripts/common.sh scripts/install_deps.sh scripts/env.sh scripts/
 COPY tests/browser/package.json tests/browser/package-lock.json tests/browser/
 RUN scripts/install_deps.sh --test && rm -rf /var/lib/apt/lists/*
 COPY scripts/get_librealsense.sh scripts/

@@ -247,6 +247,8 @@ def rooms():
 def check_order(crate):
     """Sentences about imports of a room above. Who stands in no room of the list is not looked at."""
     heights, wrong = rooms(), []
+    if not heights:
+        return [f"{PAGE.relative_to(ROOT)} lacks the table of folders"]
     missing = [room for room in heights if not any(name[:len(room)] == room for name in crate.files)]
     wrong += [f"{PAGE.relative_to(ROOT)} lists src/{'/'.join(room)}, which is not there" for room in missing]
 

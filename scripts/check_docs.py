@@ -57,6 +57,10 @@ COMMAND_LIMIT_S = 120
 PRINTS_WITHIN_S = 15
 START_LIMIT_S = 60
 PREPARES = {"alone", "serve", "setup", "viewers", "until"}
+KNOWN = PREPARES | {"server", "background", "printed", "numbers", "exit", "file", "append", "skip"}
+CONNECTED = '"connected":true'
+# Never by a proxy.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 MARK = re.compile(r"<!-- docs-test: (.*?) -->")
 
 
@@ -91,11 +95,14 @@ def blocks_of(text):
                 word, _, rest = one.partition(" ")
                 # A command may have semicolons of its own.
                 if word in ("setup", "serve", "until"):
-                    directions[word], one = rest, ""
+                    said, one = rest, ""
                 elif word.endswith(";"):
-                    directions[word[:-1]], one = "", rest
+                    word, said, one = word[:-1], "", rest
                 else:
-                    directions[word], _, one = rest.partition("; ")
+                    said, _, one = rest.partition("; ")
+                if word not in KNOWN or word in directions:
+                    raise ValueError(f"line {at + 1}: '{word}' is not known to the docs test, or is said twice")
+                directions[word] = said
         elif lines[at].strip():
             directions = {}
         at += 1
@@ -124,7 +131,8 @@ def expected(lines, numbers_vary):
             continue
         pattern = re.escape(line.rstrip()).replace("…", "[^\n]*")
         if numbers_vary:
-            pattern = re.sub(r"\d+(?:\\\.\d+)*", r"\\d+(?:\\.\\d+)*", pattern)
+            # A number that is no part of a name: not H264, infrared-1, color.h264.
+            pattern = re.sub(r"(?<![A-Za-z\d])(?<![A-Za-z]\\-)(?<![A-Za-z\d]\\\.)\d+(?:\\\.\d+)*", r"\\d+(?:\\.\\d+)*", pattern)
             pattern = re.sub(r"(?:\\ )+", r"[ ]+", pattern)
         parts.append(pattern + "[ ]*\n")
     return "".join(parts)
@@ -132,6 +140,10 @@ def expected(lines, numbers_vary):
 
 class Failed(Exception):
     """An example that does not do what its page says."""
+
+
+class Hangs(Failed):
+    """A command that did not end: nothing behind it can be run."""
 
 
 class Session:
@@ -153,16 +165,22 @@ class Session:
         environment["XDG_CACHE_HOME"] = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         home = work / "home"
         home.mkdir()
-        environment |= {"HOME": str(home), "PATH": f"{work / 'bin'}:{environment['PATH']}", "NO_COLOR": "1", "TERM": "dumb"}
+        environment |= {"HOME": str(home), "PATH": f"{work / 'bin'}:{environment['PATH']}", "NO_COLOR": "1", "TERM": "dumb",
+                        "no_proxy": "127.0.0.1,localhost"}
         for variable in ("CARGO_HOME", "RUSTUP_HOME"):
             environment.setdefault(variable, str(Path.home() / f".{variable.split('_')[0].lower()}"))
         self.bash = subprocess.Popen(["bash", "--noprofile", "--norc"], cwd=self.folder, env=environment, stdin=subprocess.PIPE,
                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True, start_new_session=True)
         self.say("set -m")
+        # Where a page shows no output, a refusal of the server is a failure.
+        self.say('curl() { command curl ${strict:+--fail-with-body} "$@"; }')
 
     def say(self, line):
-        self.bash.stdin.write(line + "\n")
-        self.bash.stdin.flush()
+        try:
+            self.bash.stdin.write(line + "\n")
+            self.bash.stdin.flush()
+        except BrokenPipeError:
+            raise Hangs("the page's shell has ended") from None
 
     def with_port(self, text):
         return re.sub(r"\b(8000|5004|5006)\b", lambda found: str(self.ports[int(found[1])]), text)
@@ -174,16 +192,18 @@ class Session:
         output.write_text("")
         return script, output
 
-    def run(self, command, checked=False):
-        """Runs a command to its end: its exit status and what it printed."""
+    def run(self, command, checked=False, strict=False):
+        """Runs a command to its end: its exit status and what it printed. Strictly: also what a pipe begins with must succeed."""
         script, output = self.write(command)
         done = self.work / f"{self.outputs}.status"
         # Where every command must succeed, the first that fails ends the script. (`set -e` would end the session.)
         trap = "trap 'return $?' ERR; " if checked else ""
-        self.say(f"{trap}. {script} >{output} 2>&1 </dev/null; echo $? >{done}.new; trap - ERR")
+        before = "set -o pipefail; strict=1; " if strict else ""
+        self.say(f"{before}{trap}. {script} >{output} 2>&1 </dev/null; echo $? >{done}.new; trap - ERR; set +o pipefail; strict=")
         self.say(f"mv {done}.new {done}")
-        if not within(COMMAND_LIMIT_S, done.exists):
-            raise Failed(f"`{command}` did not end within {COMMAND_LIMIT_S} s; it printed:\n{self.read(output)}")
+        ended = within(COMMAND_LIMIT_S, lambda: done.exists() or self.bash.poll() is not None)
+        if not (ended and done.exists()):
+            raise Hangs(f"`{command}` ended the page's shell, or did not end within {COMMAND_LIMIT_S} s; it printed:\n{self.read(output)}")
         self.printed = output
         return int(done.read_text()), self.read(output)
 
@@ -215,7 +235,7 @@ class Session:
 
     def add_viewers(self, words):
         """A viewer for each word that is no flag; waits until they are connected."""
-        before = self.sessions_connected()
+        before = self.sessions(CONNECTED) or 0
         flags = [word for pair in zip(words, words[1:]) if pair[0] in ("--token", "--device") for word in pair]
         viewers = [word for word in words if word not in flags]
         self.token = flags[flags.index("--token") + 1] if "--token" in flags else self.token
@@ -224,23 +244,30 @@ class Session:
             self.start(f"realsense-webrtc probe watch --secs 900 --streams {streams} {' '.join(flags)}", is_server=False)
         self.viewers += self.running
         self.running = running
-        wait_until(lambda: self.sessions_connected() >= before + len(viewers), "the viewers were not connected")
+        wait_until(lambda: (self.sessions(CONNECTED) or 0) >= before + len(viewers), "the viewers were not connected")
 
     def end_viewers(self):
         self.stop(self.viewers)
         self.viewers = []
-        wait_until(lambda: self.sessions_connected(of="session_id") == 0, "the sessions did not end")
+        # They left without a word, which the server would notice by their silence only.
+        self.ask("DELETE")
+        wait_until(lambda: self.sessions("session_id") == 0, "the sessions did not end")
 
-    def sessions_connected(self, of='"connected":true'):
-        """How many sessions the server has that are connected; 0 where it does not answer."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api/webrtc/sessions")
+    def sessions(self, of):
+        """How often the server's list of sessions has this text; `None` where it does not answer with one."""
+        answer = self.ask("GET")
+        return None if answer is None else answer.count(of)
+
+    def ask(self, method):
+        """The server's answer about all sessions; `None` where it gives none."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/api/webrtc/sessions", method=method)
         if self.token:
             request.add_header("Authorization", f"Bearer {self.token}")
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
-                return answer.read().decode().count(of)
+            with DIRECT.open(request, timeout=20) as answer:
+                return answer.read().decode()
         except OSError:
-            return 0
+            return None
 
     def stop(self, pids=None):
         """Ends what runs on, or these processes, with all that they started."""
@@ -252,7 +279,8 @@ class Session:
                     os.killpg(pid, sign)
                 except ProcessLookupError:
                     break
-                within(10, lambda: not alive(pid))
+                if within(10, lambda: not group_runs(pid)):
+                    break
 
     def end(self):
         """Ends the page's bash and all that it started, also by `&`."""
@@ -267,12 +295,24 @@ class Session:
         self.bash.wait()
 
 
+def stat(pid):
+    """State and process group of a process; `None` where there is none."""
+    try:
+        state, _, group, *_ = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return state, int(group)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
 def alive(pid):
     """Whether a process runs: its parent, the page's bash, may not have looked at its end yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    return (found := stat(pid)) is not None and found[0] != "Z"
+
+
+def group_runs(group):
+    """Whether anything of a process group runs."""
+    found = [stat(one.name) for one in Path("/proc").glob("[0-9]*")]
+    return any(one is not None and one[0] != "Z" and one[1] == group for one in found)
 
 
 def stand_in(folder, bin_folder, port):
@@ -360,7 +400,7 @@ def run_block(session, block):
         if "server" in directions or "background" in directions:
             session.start(block.text, "server" in directions)
         else:
-            status, output = session.run(block.text, checked=status_wanted == 0)
+            status, output = session.run(block.text, checked=status_wanted == 0, strict=status_wanted == 0)
             if status != status_wanted:
                 raise Failed(f"ended with {status} in place of {status_wanted}:\n{output}")
     elif block.language == "console" and not name:
@@ -373,9 +413,9 @@ def run_block(session, block):
                 session.start(command, "server" in directions)
                 compare(session, lines, None, vary)
                 continue
-            status, output = session.run(command)
             wanted = status_wanted if last else 0
-            if lines:
+            status, output = session.run(command, strict=not lines and wanted == 0)
+            if any(lines) or wanted == 0:
                 compare(session, lines, output, vary)
             if status != wanted:
                 raise Failed(f"`{command}` ended with {status} in place of {wanted}:\n{output}")
@@ -399,16 +439,25 @@ def indented(text):
     return "".join(f"    {line}\n" for line in lines if line)
 
 
+def shown(page):
+    """A page's name in messages."""
+    return page.relative_to(ROOT) if page.is_relative_to(ROOT) else page.name
+
+
 def run_page(page, copy):
     """Runs a page: what differs, and how many blocks were run."""
-    blocks = blocks_of(page.read_text())
+    try:
+        blocks = blocks_of(page.read_text())
+    except ValueError as why:
+        return [f"{shown(page)}: {why}"], 0
     if not any(runs(block) for block in blocks):
         return [], 0
     faults, count = [], 0
-    with tempfile.TemporaryDirectory(prefix="docs-") as work:
+    with tempfile.TemporaryDirectory(prefix="docs-", ignore_cleanup_errors=True) as work:
         work = Path(work)
         shutil.copytree(copy, work / "realsense-webrtc", symlinks=True)
         session = Session(work)
+        SESSIONS.append(session)
         try:
             for block in blocks:
                 if runs(block) or PREPARES & block.directions.keys():
@@ -416,8 +465,8 @@ def run_page(page, copy):
                     try:
                         run_block(session, block)
                     except Failed as why:
-                        faults.append(f"{page.relative_to(ROOT)}:{block.line}: {why}")
-                        if "did not end" in str(why):
+                        faults.append(f"{shown(page)}:{block.line}: {why}")
+                        if isinstance(why, Hangs):
                             break
         finally:
             session.end()
@@ -437,7 +486,20 @@ def runnable(page):
     return name == "README.md" or name.startswith(("docs/guide/", "docs/reference/")) and name != "docs/reference/architecture.md"
 
 
+# Those of pages that run now, for an end by a signal.
+SESSIONS = []
+
+
+def end_all(*_):
+    """Ends what the pages have started; nothing of it is to outlive the test."""
+    for session in SESSIONS:
+        session.end()
+    os._exit(1)
+
+
 def main():
+    for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(sign, end_all)
     parser = argparse.ArgumentParser(description="Checks the documentation against the program.")
     parser.add_argument("pages", nargs="*", type=Path)
     parser.add_argument("--static", action="store_true", help="only links, names and words")
@@ -468,7 +530,7 @@ def main():
                     shutil.copytree(source, place, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "images"))
                 else:
                     shutil.copy2(source, place)
-            with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
                 for found, run in pool.map(lambda page: run_page(page, copy), chosen):
                     faults += found
                     count += run

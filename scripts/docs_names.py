@@ -1,16 +1,15 @@
 """What the pages of the documentation name, and whether it is there. scripts/check_docs.py asks it."""
 
+import difflib
 import json
 import os
 import re
 import socket
 import subprocess
-import threading
-import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PROGRAM = Path(os.environ.get("REALSENSE_WEBRTC_BIN") or Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "debug/realsense-webrtc")
+PROGRAM = Path(os.environ.get("REALSENSE_WEBRTC_BIN") or Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "debug/realsense-webrtc").resolve()
 # Without decisions and performance, which grow with the project.
 MOST_WORDS, UNCOUNTED = 25_000, {"docs/decisions.md", "docs/performance.md"}
 
@@ -21,15 +20,23 @@ def pages():
 
 
 def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    """A port that nobody has for TCP, nor for UDP."""
+    while True:
+        with socket.socket() as one, socket.socket(type=socket.SOCK_DGRAM) as other:
+            one.bind(("127.0.0.1", 0))
+            try:
+                other.bind(one.getsockname())
+            except OSError:
+                continue
+            return one.getsockname()[1]
+
+
+FENCED = re.compile(r"(?ms)^\s*```.*?^\s*```\s*$")
 
 
 def prose_of(text):
     """The page without its blocks and comments."""
-    text = re.sub(r"(?ms)^\s*```.*?^\s*```\s*$", "", text)
-    return re.sub(r"(?s)<!--.*?-->", "", text)
+    return re.sub(r"(?s)<!--.*?-->", "", FENCED.sub("", text))
 
 
 def anchors(text):
@@ -45,7 +52,7 @@ def anchors(text):
 
 
 def check_links(page, text):
-    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"(?ms)^\s*```.*?^\s*```\s*$", "", text)):
+    for target in re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", text)):
         if re.match(r"[a-z]+:", target):
             continue
         path, _, anchor = target.partition("#")
@@ -64,16 +71,27 @@ def check_files(text):
 
 
 def check_keys(text, keys):
+    """Keys such as `sessions.limit`, also with `*` for one part, with a value, and as environment variables."""
     sections = {key.split(".")[0] for key in keys}
-    for name in set(re.findall(r"`((?:%s)\.[a-z_.]+)`" % "|".join(sorted(sections)), text)):
-        if name.endswith((".log", ".toml", ".gst", ".sh", ".rs", ".md", ".mjs", ".js", ".html")):
+    # What else has a dot between such words.
+    others = r"\.(log|toml|gst|sh|rs|md|mjs|js|html|json|py|txt|h264|vp8|vp9|partial|bag)\b|\(|^stats\.|^(source|encoder|fanout)\."
+    for name in set(re.findall(r"`([a-z_]+(?:\.[a-z_*]+)+)(?: = [^`]*)?`", text)):
+        if re.search(others, name):
             continue
-        if not any(key == name or key.startswith(name + ".") or (key.count(".") > 1 and key.replace(key.split(".")[1], "*") == name) for key in keys):
+        pattern = re.compile(re.escape(name).replace(r"\*", "[a-z_]+") + r"(\..*)?")
+        if name.split(".")[0] in sections and not any(pattern.fullmatch(key) for key in keys):
             yield f"there is no configuration key {name}"
+        elif name.split(".")[0] not in sections and nearest(name.split(".")[0], sections):
+            yield f"there is no section of the configuration for {name}"
     for name in set(re.findall(r"REALSENSE_WEBRTC__([A-Z][A-Z_]*[A-Z])", text)):
         key = name.lower().replace("__", ".")
         if not any(one == key or one.startswith(key + ".") for one in keys) and key != "section.key":
             yield f"there is no configuration key {key} for REALSENSE_WEBRTC__{name}"
+
+
+def nearest(word, known):
+    """Whether a word is a known one with an error or two in it."""
+    return difflib.get_close_matches(word, known, n=1, cutoff=0.75)
 
 
 def check_environment(text, known):
@@ -88,14 +106,21 @@ def check_metrics(text, known):
             yield f"there is no metric {name}"
 
 
-def check_routes(text, routes):
-    patterns = [re.compile("^" + re.sub(r"\\\{[^}]*\\\}", "[^/]+", re.escape(route)) + "$") for route in routes]
-    for route in set(re.findall(r"(?<![\w.])(?:http://127\.0\.0\.1:8000)?(/api/[\w{}/.\-$*…]*)", text)):
-        bare = re.sub(r"^/api/v1(/|$)", r"/api\1", route).rstrip("/.") or route
-        if "…" in bare or "*" in bare or bare in ("/api", "/api/v1", "/api/"):
+METHODS = "GET|POST|PUT|PATCH|DELETE"
+
+
+def check_routes(text, routes, prefix=""):
+    """Routes, with their method where one stands in front; `prefix` is what the page leaves out. `routes` are pairs."""
+    known = [(method, re.compile(re.sub(r"\\\{[^}]*\\\}", "[^/]+", re.escape(route)))) for method, route in routes]
+    written = {(method, route) for method, route in re.findall(rf"(?:\b({METHODS}) `?)?(?<![\w.])(?:http://[\w.\-]+:\d+)?(/api/[\w{{}}/.\-$*…]*)", text)}
+    if prefix:
+        written |= {(method, prefix + route) for method, route in re.findall(rf"`({METHODS}) (/(?!api\b)[\w{{}}/.\-$]+)", text)}
+    for method, route in sorted(written):
+        bare = re.sub(r"^/api/v1(/|$)", r"/api\1", route).rstrip("/.")
+        if "…" in bare or "*" in bare or bare in ("/api", ""):
             continue
-        if not any(pattern.match(bare) for pattern in patterns):
-            yield f"there is no route {route}"
+        if not any((not method or method == one) and pattern.fullmatch(bare) for one, pattern in known):
+            yield f"there is no route {method} {route}".replace("  ", " ")
 
 
 def check_version(text, version):
@@ -114,14 +139,14 @@ def check_names():
                      if file.suffix in (".rs", ".sh", ".py", ".mjs") and "node_modules" not in file.parts and not file.name.startswith(("check_docs", "docs_names")))
     source += (ROOT / "compose.yaml").read_text() + (ROOT / "Dockerfile").read_text()
     variables = set(re.findall(r"\bREALSENSE_WEBRTC_(?!_)[A-Z_]+\b", source))
-    routes = [*json.loads(openapi())["paths"], "/api/openapi.json"]
+    routes = openapi_routes() | {("GET", "/api/openapi.json")}
     faults, words = [], 0
     index = (ROOT / "docs/README.md").read_text()
     for page in pages():
         name, text = str(page.relative_to(ROOT)), page.read_text()
         found = [*check_links(page, text), *check_files(text), *check_keys(text, keys), *check_environment(text, variables)]
         if name not in UNCOUNTED:
-            found += [*check_metrics(text, metrics), *check_routes(text, routes), *check_version(text, version)]
+            found += [*check_metrics(text, metrics), *check_routes(text, routes, "/api" if name == "docs/reference/api.md" else ""), *check_version(text, version)]
             words += 0 if name == "CONTRIBUTING.md" else len(text.split())
         faults += [f"{name}: {fault}" for fault in found]
         inside = str(page.relative_to(ROOT / "docs")) if name.startswith("docs/") else None
@@ -144,18 +169,8 @@ def configuration_keys(text):
     return keys
 
 
-def openapi():
-    """The OpenAPI document, from a server that runs for a moment."""
-    port = free_port()
-    server = subprocess.Popen([PROGRAM, "--listen", f"127.0.0.1:{port}", "--sim-cameras", "1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True)
-    try:
-        for line in server.stdout:
-            if "listening on http" in line:
-                break
-        threading.Thread(target=server.stdout.read, daemon=True).start()
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/openapi.json", timeout=20) as answer:
-            return answer.read()
-    finally:
-        server.terminate()
-        server.wait(20)
+def openapi_routes():
+    """Method and route of every operation of the OpenAPI document."""
+    printed = subprocess.run([PROGRAM, "openapi"], capture_output=True, timeout=60, check=True).stdout
+    paths = json.loads(printed)["paths"]
+    return {(method.upper(), path) for path, methods in paths.items() for method in methods if method != "parameters"}

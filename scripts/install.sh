@@ -4,7 +4,8 @@
 # again from a newer checkout. A second run of the same version changes nothing.
 #   scripts/install.sh              builds, installs and starts
 #   scripts/install.sh --no-start   neither starts nor restarts it
-# Recordings, and files in /etc/realsense-webrtc that you changed, stay as they are. scripts/uninstall.sh removes everything.
+# Recordings, and files in /etc/realsense-webrtc that you changed, stay as they are. scripts/uninstall.sh takes away
+# what this installed; with --purge also these.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh

@@ -23,15 +23,20 @@ end() {
 }
 trap end EXIT
 cp -a "$base/." "$root"
+# A machine that runs services has it, and Debian 13 does not let its own init be removed.
+inside "$root" env DEBIAN_FRONTEND=noninteractive bash -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends systemd-sysv' >/dev/null
 # Not in the cache, which uninstall.sh removes in there, and without our name, by which what is left is found.
 target=/var/tmp/prove-install/target-$release
 mkdir -p "$target"
-bound=("$HOME/.cargo" "$HOME/.rustup" "$target")
+bound=("$target")
+# Where this machine's Rust lies elsewhere, install_deps.sh fetches one in there.
+for folder in "$HOME/.cargo" "$HOME/.rustup"; do [ ! -d "$folder" ] || bound+=("$folder"); done
 checkout=/opt/realsense-webrtc
 git clone --quiet . "$root$checkout"
 # Uncommitted changes, too: what is proven is what stands here.
 git diff --binary HEAD | (cd "$root$checkout" && git apply --allow-empty)
-port=18190
+# The network is this machine's.
+port=$(python3 -c 'import socket; one = socket.socket(); one.bind(("127.0.0.1", 0)); print(one.getsockname()[1])')
 url=http://127.0.0.1:$port
 
 # Runs a command in the fresh Debian, where its checkout is.

@@ -44,7 +44,8 @@ export REALSENSE_WEBRTC_TEST_SDK=$newer
 cargo test --locked --quiet --test cameras --test camera_cycles --test sdk_exit --test sdk_server
 say "The OpenAPI document against the program, by schemathesis"
 scripts/check_openapi.sh
-export REALSENSE_WEBRTC_BIN="${CARGO_TARGET_DIR:-$PWD/target}/debug/realsense-webrtc"
+REALSENSE_WEBRTC_BIN=$(realpath "${CARGO_TARGET_DIR:-target}/debug/realsense-webrtc")
+export REALSENSE_WEBRTC_BIN
 say "The documentation: every example against the program, and what the pages name"
 python3 tests/docs/check_docs_test.py
 scripts/check_docs.py

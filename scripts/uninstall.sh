@@ -28,7 +28,7 @@ agreed() {
   [[ $answer == [yY]* ]]
 }
 if [ -z "$yes" ] && ! { : </dev/tty; } 2>/dev/null; then
-  echo "error: there is no terminal to ask on. To remove everything without being asked: $0 --yes" >&2
+  echo "error: there is no terminal to ask on. To be asked nothing: $0 --yes" >&2
   exit 2
 fi
 
