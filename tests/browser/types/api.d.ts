@@ -238,7 +238,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Pause
+         * Pause the playback
          * @description The picture stands still for everyone who watches this recording.
          */
         post: operations["pause_playback"];
