@@ -207,8 +207,8 @@ class Session:
         self.printed = output
         return int(done.read_text()), self.read(output)
 
-    def start(self, command, is_server):
-        """Starts what runs on; a server until it listens."""
+    def start(self, command, is_server, among=None):
+        """Starts what runs on, among these or else what ends with the page; a server until it listens."""
         if is_server:
             self.stop()
         script, output = self.write(command)
@@ -218,7 +218,7 @@ class Session:
         if not within(START_LIMIT_S, pid.exists):
             raise Failed(f"`{command}` was not started.")
         started = int(pid.read_text())
-        self.running.append(started)
+        (self.running if among is None else among).append(started)
         self.printed = output
 
         def listens():
@@ -239,11 +239,8 @@ class Session:
         flags = [word for pair in zip(words, words[1:]) if pair[0] in ("--token", "--device") for word in pair]
         viewers = [word for word in words if word not in flags]
         self.token = flags[flags.index("--token") + 1] if "--token" in flags else self.token
-        running, self.running = self.running, []
         for streams in viewers:
-            self.start(f"realsense-webrtc probe watch --secs 900 --streams {streams} {' '.join(flags)}", is_server=False)
-        self.viewers += self.running
-        self.running = running
+            self.start(f"realsense-webrtc probe watch --secs 900 --streams {streams} {' '.join(flags)}", is_server=False, among=self.viewers)
         wait_until(lambda: (self.sessions(CONNECTED) or 0) >= before + len(viewers), "the viewers were not connected")
 
     def end_viewers(self):
@@ -470,6 +467,8 @@ def run_page(page, copy):
                             break
         finally:
             session.end()
+            # Its number may be another's from now on.
+            SESSIONS.remove(session)
     return faults, count
 
 

@@ -104,6 +104,12 @@ class Examples(unittest.TestCase):
             (copy / "docs").mkdir(parents=True)
             return docs.run_page(page, copy)[0]
 
+    def assert_found(self, true, line, changed):
+        """That a true page with one line changed by hand is not true any more."""
+        with self.subTest(changed=changed):
+            self.assertIn(line, true)
+            self.assertTrue(self.faults(true.replace(line, changed)), changed)
+
     def test_a_page_that_is_true_passes_but_for_the_command_that_fails(self):
         faults = self.faults(PAGE)
         self.assertEqual(len(faults), 1, faults)
@@ -123,11 +129,7 @@ class Examples(unittest.TestCase):
             ("cd docs", "cd nowhere"),
             ("$ echo \"${where##*/}\"\ndocs", "$ echo \"${where##*/}\"\ndoc"),
         ]:
-            with self.subTest(changed=changed):
-                self.assertIn(line, true)
-                faults = self.faults(true.replace(line, changed))
-                self.assertTrue(faults, changed)
-
+            self.assert_found(true, line, changed)
 
     def test_what_readers_do_not_see_is_done(self):
         self.assertEqual(self.faults(HIDDEN), [])
@@ -138,9 +140,7 @@ class Examples(unittest.TestCase):
             ("skip needs", "nubmers vary; skip needs"),
             ("text\nmore", "text\nless"),
         ]:
-            with self.subTest(changed=changed):
-                self.assertIn(line, HIDDEN)
-                self.assertTrue(self.faults(HIDDEN.replace(line, changed)), changed)
+            self.assert_found(HIDDEN, line, changed)
 
     def test_a_refusal_and_output_that_is_not_shown_are_found(self):
         begins = "<!-- docs-test: serve realsense-webrtc --sim-cameras 1 -->\n"
