@@ -276,7 +276,21 @@ up() {
     return 1
   }
 }
-compose() { docker compose --project-directory "$repository" --project-name prove --profile bridged "$@"; }
+compose() {
+  docker compose --project-directory "$repository" --file "$repository/compose.yaml" --file /tmp/simulate.yaml --project-name prove \
+    --profile bridged "$@"
+}
+
+# As a person adds to compose.yaml to try it without a camera.
+simulate() {
+  cat >/tmp/simulate.yaml <<END
+services:
+  realsense-webrtc: &simulated
+    environment:
+      REALSENSE_WEBRTC__CAMERA__SIM_CAMERAS: auto
+  bridged: *simulated
+END
+}
 
 # What is expected of SERVICE's container besides an answer: no root, no rights, nothing to write but the recordings.
 hardened() {
@@ -403,7 +417,7 @@ serve_sdk() { # serve_sdk NAME
 }
 # The image with another plugin: a pipeline file with an element that is missing would end the server at once.
 serve_own() { # serve_own NAME
-  docker run -d --name own --network host "realsense-webrtc-own:$1"
+  docker run -d --name own --network host -e REALSENSE_WEBRTC__CAMERA__SIM_CAMERAS=1 "realsense-webrtc-own:$1"
   until_healthy own
   docker exec own realsense-webrtc probe
   docker rm -f -v own
@@ -422,6 +436,7 @@ phase_run() {
   ip link set lo up
   step "udev: a camera's devices go to plugdev and video" udev_rules
   start_engine
+  simulate
   for name in "${debians[@]}"; do
     serve "$name"
     step "$name: librealsense streams, records and plays" serve_sdk "$name"
