@@ -48,20 +48,20 @@ fn main() {
     };
     let same = color(width, height);
     let large = color(1280, 720);
-    let all = ["threshold-filter", "spatial-filter", "temporal-filter", "hole-filling-filter"];
+    let all = ["threshold_filter", "spatial_filter", "temporal_filter", "hole_filling_filter"];
     let with = |more: &'static str| [&all[..], &[more]].concat();
     let rows = [
-        ("decimation", vec!["decimation-filter"], None),
-        ("threshold", vec!["threshold-filter"], None),
-        ("spatial (with disparity)", vec!["spatial-filter"], None),
-        ("temporal (with disparity)", vec!["temporal-filter"], None),
-        ("spatial and temporal", vec!["spatial-filter", "temporal-filter"], None),
-        ("hole filling", vec!["hole-filling-filter"], None),
-        ("alignment to colour, same size", vec!["align-to"], same),
-        ("alignment to colour, 1280x720", vec!["align-to"], large),
+        ("decimation", vec!["decimation_filter"], None),
+        ("threshold", vec!["threshold_filter"], None),
+        ("spatial (with disparity)", vec!["spatial_filter"], None),
+        ("temporal (with disparity)", vec!["temporal_filter"], None),
+        ("spatial and temporal", vec!["spatial_filter", "temporal_filter"], None),
+        ("hole filling", vec!["hole_filling_filter"], None),
+        ("alignment to colour, same size", vec!["align_to"], same),
+        ("alignment to colour, 1280x720", vec!["align_to"], large),
         ("all but decimation and alignment", all.to_vec(), None),
-        ("all with decimation", with("decimation-filter"), None),
-        ("all with alignment, same size", with("align-to"), same),
+        ("all with decimation", with("decimation_filter"), None),
+        ("all with alignment, same size", with("align_to"), same),
     ];
     println!("{width}x{height}, milliseconds of processor time a frame:");
     for (name, options, color) in rows {

@@ -89,7 +89,7 @@ echo "A running element, while nothing has disturbed its viewer yet"
 run --header "Authorization: Bearer admin-$token" --include-name "PATCH /api/debug/elements/{device_id}/{stream_type}/{codec}/{element}" \
   --phases examples
 echo "Every operation, with the admin token"
-away='(/hw_reset|/fault)$'
+away='(/hw_reset|/reset|/fault)$'
 run --header "Authorization: Bearer admin-$token" --exclude-name "DELETE /api/webrtc/sessions" --exclude-path-regex "$away"
 ask "$url/api/openapi.json" >"$work/openapi.json"
 echo "Every operation, without a token"

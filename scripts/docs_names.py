@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = Path(os.environ.get("REALSENSE_WEBRTC_BIN") or Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "debug/realsense-webrtc").resolve()
 # Without decisions and performance, which grow with the project.
-MOST_WORDS, UNCOUNTED = 25_000, {"docs/decisions.md", "docs/performance.md"}
+MOST_WORDS, UNCOUNTED = 27_000, {"docs/decisions.md", "docs/performance.md"}
 
 
 def pages():

@@ -271,31 +271,70 @@ async fn depth_changes_its_size_under_a_viewer() {
         assert!(reply.is_ok(), "{reply}");
     };
     // Decimated; aligned to colour in its own size, colour does not run; both off again.
-    let steps = [("decimation-filter", 1.0, (212, 120)), ("align-to", 1.0, (424, 240)), ("align-to", 0.0, (212, 120))];
+    let steps = [("decimation_filter", 1.0, (212, 120)), ("align_to", 1.0, (424, 240)), ("align_to", 0.0, (212, 120))];
     for (option, value, size) in steps {
         set(option, value).await;
-        let shown = async {
-            let mut since_key = Vec::new();
-            loop {
-                let unit = units.recv().await.unwrap();
-                if unit.keyframe {
-                    since_key.clear();
-                }
-                since_key.push(unit);
-                let got = since_key.clone();
-                if since_key.len() == 5 && since_key[0].keyframe {
-                    let (pictures, width, height) = tokio::task::spawn_blocking(move || decode(&got)).await.unwrap();
-                    if (pictures, width, height) == (5, size.0, size.1) {
-                        return;
-                    }
-                }
-            }
-        };
+        let shown = shows(&mut units, size);
         tokio::time::timeout(LIMIT, shown).await.unwrap_or_else(|_| panic!("{option} {value}: {size:?} in time"));
     }
     assert_eq!(viewer.receiver.stats().phase, Phase::Connected);
     assert_eq!(viewer.receiver.stats().streams[0].broken, 0);
     assert_eq!(server.client.sessions().await.unwrap()[0].session, viewer.session);
+}
+
+/// Waits until five pictures of this size decode, from a key frame on.
+async fn shows(units: &mut tokio::sync::mpsc::Receiver<AccessUnit>, size: (i32, i32)) {
+    let mut since_key = Vec::new();
+    loop {
+        let unit = units.recv().await.unwrap();
+        if unit.keyframe {
+            since_key.clear();
+        }
+        since_key.push(unit);
+        let got = since_key.clone();
+        if since_key.len() == 5 && since_key[0].keyframe {
+            let (pictures, width, height) = tokio::task::spawn_blocking(move || decode(&got)).await.unwrap();
+            if (pictures, width, height) == (5, size.0, size.1) {
+                return;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sensor_changes_its_size_under_its_viewers() {
+    let server = Server::start(SMALL, &[]);
+    let (sink, mut units) = tokio::sync::mpsc::channel(1024);
+    let options = Options { codecs: vec![Codec::H264], access_units: Some(sink), ..Options::default() };
+    let viewer = server.join(&["depth"], options).await;
+    let vp8 = Options { codecs: vec![Codec::VP8], ..Options::default() };
+    let other = server.join(&["depth", "infrared-1", "color"], vp8).await;
+    other.receives(10, LIMIT).await.unwrap();
+    viewer.receives(10, LIMIT).await.unwrap();
+    let start = async |width: u32, height: u32| {
+        let path = format!("/devices/{DEVICE}/sensors/{DEVICE}-sensor-0/start");
+        let resolution = json!({"width": width, "height": height});
+        let config = json!({"stream_type": "depth", "format": "z16", "resolution": resolution, "framerate": 15});
+        let reply = server.client.request(Method::POST, &path, Some(&json!({"configs": [config]}))).await.unwrap();
+        assert!(reply.is_ok(), "{reply}");
+    };
+    for size in [(640_i32, 360_i32), (424, 240)] {
+        viewer.receiver.take_longest_gap();
+        other.receiver.take_longest_gap();
+        start(size.0.unsigned_abs(), size.1.unsigned_abs()).await;
+        let shown = tokio::time::timeout(LIMIT, shows(&mut units, size)).await;
+        shown.unwrap_or_else(|_| panic!("{size:?} in time"));
+        let frames = other.frames();
+        other.receives(frames[1] + 10, LIMIT).await.unwrap();
+        for (name, gap) in [("H264", viewer.receiver.take_longest_gap()), ("VP8", other.receiver.take_longest_gap())] {
+            assert!(gap < MAX_GAP, "{name} stood still for {gap:?}");
+        }
+    }
+    for viewer in [&viewer, &other] {
+        let stats = viewer.receiver.stats();
+        assert_eq!((stats.phase, stats.streams[0].broken), (Phase::Connected, 0), "{stats:?}");
+    }
+    assert_eq!(server.client.sessions().await.unwrap().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -400,3 +400,61 @@ async fn the_end_is_announced_and_quick() {
     let took = server.shutdown().await;
     assert!(took < Duration::from_secs(2), "{took:?}");
 }
+
+#[tokio::test]
+async fn hot_plug_and_restarts_are_told() {
+    let server = TestServer::start().await;
+    let mut client = Client::join(&server).await;
+    let fault = async |name: &str| {
+        let path = format!("/api/sim/devices/{CAMERA}/fault");
+        assert_eq!(server.post(&path, &json!({"fault": name})).await.status, 200);
+    };
+    fault("unplug").await;
+    let went = client.wait("devices_changed", |_| true).await;
+    assert_eq!(went, json!({"added": [], "removed": [CAMERA]}));
+    fault("replug").await;
+    let came = client.wait("devices_changed", |_| true).await;
+    assert_eq!(came, json!({"added": [CAMERA], "removed": []}));
+    assert_eq!(server.get(&format!("/api/devices/{CAMERA}/sensors")).await.status, 200, "it can be used at once");
+
+    server.offer(&["depth"]).await;
+    let config =
+        json!({"stream_type": "depth", "format": "z16", "resolution": {"width": 848, "height": 480}, "framerate": 15});
+    let path = format!("/api/devices/{CAMERA}/sensors/{CAMERA}-sensor-0/start");
+    assert_eq!(server.post(&path, &json!({"config": config})).await.status, 200);
+    let told = client.wait("stream_restarted", |_| true).await;
+    assert_eq!(
+        told,
+        json!({"device_id": CAMERA, "stream_type": "depth", "profile": {"width": 848, "height": 480, "framerate": 15}})
+    );
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_somebody_sets_is_told_to_everybody() {
+    let server = TestServer::start().await;
+    let mut client = Client::join(&server).await;
+    let put = async |id: &str, value: f64| {
+        let path = format!("/api/devices/{CAMERA}/sensors/{CAMERA}-sensor-0/options/{id}");
+        assert_eq!(server.put(&path, &json!({"value": value})).await.status, 200);
+    };
+    // The first reading, of which everything else is a change, is made once somebody listens.
+    let exposure = async {
+        let mut value = 1000.0;
+        loop {
+            put("exposure", value).await;
+            value += 1.0;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    };
+    let told = tokio::select! {
+        told = client.wait("options_changed", |data| data["options"]["exposure"].is_number()) => told,
+        () = exposure => unreachable!("it goes on"),
+    };
+    assert_eq!((&told["device_id"], &told["sensor_id"]), (&json!(CAMERA), &json!(format!("{CAMERA}-sensor-0"))));
+    // What a filter is set to is told as well, and what else changed with it.
+    put("threshold_min", 5.0).await;
+    let told = client.wait("options_changed", |data| data["options"]["threshold_min"].is_number()).await;
+    assert_eq!(told["options"], json!({"threshold_min": 5.0, "threshold_max": 16.0}));
+    server.shutdown().await;
+}

@@ -1,8 +1,9 @@
 //! One device's thread: the only caller of the backend for that device. Opens it, carries out commands in order, watches
 //! for streams that stop delivering, and closes it when its queue is dropped. `control` has what is not streams: playback,
-//! presets, calibration, recording.
+//! presets, calibration, recording; `options` tells which options changed.
 
 mod control;
+mod options;
 
 use std::{
     collections::BTreeSet,
@@ -27,6 +28,7 @@ use super::{
 };
 use crate::{
     core::wishes::{
+        option_changes::OptionChanges,
         recording::EndReason,
         references::Applied,
         sensor_steps::{self, BySensor, Step},
@@ -62,9 +64,12 @@ pub(super) enum DeviceCommand {
         sensor: usize,
         option: String,
         value: f64,
-        reply: Reply<()>,
+        /// Gets the option as it is then.
+        reply: Reply<OptionInfo>,
     },
     HwReset(Reply<()>),
+    /// Somebody begins to listen to changes of options.
+    Watch,
     /// Playback, presets, calibration, recording.
     Control(Control),
 }
@@ -85,6 +90,8 @@ pub(super) struct DeviceThread {
     pub(super) recordings: Arc<Recordings>,
     pub(super) depth_settings: SharedSettings,
     pub(super) metrics: Arc<DeviceMetrics>,
+    /// Whether somebody wants to hear which options change.
+    pub(super) watched: Arc<AtomicBool>,
 }
 
 struct Open<'a> {
@@ -96,6 +103,7 @@ struct Open<'a> {
     running: BySensor,
     /// The apply that made it so.
     generation: u64,
+    options: OptionChanges,
 }
 
 /// When each stream last delivered, in milliseconds since the device was opened.
@@ -182,7 +190,8 @@ impl DeviceThread {
         };
         self.reporter.while_alive(|| self.metrics.up.set(1));
         self.reporter.tell(DeviceNews::Present { info: Box::new(self.info.clone()), sensors });
-        let mut open = Open { thread: self, camera, processing, clock, running: BySensor::new(), generation: 0 };
+        let (running, options) = (BySensor::new(), OptionChanges::default());
+        let mut open = Open { thread: self, camera, processing, clock, running, generation: 0, options };
         open.serve(inbox);
         open.apply(&[]);
         Ended::Closed
@@ -247,12 +256,11 @@ impl DeviceThread {
         }
         // A requester that went away needs no answer.
         match command {
-            DeviceCommand::Apply => {}
+            DeviceCommand::Apply | DeviceCommand::Watch => {}
             DeviceCommand::Sensors(reply) => drop(reply.send(Err(error.clone()))),
             DeviceCommand::Option { reply, .. } => drop(reply.send(Err(error.clone()))),
-            DeviceCommand::SetOption { reply, .. } | DeviceCommand::HwReset(reply) => {
-                drop(reply.send(Err(error.clone())))
-            }
+            DeviceCommand::SetOption { reply, .. } => drop(reply.send(Err(error.clone()))),
+            DeviceCommand::HwReset(reply) => drop(reply.send(Err(error.clone()))),
             DeviceCommand::Control(control) => control.refuse(error.clone()),
         }
     }
@@ -266,7 +274,7 @@ enum Ended {
 impl Open<'_> {
     fn serve(&mut self, inbox: &Receiver<DeviceCommand>) {
         loop {
-            let first = if self.running.is_empty() {
+            let first = if self.running.is_empty() && !self.is_watched() {
                 inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
                 inbox.recv_timeout(WATCH)
@@ -289,6 +297,7 @@ impl Open<'_> {
             }
             self.camera.tick();
             self.watch();
+            self.watch_options();
         }
     }
 
@@ -302,23 +311,26 @@ impl Open<'_> {
                 });
                 drop(reply.send(described));
             }
-            DeviceCommand::Option { sensor, option, reply } => {
-                let ours = self.processing.option(sensor, &option);
-                drop(reply.send(ours.map_or_else(|| self.camera.option(sensor, &option), Ok)));
-            }
+            DeviceCommand::Option { sensor, option, reply } => drop(reply.send(self.option(sensor, &option))),
             DeviceCommand::SetOption { sensor, option, value, reply } => {
                 let ours = self.processing.set_option(sensor, &option, value, &mut *self.camera, &self.running);
                 let result = ours.unwrap_or_else(|| self.camera.set_option(sensor, &option, value));
                 if result.is_ok() {
                     info!(device = %self.thread.device, sensor, option, value, "option set");
+                    self.options.set();
                 }
-                drop(reply.send(result));
+                drop(reply.send(result.and_then(|()| self.option(sensor, &option))));
             }
             DeviceCommand::HwReset(reply) => drop(reply.send(self.camera.hw_reset())),
             DeviceCommand::Control(control) => self.control(control),
             // Taken up by the caller, once for all that wait.
-            DeviceCommand::Apply => {}
+            DeviceCommand::Apply | DeviceCommand::Watch => {}
         }
+    }
+
+    fn option(&mut self, sensor: usize, option: &str) -> Result<OptionInfo> {
+        let ours = self.processing.option(sensor, option);
+        ours.map_or_else(|| self.camera.option(sensor, option), Ok)
     }
 
     fn apply(&mut self, wanted: &[(usize, StreamConfig)]) -> Applied {

@@ -1,9 +1,12 @@
 //! What the cameras tell the session actor, and in which order. Owns the rule that an attachment's news come between its
 //! opening and its end, whichever threads tell them; never waits for the listener.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use crate::{
@@ -61,6 +64,13 @@ pub enum DeviceNews {
         generation: u64,
         /// Outcome.
         applied: Applied,
+    },
+    /// Options of a sensor have other values now: somebody set them, or the camera itself.
+    OptionsChanged {
+        /// The sensor's place in the device.
+        sensor: usize,
+        /// The new values, by id.
+        values: BTreeMap<String, f64>,
     },
     /// A running stream stopped delivering frames and was stopped.
     Broke {

@@ -70,6 +70,8 @@ struct Shared {
     refreshing: Arc<tokio::sync::Mutex<()>>,
     recordings: Arc<Recordings>,
     metrics: Arc<Metrics>,
+    /// Whether somebody wants to hear which options change.
+    watched: Arc<AtomicBool>,
 }
 
 struct Entry {
@@ -121,6 +123,7 @@ pub fn start(
         refreshing: Arc::default(),
         recordings,
         metrics,
+        watched: Arc::default(),
     });
     for (index, backend) in shared.backends.iter().enumerate() {
         let (hints, waiting) = (shared.hints.clone(), Arc::new(AtomicBool::new(false)));
@@ -220,6 +223,7 @@ impl Shared {
             recordings: self.recordings.clone(),
             depth_settings: depth_settings.clone(),
             metrics,
+            watched: self.watched.clone(),
         };
         let spawned = std::thread::Builder::new().name(format!("cam-{device}")).spawn(move || thread.run(&inbox));
         match spawned {
@@ -340,9 +344,26 @@ impl CameraHandle {
         self.ask(device, |reply| DeviceCommand::Option { sensor, option, reply }).await
     }
 
-    pub(crate) async fn set_option(&self, device: &DeviceId, sensor: usize, option: &str, value: f64) -> Result<()> {
+    pub(crate) async fn set_option(
+        &self,
+        device: &DeviceId,
+        sensor: usize,
+        option: &str,
+        value: f64,
+    ) -> Result<OptionInfo> {
         let option = option.to_owned();
         self.ask(device, |reply| DeviceCommand::SetOption { sensor, option, value, reply }).await
+    }
+
+    /// Whether changes of options are told, by [`DeviceNews::OptionsChanged`]. Reading them costs the camera a moment each second.
+    pub(crate) fn watch_options(&self, watched: bool) {
+        if self.shared.watched.swap(watched, Ordering::Relaxed) || !watched {
+            return;
+        }
+        // A thread that waits for commands only looks when one comes; one whose queue is full has some.
+        for entry in lock(&self.shared.devices).values() {
+            let _ = entry.commands.as_ref().map(|commands| commands.try_send(DeviceCommand::Watch));
+        }
     }
 
     pub(crate) async fn hw_reset(&self, device: &DeviceId) -> Result<()> {

@@ -142,11 +142,19 @@ pub trait Camera: Send {
     /// Stops a sensor; no frame of it is delivered after this returns. Stopping a stopped sensor does nothing.
     fn stop(&mut self, sensor: usize);
 
-    /// Sets an option of a sensor, live.
+    /// Sets an option of a sensor, live, to the step that is nearest to the value.
     ///
     /// # Errors
     /// NotFound for an unknown sensor or option, Invalid when out of range or read-only.
     fn set_option(&mut self, sensor: usize, option: &str, value: f64) -> Result<()>;
+
+    /// The value of every option of a sensor that can be read now, by id; nothing for an unknown sensor.
+    fn option_values(&mut self, sensor: usize) -> Vec<(String, f64)> {
+        let mut sensors = self.sensors().unwrap_or_default();
+        let found = sensors.iter_mut().find(|info| info.index == sensor);
+        let options = found.map(|info| std::mem::take(&mut info.options)).unwrap_or_default();
+        options.into_iter().map(|option| (option.option_id, option.current_value)).collect()
+    }
 
     /// Reads one option.
     ///

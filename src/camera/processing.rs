@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The option of a stereo camera's depth sensor that tells the distance of its imagers in millimetres.
-const BASELINE: &str = "stereo-baseline";
+const BASELINE: &str = "stereo_baseline";
 /// The size that depth is aligned to when neither colour nor depth ever ran.
 const USUAL: Profile = Profile { width: 640, height: 480, framerate: 30 };
 /// How long the thread waits for a frame before it looks again: it is woken by a frame and by the end, so any time will do.
@@ -82,6 +82,15 @@ impl Processing {
         if let Some(depth) = depth {
             depth.options.extend(lock(&self.settings).all());
         }
+    }
+
+    /// The values of these options, by id; nothing for another sensor.
+    pub(super) fn option_values(&self, sensor: usize) -> Vec<(String, f64)> {
+        if self.depth_sensor != Some(sensor) {
+            return Vec::new();
+        }
+        let settings = *lock(&self.settings);
+        settings.all().map(|option| (option.option_id, option.current_value)).collect()
     }
 
     /// One of these options; `None` if it is not one of this sensor's.

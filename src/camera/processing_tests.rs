@@ -78,7 +78,7 @@ fn depth(number: u64, first: u16) -> Frame {
 #[test]
 fn while_all_is_off_frames_pass_by_untouched_and_no_thread_runs() {
     let mut bench = bench();
-    bench.set("decimation-magnitude", 4.0);
+    bench.set("decimation_magnitude", 4.0);
     assert!(bench.processing.thread.is_none());
     let frame = depth(1, 5);
     (bench.input)(frame.clone());
@@ -88,7 +88,7 @@ fn while_all_is_off_frames_pass_by_untouched_and_no_thread_runs() {
 #[test]
 fn a_processed_frame_keeps_what_it_said_of_itself() {
     let mut bench = bench();
-    bench.set("decimation-filter", 1.0);
+    bench.set("decimation_filter", 1.0);
     let frame = depth(7, 5);
     (bench.input)(frame.clone());
     let out = bench.next();
@@ -103,7 +103,7 @@ fn a_processed_frame_keeps_what_it_said_of_itself() {
     (bench.input)(infrared.clone());
     assert!(Arc::ptr_eq(&bench.out.try_recv().expect("in the caller's thread").data, &infrared.data));
 
-    bench.set("decimation-filter", 0.0);
+    bench.set("decimation_filter", 0.0);
     assert!(bench.processing.thread.is_none());
     (bench.input)(frame.clone());
     assert!(Arc::ptr_eq(&bench.out.try_recv().expect("in the caller's thread").data, &frame.data));
@@ -112,7 +112,7 @@ fn a_processed_frame_keeps_what_it_said_of_itself() {
 #[test]
 fn depth_is_aligned_to_the_size_that_colour_runs_at() {
     let mut bench = bench();
-    bench.set("align-to", 1.0);
+    bench.set("align_to", 1.0);
     (bench.input)(depth(1, 5));
     let out = bench.next();
     assert_eq!((out.width, out.height), (640, 480), "the usual size while nothing ever ran");
@@ -131,7 +131,7 @@ fn depth_is_aligned_to_the_size_that_colour_runs_at() {
 #[test]
 fn a_flush_lets_nothing_earlier_out_and_begins_anew() {
     let mut bench = bench();
-    bench.set("temporal-filter", 1.0);
+    bench.set("temporal_filter", 1.0);
     for round in 0..50 {
         for number in 0..3 {
             (bench.input)(depth(round * 10 + number, 1000));
@@ -150,7 +150,7 @@ fn a_flush_lets_nothing_earlier_out_and_begins_anew() {
 #[test]
 fn a_burst_costs_the_caller_nothing_and_the_newest_frame_gets_through() {
     let mut bench = bench();
-    bench.set("spatial-filter", 1.0);
+    bench.set("spatial_filter", 1.0);
     let frame = depth(0, 5);
     for number in 1..=500 {
         (bench.input)(Frame { number, ..frame.clone() });
@@ -166,7 +166,7 @@ fn a_burst_costs_the_caller_nothing_and_the_newest_frame_gets_through() {
 #[test]
 fn it_ends_with_its_owner() {
     let mut bench = bench();
-    bench.set("spatial-filter", 1.0);
+    bench.set("spatial_filter", 1.0);
     (bench.input)(depth(1, 5));
     bench.next();
     let Bench { processing, input, out, .. } = bench;
@@ -183,17 +183,17 @@ fn options_are_of_the_depth_sensor_alone() {
     let mut bench = bench();
     let mut sensors = bench.camera.sensors().unwrap();
     bench.processing.describe(&mut sensors);
-    let has = |sensor: &SensorInfo| sensor.options.iter().any(|option| option.option_id == "align-to");
+    let has = |sensor: &SensorInfo| sensor.options.iter().any(|option| option.option_id == "align_to");
     assert_eq!(sensors.iter().map(has).collect::<Vec<_>>(), [true, false, false]);
-    assert!(bench.processing.option(0, "exposure").is_none() && bench.processing.option(1, "align-to").is_none());
+    assert!(bench.processing.option(0, "exposure").is_none() && bench.processing.option(1, "align_to").is_none());
     let Bench { processing, camera, running, .. } = &mut bench;
-    assert!(processing.set_option(1, "align-to", 1.0, &mut **camera, running).is_none());
-    let bad = processing.set_option(0, "align-to", 2.0, &mut **camera, running).expect("ours");
+    assert!(processing.set_option(1, "align_to", 1.0, &mut **camera, running).is_none());
+    let bad = processing.set_option(0, "align_to", 2.0, &mut **camera, running).expect("ours");
     assert_eq!(bad.unwrap_err().kind(), Kind::Invalid);
     // A device without colour has nothing to align to.
     sensors.truncate(1);
     processing.describe(&mut sensors);
-    let refused = processing.set_option(0, "align-to", 1.0, &mut **camera, running).expect("ours");
+    let refused = processing.set_option(0, "align_to", 1.0, &mut **camera, running).expect("ours");
     assert!(refused.unwrap_err().public().contains("no color stream"));
-    assert_eq!(processing.option(0, "align-to").expect("ours").current_value, 0.0);
+    assert_eq!(processing.option(0, "align_to").expect("ours").current_value, 0.0);
 }

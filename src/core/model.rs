@@ -337,9 +337,10 @@ pub struct DeviceInfo {
     pub serial_number: String,
     /// Running firmware.
     pub firmware_version: Option<String>,
-    /// The firmware the SDK recommends.
+    /// The firmware the SDK recommends, where it does.
     pub recommended_firmware_version: Option<String>,
-    /// "up_to_date", "outdated" or unknown.
+    /// "up_to_date" or "outdated" where the SDK recommends a firmware, else "unknown".
+    #[schema(example = "unknown")]
     pub firmware_status: Option<String>,
     /// Whether a firmware image for it is available.
     pub firmware_file_available: Option<bool>,
@@ -402,7 +403,7 @@ pub struct SensorInfo {
 /// A sensor's option with its range and present value.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct OptionInfo {
-    /// librealsense's name, lower case with dashes ("exposure", "enable-auto-exposure").
+    /// librealsense's name, lower case with underscores ("exposure", "enable_auto_exposure").
     pub option_id: String,
     /// The name for people ("Exposure").
     pub name: String,
@@ -422,9 +423,12 @@ pub struct OptionInfo {
     pub units: Option<String>,
     /// Whether it can only be read.
     pub read_only: bool,
-    /// A group for display ("Basic Controls", "Depth Post-Processing", …).
+    /// A group for display ("Basic Controls", "Post-Processing", …).
     pub category: String,
-    /// Names of discrete values, by value.
+    /// Of post-processing: the filter that it belongs to.
+    #[schema(example = "Spatial Filter")]
+    pub filter_name: Option<String>,
+    /// Names of discrete values, by value. None for an option that is only off or on.
     pub value_descriptions: Option<std::collections::BTreeMap<String, String>>,
 }
 

@@ -29,7 +29,9 @@ pub struct OptionSpec {
     pub category: &'static str,
     /// It only tells.
     pub read_only: bool,
-    /// Names of the values from `min` on.
+    /// The post-processing filter that it belongs to.
+    pub filter: Option<&'static str>,
+    /// Names of the values from `min` on. None for off and on.
     pub values: &'static [&'static str],
 }
 
@@ -37,24 +39,22 @@ impl OptionSpec {
     /// An option with least and largest value, step and default.
     pub const fn new(id: &'static str, name: &'static str, category: &'static str, range: [f64; 4]) -> Self {
         let [min, max, step, default] = range;
-        let (description, units, read_only, values) = ("", None, false, &[] as &[&str]);
-        Self { id, name, description, min, max, step, default, units, category, read_only, values }
+        let (description, units, read_only, filter, values) = ("", None, false, None, &[] as &[&str]);
+        Self { id, name, description, min, max, step, default, units, category, read_only, filter, values }
     }
 
-    /// Refuses a value that the option does not take.
+    /// The value of the option that is nearest to this one.
     ///
     /// # Errors
-    /// Invalid, with the range: it can only be read, or the value is out of range or between two steps.
-    pub fn check(&self, value: f64) -> Result<()> {
+    /// Invalid, with the range: it can only be read, or the value is out of range.
+    pub fn accept(&self, value: f64) -> Result<f64> {
         let Self { id, min, max, step, .. } = self;
         if self.read_only {
             return Err(Error::invalid(format!("Option '{id}' can only be read.")));
         }
-        let steps = (value - min) / step;
-        if (*min..=*max).contains(&value) && (steps - steps.round()).abs() <= 1e-6 {
-            return Ok(());
-        }
-        Err(Error::invalid(format!("Option '{id}' takes {min} to {max} in steps of {step}; got {value}.")))
+        on_step(*min, *max, *step, value).ok_or_else(|| {
+            Error::invalid(format!("Option '{id}' takes {min} to {max} in steps of {step}; got {value}."))
+        })
     }
 
     /// The option as the API shows it, with its present value.
@@ -75,7 +75,47 @@ impl OptionSpec {
             units: self.units.map(Into::into),
             read_only: self.read_only,
             category: self.category.into(),
+            filter_name: self.filter.map(Into::into),
             value_descriptions: (!self.values.is_empty()).then(names),
         }
+    }
+}
+
+/// The value within a range that lies whole steps from its least and is nearest to this one; `None` for one outside. Clients send
+/// what a slider gives them, which need not lie on a step.
+pub fn on_step(min: f64, max: f64, step: f64, value: f64) -> Option<f64> {
+    // Written so that NaN is refused, too.
+    if !(min..=max).contains(&value) {
+        return None;
+    }
+    if step <= 0.0 {
+        return Some(value);
+    }
+    // The last step may end before the range does.
+    let steps = ((value - min) / step).round().min(((max - min) / step + 1e-6).floor());
+    // Through its text, so that 0.1 + 7 * 0.1 reads 0.8.
+    let exact = min + steps * step;
+    Some(format!("{exact:.6}").parse().unwrap_or(exact))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::on_step;
+
+    #[test]
+    fn a_value_goes_to_the_nearest_step() {
+        for (value, expected) in [(0.0, 0.0), (14.9, 0.0), (15.1, 30.0), (31.0, 30.0), (359.0, 360.0), (360.0, 360.0)] {
+            assert_eq!(on_step(0.0, 360.0, 30.0, value), Some(expected), "{value}");
+        }
+        for outside in [-0.1, 360.1, f64::NAN, f64::INFINITY] {
+            assert_eq!(on_step(0.0, 360.0, 30.0, outside), None);
+        }
+        assert_eq!(on_step(1.0, 10.0, 4.0, 10.0), Some(9.0), "the last step that lies within");
+        assert_eq!(on_step(0.0, 1.0, 0.0, 0.3), Some(0.3), "without steps, as it is");
+        for tenths in 0..=160 {
+            let value = f64::from(tenths) / 10.0;
+            assert_eq!(on_step(0.0, 16.0, 0.1, value), Some(value));
+        }
+        assert_eq!(on_step(0.25, 1.0, 0.01, 0.333), Some(0.33));
     }
 }

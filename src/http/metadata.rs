@@ -7,11 +7,11 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::types::unix_seconds;
+use super::types::{MOTION_SIZE, unix_seconds};
 use crate::{
     camera::{Frame, StreamConfig},
     core::picture::geometry,
-    model::{DeviceId, PixelFormat, StreamType, TimestampDomain},
+    model::{DeviceId, PixelFormat, Profile, StreamType, TimestampDomain},
     session::Handle,
 };
 
@@ -27,9 +27,19 @@ pub(super) struct MetadataUpdate {
     is_streaming: bool,
     /// The server's clock when this was made, in Unix seconds.
     timestamp_server: f64,
-    /// The newest frame of each stream that runs and has one, by stream type.
-    #[schema(value_type = BTreeMap<String, StreamMetadata>)]
-    metadata_streams: BTreeMap<StreamType, StreamMetadata>,
+    /// The newest frame of each stream that runs, by stream type; null for one that has none yet.
+    #[schema(value_type = BTreeMap<String, NewestFrame>)]
+    metadata_streams: BTreeMap<StreamType, NewestFrame>,
+}
+
+/// A running stream's newest frame, or null while it has none.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+enum NewestFrame {
+    /// The frame.
+    Frame(Box<StreamMetadata>),
+    /// None came yet.
+    NoneYet,
 }
 
 /// One stream's newest frame in numbers.
@@ -42,15 +52,35 @@ struct StreamMetadata {
     timestamp: f64,
     /// The clock of `timestamp`.
     timestamp_domain: TimestampDomain,
+    /// The same by another name.
+    clock_domain: TimestampDomain,
     /// The camera's count of frames.
     frame_number: u64,
-    /// Width in pixels; 0 for motion.
+    /// Width in pixels; 320 for motion, which has none.
     width: u32,
-    /// Height in pixels; 0 for motion.
+    /// Height in pixels; 120 for motion, which has none.
     height: u32,
+    /// The frame's pixel format, in librealsense's name.
+    #[schema(value_type = String, example = "z16")]
+    format: PixelFormat,
+    /// The same by another name.
+    #[schema(value_type = String, example = "z16")]
+    pixel_format: PixelFormat,
+    /// What the camera was asked for: frames a second.
+    #[schema(example = 30)]
+    hardware_fps: u32,
+    /// What the camera was asked for: width in pixels. Filters may make the picture smaller.
+    #[schema(example = 640)]
+    hardware_width: u32,
+    /// What the camera was asked for: height in pixels.
+    #[schema(example = 480)]
+    hardware_height: u32,
     /// The camera's metadata of the frame, by librealsense's names.
     #[schema(value_type = BTreeMap<String, i64>)]
     metadata: BTreeMap<&'static str, i64>,
+    /// The same by another name.
+    #[schema(value_type = BTreeMap<String, i64>)]
+    frame_metadata: BTreeMap<&'static str, i64>,
     /// The sample of a gyro or an accelerometer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -86,8 +116,13 @@ impl MetadataUpdate {
     pub(super) fn of(handle: &Handle, device: &DeviceId, running: &[StreamConfig], point_cloud: bool) -> Self {
         let metadata_streams = running
             .iter()
-            .filter_map(|config| Some((config.stream, handle.latest_frame(device, config.stream)?)))
-            .map(|(stream, frame)| (stream, StreamMetadata::of(&frame, point_cloud)))
+            .map(|config| {
+                let frame = handle.latest_frame(device, config.stream);
+                let newest = frame.map_or(NewestFrame::NoneYet, |frame| {
+                    NewestFrame::Frame(Box::new(StreamMetadata::of(&frame, config.profile, point_cloud)))
+                });
+                (config.stream, newest)
+            })
             .collect();
         Self {
             device_id: device.clone(),
@@ -99,20 +134,38 @@ impl MetadataUpdate {
 
     /// The frame numbers it was made of: an update with the same ones says nothing new.
     pub(super) fn frame_numbers(&self) -> Vec<(StreamType, u64)> {
-        self.metadata_streams.values().map(|stream| (stream.stream_type, stream.frame_number)).collect()
+        let known = self.metadata_streams.values().filter_map(|newest| match newest {
+            NewestFrame::Frame(frame) => Some(frame),
+            NewestFrame::NoneYet => None,
+        });
+        known.map(|frame| (frame.stream_type, frame.frame_number)).collect()
     }
 }
 
 impl StreamMetadata {
-    fn of(frame: &Frame, point_cloud: bool) -> Self {
+    fn of(frame: &Frame, asked: Profile, point_cloud: bool) -> Self {
+        let size = |width, height| {
+            if frame.stream.is_video() { (width, height) } else { (MOTION_SIZE.width, MOTION_SIZE.height) }
+        };
+        let (width, height) = size(frame.width, frame.height);
+        let (hardware_width, hardware_height) = size(asked.width, asked.height);
+        let metadata: BTreeMap<_, _> =
+            frame.metadata.iter().filter_map(|(key, value)| Some((key.name()?, *value))).collect();
         Self {
             stream_type: frame.stream,
             timestamp: frame.timestamp_ms,
             timestamp_domain: frame.timestamp_domain,
+            clock_domain: frame.timestamp_domain,
             frame_number: frame.number,
-            width: frame.width,
-            height: frame.height,
-            metadata: frame.metadata.iter().filter_map(|(key, value)| Some((key.name()?, *value))).collect(),
+            width,
+            height,
+            format: frame.format,
+            pixel_format: frame.format,
+            hardware_fps: asked.framerate,
+            hardware_width,
+            hardware_height,
+            frame_metadata: metadata.clone(),
+            metadata,
             motion_data: frame.motion().map(|[x, y, z]| Motion { x, y, z }),
             point_cloud: (point_cloud && frame.stream == StreamType::Depth).then(|| PointCloud::of(frame)).flatten(),
         }
@@ -197,19 +250,30 @@ mod tests {
 
     #[test]
     fn metadata_reads_as_the_contract_says() {
+        let asked = |width, height, framerate| Profile { width, height, framerate };
         let motion: Vec<u8> = [0.5f32, -9.75, 1.0].iter().flat_map(|value| value.to_le_bytes()).collect();
-        let metadata = StreamMetadata::of(&frame(StreamType::Accel, PixelFormat::MotionXyz32f, 0, 0, motion), true);
+        let accel = frame(StreamType::Accel, PixelFormat::MotionXyz32f, 0, 0, motion);
+        let metadata = StreamMetadata::of(&accel, asked(0, 0, 250), true);
         assert_eq!(
             serde_json::to_value(&metadata).expect("it serialises"),
             serde_json::json!({
                 "stream_type": "accel", "timestamp": 1234.5, "timestamp_domain": "global_time", "frame_number": 7,
-                "width": 0, "height": 0, "metadata": {"actual_exposure": 8500}, "motion_data": {"x": 0.5, "y": -9.75, "z": 1.0}
+                "clock_domain": "global_time", "width": 320, "height": 120, "hardware_width": 320, "hardware_height": 120,
+                "hardware_fps": 250, "format": "motion_xyz32f", "pixel_format": "motion_xyz32f",
+                "metadata": {"actual_exposure": 8500}, "frame_metadata": {"actual_exposure": 8500},
+                "motion_data": {"x": 0.5, "y": -9.75, "z": 1.0}
             })
         );
         let depth = frame(StreamType::Depth, PixelFormat::Z16, 1, 1, vec![0, 0]);
-        let json = serde_json::to_value(StreamMetadata::of(&depth, true)).expect("it serialises");
-        assert_eq!(json["point_cloud"], serde_json::json!({"vertices": "", "texture_coordinates": []}));
-        let json = serde_json::to_value(StreamMetadata::of(&depth, false)).expect("it serialises");
-        assert!(json.get("point_cloud").is_none() && json.get("motion_data").is_none());
+        let json =
+            |cloud| serde_json::to_value(StreamMetadata::of(&depth, asked(640, 480, 30), cloud)).expect("plain data");
+        assert_eq!(json(true)["point_cloud"], serde_json::json!({"vertices": "", "texture_coordinates": []}));
+        assert!(json(false).get("point_cloud").is_none() && json(false).get("motion_data").is_none());
+        let (width, hardware) = (json(false)["width"].clone(), json(false)["hardware_width"].clone());
+        assert_eq!(
+            (width, hardware),
+            (1.into(), 640.into()),
+            "a decimated picture is smaller than what the camera sends"
+        );
     }
 }

@@ -1,16 +1,21 @@
 //! What clients send: the JSON types of request bodies, and how they become the parsed requests of the session handle.
 //! Everything that can be refused without asking the camera is refused here, with a sentence that says what is valid.
 
+mod start;
+
 use std::collections::BTreeMap;
 
+pub use self::start::{
+    SensorStartBody, SensorStartConfig, SensorStartProfile, StartBody, StartConfig, WantedResolution,
+};
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
 use crate::{
-    camera::{SimFault, StreamConfig},
+    camera::SimFault,
     error::{Error, Result},
-    model::{Codec, DeviceId, IceCandidate, PixelFormat, Profile, SensorInfo, StreamType},
-    session::api::{OfferRequest, StartRequest},
+    model::{Codec, DeviceId, IceCandidate, Profile, SensorInfo, StreamType},
+    session::api::OfferRequest,
 };
 
 /// Most stream types in one offer: twice what any device has.
@@ -189,149 +194,6 @@ impl From<CandidateBody> for IceCandidate {
     }
 }
 
-/// Starts streams explicitly.
-#[derive(Debug, Deserialize, ToSchema)]
-#[schema(example = json!({"configs": [{
-    "sensor_id": "844212070924-sensor-0", "stream_type": "depth", "format": "z16",
-    "resolution": {"width": 640, "height": 480}, "framerate": 30, "enable": true
-}]}))]
-pub struct StartBody {
-    /// The streams.
-    pub configs: Vec<StartConfig>,
-    /// `color` switches the depth sensor's option `align-to` on. `depth`, `none`, null or absent leaves it as it is. A stop
-    /// does not switch it off.
-    #[serde(default)]
-    #[schema(example = "color")]
-    pub align_to: Option<String>,
-    /// True switches the depth sensor's options `spatial-filter` and `temporal-filter` on. False, null or absent leaves them
-    /// as they are. A stop does not switch them off.
-    #[serde(default)]
-    pub apply_filters: Option<bool>,
-    /// Ignored. Older clients send it. A stream that runs with the same parameters is always used.
-    #[serde(default)]
-    pub reuse_cache: Option<bool>,
-}
-
-/// One stream of an explicit start.
-#[derive(Debug, Deserialize, ToSchema)]
-pub struct StartConfig {
-    /// `{device_id}-sensor-{n}`.
-    pub sensor_id: String,
-    /// Stream type; motion streams (`gyro`, `accel`) too.
-    pub stream_type: String,
-    /// Pixel format in librealsense's name, in any case.
-    pub format: String,
-    /// Size; ignored for motion streams.
-    pub resolution: WantedResolution,
-    /// Frames per second.
-    #[serde(deserialize_with = "whole")]
-    pub framerate: i64,
-    /// False leaves this entry out.
-    #[serde(default)]
-    pub enable: Option<bool>,
-}
-
-/// A wanted size.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-pub struct WantedResolution {
-    /// Width in pixels.
-    #[serde(deserialize_with = "whole")]
-    pub width: i64,
-    /// Height in pixels.
-    #[serde(deserialize_with = "whole")]
-    pub height: i64,
-}
-
-impl StartBody {
-    /// Checks everything of the enabled configs but whether the sensors offer it.
-    ///
-    /// # Errors
-    /// NotFound for a sensor that the device does not have, Invalid listing what is offered.
-    pub(super) fn parse(self, device: &DeviceId, sensors: &[SensorInfo]) -> Result<StartRequest> {
-        let mut configs: Vec<(usize, StreamConfig)> = Vec::new();
-        for config in self.configs.iter().filter(|config| config.enable.unwrap_or(true)) {
-            let parsed = config.parse(device, sensors)?;
-            match configs.iter().find(|(_, other)| other.stream == parsed.1.stream) {
-                Some(other) if *other == parsed => {}
-                Some(_) => {
-                    return Err(Error::invalid(format!(
-                        "The stream {} is asked for twice with different parameters.",
-                        parsed.1.stream
-                    )));
-                }
-                None => configs.push(parsed),
-            }
-        }
-        if configs.is_empty() {
-            return Err(Error::invalid("'configs' holds no enabled stream: name at least one."));
-        }
-        Ok(StartRequest { device: device.clone(), configs })
-    }
-
-    /// The depth sensor's options that this start switches on, with the sensor's index.
-    ///
-    /// # Errors
-    /// Invalid for an unknown `align_to`, listing the valid ones, or when the device has no depth stream to process.
-    pub(super) fn depth_options(&self, sensors: &[SensorInfo]) -> Result<Vec<(usize, &'static str)>> {
-        let mut options = Vec::new();
-        match self.align_to.as_deref().map(|name| name.trim().to_ascii_lowercase()).as_deref() {
-            Some("color") => options.push("align-to"),
-            None | Some("depth" | "none" | "") => {}
-            Some(other) => {
-                let shown: String = other.chars().take(40).collect();
-                return Err(Error::invalid(format!("Invalid align_to '{shown}'. Valid: color, depth, none.")));
-            }
-        }
-        if self.apply_filters == Some(true) {
-            options.extend(["spatial-filter", "temporal-filter"]);
-        }
-        let has = |sensor: &SensorInfo, id: &str| sensor.options.iter().any(|option| option.option_id == id);
-        let place = |id| match sensors.iter().find(|sensor| has(sensor, id)) {
-            Some(sensor) => Ok((sensor.index, id)),
-            None => Err(Error::invalid("This device has no depth stream, so there is nothing to align or filter.")),
-        };
-        let color = sensors.iter().any(|sensor| sensor.profiles.iter().any(|p| p.stream == StreamType::Color));
-        if options.contains(&"align-to") && !color {
-            return Err(Error::invalid("This device has no color stream, so there is nothing to align depth to."));
-        }
-        options.into_iter().map(place).collect()
-    }
-}
-
-impl StartConfig {
-    fn parse(&self, device: &DeviceId, sensors: &[SensorInfo]) -> Result<(usize, StreamConfig)> {
-        let sensor = find_sensor(device, &self.sensor_id, sensors)?;
-        let stream: StreamType = self.stream_type.parse()?;
-        let format = self.format(stream, sensor)?;
-        let profile = if stream.is_video() {
-            let WantedResolution { width, height } = self.resolution;
-            WantedProfile { width, height, framerate: self.framerate }.parse(&self.stream_type)?
-        } else {
-            // A motion sample has no size, whatever the client's form filled in.
-            WantedProfile { width: 1, height: 1, framerate: self.framerate }.parse(&self.stream_type)?;
-            Profile { width: 0, height: 0, framerate: u32::try_from(self.framerate).unwrap_or(0) }
-        };
-        // Whether the sensor offers it is checked where it is also known how the camera is connected.
-        Ok((sensor.index, StreamConfig { stream, format, profile }))
-    }
-
-    /// The format meant. The old pages say "combined_motion" for a motion sample.
-    fn format(&self, stream: StreamType, sensor: &SensorInfo) -> Result<PixelFormat> {
-        let name = self.format.trim();
-        if !stream.is_video() && name.eq_ignore_ascii_case("combined_motion") {
-            return Ok(PixelFormat::MotionXyz32f);
-        }
-        name.parse().map_err(|unknown: Error| {
-            let offered = list(sensor.profiles.iter().filter(|p| p.stream == stream).map(|p| p.format));
-            if offered.is_empty() {
-                return unknown;
-            }
-            let shown: String = name.chars().take(40).collect();
-            Error::invalid(format!("{stream} is not offered as '{shown}'; it is offered as {offered}."))
-        })
-    }
-}
-
 /// The distinct values in order of first appearance, for a sentence.
 fn list<T: ToString>(values: impl Iterator<Item = T>) -> String {
     let mut seen: Vec<String> = Vec::new();
@@ -377,7 +239,7 @@ pub(super) fn find_sensor<'a>(device: &DeviceId, sensor_id: &str, sensors: &'a [
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!({"value": 8500}))]
 pub struct OptionValueBody {
-    /// The new value; true and false count as 1 and 0.
+    /// The new value; true and false count as 1 and 0, and a text that is a number as that number.
     #[serde(deserialize_with = "number_or_bool")]
     pub value: f64,
 }
@@ -455,13 +317,17 @@ fn number_or_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::
     enum Value {
         Bool(bool),
         Number(f64),
+        Text(String),
         Other(serde::de::IgnoredAny),
     }
-    match Value::deserialize(deserializer)? {
-        Value::Bool(value) => Ok(f64::from(u8::from(value))),
-        Value::Number(value) if value.is_finite() => Ok(value),
-        Value::Number(_) | Value::Other(_) => Err(serde::de::Error::custom("invalid type: expected a number")),
-    }
+    let value = match Value::deserialize(deserializer)? {
+        Value::Bool(value) => Some(f64::from(u8::from(value))),
+        Value::Number(value) => Some(value),
+        // What a form gives that nobody converted.
+        Value::Text(text) => text.trim().parse().ok(),
+        Value::Other(_) => None,
+    };
+    value.filter(|value| value.is_finite()).ok_or_else(|| serde::de::Error::custom("invalid type: expected a number"))
 }
 
 fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {

@@ -2,7 +2,7 @@
 //! loses updates and delays nobody, because metadata goes through a cell that holds the newest update only.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -17,19 +17,20 @@ use socketioxide::{
     handler::ConnectHandler,
     layer::SocketIoLayer,
 };
-use tokio::sync::watch;
+use tokio::sync::{broadcast::error::RecvError, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     access::{Access, Credential},
-    events::{Event, ServerShutdown, SessionsChanged, Welcome},
+    events::{DevicesChanged, Event, OptionsChanged, ServerShutdown, SessionsChanged, StreamRestarted, Welcome},
     handshakes::PATH,
     metadata::MetadataUpdate,
+    types::sensor_id,
 };
 use crate::{
     metrics::Metrics,
     model::{DeviceId, StreamType},
-    session::Handle,
+    session::{Handle, api::Notice},
 };
 
 /// The room of the clients that were welcomed: events go there.
@@ -173,8 +174,10 @@ impl Sockets {
     pub(super) async fn run(self, stop: CancellationToken) {
         let metadata = tokio::spawn(self.clone().send_metadata(stop.clone()));
         let changes = tokio::spawn(self.clone().send_changes(stop.clone()));
+        let devices = tokio::spawn(self.clone().send_devices(stop.clone()));
+        let notices = tokio::spawn(self.clone().send_notices(stop.clone()));
         stop.cancelled().await;
-        for task in [metadata, changes] {
+        for task in [metadata, changes, devices, notices] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a Socket.IO task ended badly");
             }
@@ -251,6 +254,57 @@ impl Sockets {
             // Errors are of clients whose buffer is full: they lose it.
             let _ = self.io.to(ROOM).emit(SessionsChanged::NAME, &SessionsChanged { revision, sessions }).await;
             tokio::time::sleep(CHANGED_PERIOD).await;
+        }
+    }
+
+    /// The task "devices": tells which devices came and went, also while nobody listens, so that who comes hears what is new only.
+    async fn send_devices(self, stop: CancellationToken) {
+        let mut snapshot = self.handle.snapshot();
+        let mut known = BTreeSet::new();
+        // What is there already is no news.
+        let _ = DevicesChanged::since(&mut known, &snapshot.borrow_and_update());
+        loop {
+            let changed = tokio::select! {
+                () = stop.cancelled() => return,
+                changed = snapshot.changed() => changed,
+            };
+            if changed.is_err() {
+                return;
+            }
+            let change = DevicesChanged::since(&mut known, &snapshot.borrow_and_update());
+            if let Some(change) = change {
+                // Errors are of clients whose buffer is full: they lose it.
+                let _ = self.io.to(ROOM).emit(DevicesChanged::NAME, &change).await;
+            }
+        }
+    }
+
+    /// The task "notices": passes on what happened, as it comes. What is missed because too much happened is missed by everybody.
+    async fn send_notices(self, stop: CancellationToken) {
+        let mut notices = self.handle.notices();
+        let mut clients = self.clients.clone();
+        loop {
+            // For nobody no option is read.
+            self.handle.watch_options(*clients.borrow_and_update() > 0);
+            let notice = tokio::select! {
+                () = stop.cancelled() => return,
+                changed = clients.changed() => if changed.is_ok() { continue } else { return },
+                notice = notices.recv() => notice,
+            };
+            match notice {
+                Ok(Notice::Restarted { key, profile }) => {
+                    let event = StreamRestarted { device_id: key.device, stream_type: key.stream, profile };
+                    // Errors are of clients whose buffer is full: they lose it.
+                    let _ = self.io.to(ROOM).emit(StreamRestarted::NAME, &event).await;
+                }
+                Ok(Notice::Options { device, sensor, values }) => {
+                    let sensor_id = sensor_id(&device, sensor);
+                    let event = OptionsChanged { device_id: device, sensor_id, options: values };
+                    let _ = self.io.to(ROOM).emit(OptionsChanged::NAME, &event).await;
+                }
+                Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "notices were lost"),
+                Err(RecvError::Closed) => return,
+            }
         }
     }
 }

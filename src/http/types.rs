@@ -1,18 +1,22 @@
 //! What the API answers with: the JSON types that the model does not already have, and how the model becomes them.
 //! Owns no parsing; `requests` reads what clients send.
 
+mod starts;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+pub(super) use self::starts::MOTION_SIZE;
+pub use self::starts::{SensorStream, SensorStreamStatus, StartedBody, StoppedBody};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
     config::Webrtc,
     media::SessionStats,
-    model::{DeviceId, OptionInfo, Profile, SensorInfo, SessionId, SessionState, StreamType},
+    model::{DeviceId, DeviceInfo, OptionInfo, Profile, SensorInfo, SessionId, SessionState, StreamType},
     session::api::{Offer, OfferedStream, References, RunningStream, SessionStatus},
 };
 
@@ -20,6 +24,17 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Success {
     /// Whether the request was carried out.
+    #[schema(example = true)]
+    pub success: bool,
+}
+
+/// An option that was set, as it is now.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OptionSet {
+    /// The option.
+    #[serde(flatten)]
+    pub option: OptionInfo,
+    /// Always true.
     #[schema(example = true)]
     pub success: bool,
 }
@@ -60,13 +75,13 @@ pub struct SupportedStreamProfile {
     /// Stream type.
     #[schema(value_type = String, example = "depth")]
     pub stream_type: StreamType,
-    /// Sizes as [width, height], largest first. Motion streams have none.
+    /// Sizes as [width, height], largest first. Motion streams have none, and list 320x120 for clients that expect one.
     #[schema(example = json!([[1280, 720], [640, 480]]))]
     pub resolutions: Vec<[u32; 2]>,
     /// Frames (or samples) per second, ascending.
     #[schema(example = json!([6, 15, 30, 60]))]
     pub fps: Vec<u32>,
-    /// Pixel formats, in librealsense's names.
+    /// Pixel formats, in librealsense's names; `combined_motion` is another name for `motion_xyz32f`.
     #[schema(example = json!(["z16"]))]
     pub formats: Vec<String>,
 }
@@ -108,12 +123,13 @@ impl SensorBody {
                     .collect();
                 let fps: BTreeSet<_> = of_stream().map(|p| p.profile.framerate).collect();
                 let formats: BTreeSet<_> = of_stream().map(|p| p.format).collect();
-                SupportedStreamProfile {
-                    stream_type,
-                    resolutions: sizes.into_iter().rev().map(|(width, height)| [width, height]).collect(),
-                    fps: fps.into_iter().collect(),
-                    formats: formats.into_iter().map(|format| format.to_string()).collect(),
+                let mut resolutions: Vec<_> = sizes.into_iter().rev().map(|(width, height)| [width, height]).collect();
+                let mut formats: Vec<_> = formats.into_iter().map(|format| format.to_string()).collect();
+                if !stream_type.is_video() {
+                    resolutions.push([MOTION_SIZE.width, MOTION_SIZE.height]);
+                    formats.insert(0, COMBINED_MOTION.into());
                 }
+                SupportedStreamProfile { stream_type, resolutions, fps: fps.into_iter().collect(), formats }
             })
             .collect();
         Self {
@@ -126,6 +142,46 @@ impl SensorBody {
     }
 }
 
+/// A device's firmware.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FirmwareStatus {
+    /// Device.
+    pub device_id: DeviceId,
+    /// What runs on it.
+    #[schema(example = "5.16.0.1")]
+    pub current: Option<String>,
+    /// What the SDK recommends, where it does.
+    pub recommended: Option<String>,
+    /// "up_to_date" or "outdated" where the SDK recommends a firmware, else "unknown".
+    #[schema(example = "unknown")]
+    pub status: String,
+    /// Always false: this server has no firmware to offer.
+    pub file_available: bool,
+}
+
+impl From<DeviceInfo> for FirmwareStatus {
+    fn from(info: DeviceInfo) -> Self {
+        Self {
+            device_id: info.device_id,
+            current: info.firmware_version,
+            recommended: info.recommended_firmware_version,
+            status: info.firmware_status.unwrap_or_else(|| "unknown".into()),
+            file_available: info.firmware_file_available.unwrap_or(false),
+        }
+    }
+}
+
+/// The answer to a request that had nothing to do.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Noop {
+    /// Always "noop".
+    #[schema(example = "noop")]
+    pub status: &'static str,
+}
+
+/// What clients of the vendor's call a motion sample.
+pub(super) const COMBINED_MOTION: &str = "combined_motion";
+
 /// The id of a device's n-th sensor.
 pub(super) fn sensor_id(device: &DeviceId, index: usize) -> String {
     format!("{device}-sensor-{index}")
@@ -134,16 +190,20 @@ pub(super) fn sensor_id(device: &DeviceId, index: usize) -> String {
 /// Distance at a pixel of the depth picture.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DepthAtPixel {
-    /// Metres; null where the camera measured nothing.
+    /// Metres; null where the camera measured nothing, and outside the picture.
     #[schema(required = true, example = 1.234)]
     pub depth: Option<f64>,
     /// Column, 0 at the left.
-    pub x: u32,
+    pub x: i64,
     /// Row, 0 at the top.
-    pub y: u32,
+    pub y: i64,
     /// Always "meters".
     #[schema(example = "meters")]
     pub units: &'static str,
+    /// Says that the pixel lies outside the picture, and how large that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub detail: Option<String>,
 }
 
 /// The range of the depth colours, in metres.
@@ -394,7 +454,9 @@ mod tests {
         assert_eq!(depth.resolutions, [[1280, 720], [640, 480]]);
         assert_eq!(depth.fps, [15, 30]);
         assert_eq!(depth.formats, ["z16"]);
-        assert!(body.supported_stream_profiles[2].resolutions.is_empty());
+        let gyro = &body.supported_stream_profiles[2];
+        assert_eq!(gyro.resolutions, [[320, 120]], "viewers drop a profile without a size");
+        assert_eq!(gyro.formats, ["combined_motion", "motion_xyz32f"]);
     }
 
     #[test]

@@ -28,7 +28,7 @@ impl OptionId {
     /// Metres per unit of Z16.
     pub const DEPTH_UNITS: Self = Self(sys::rs2_option_RS2_OPTION_DEPTH_UNITS);
 
-    /// The option of this name in lower case with dashes ("enable-auto-exposure"), of those that the library knows.
+    /// The option of this name in lower case with dashes ("enable_auto_exposure"), of those that the library knows.
     pub fn named(sdk: super::Sdk, id: &str) -> Option<Self> {
         static NAMES: LazyLock<BTreeMap<String, OptionId>> = LazyLock::new(|| {
             let Some(api) = super::library::loaded() else { return BTreeMap::new() };
@@ -46,9 +46,9 @@ impl OptionId {
     }
 }
 
-/// An option's name as an id: "Enable Auto Exposure" is "enable-auto-exposure".
+/// An option's name as an id: "Enable Auto Exposure" is "enable_auto_exposure".
 fn slug(name: &str) -> String {
-    name.trim().to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+    name.trim().to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_")
 }
 
 impl Sensor {
@@ -160,7 +160,8 @@ mod tests {
 
     #[test]
     fn names_become_ids() {
-        assert_eq!(slug("Enable Auto Exposure"), "enable-auto-exposure");
-        assert_eq!(slug("Asic Temperature"), "asic-temperature");
+        assert_eq!(slug("Enable Auto Exposure"), "enable_auto_exposure");
+        assert_eq!(slug("Asic Temperature"), "asic_temperature");
+        assert_eq!(slug("Auto-Exposure Mode"), "auto_exposure_mode");
     }
 }

@@ -8,11 +8,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tracing::{debug, error, info, warn};
 
 use super::{
-    api::{Observe, SessionStatus, Snapshot},
+    api::{Notice, Observe, SessionStatus, Snapshot},
     command::Command,
     events::{Event, EventReceiver},
     handle::Handle,
@@ -40,6 +40,8 @@ use crate::{
 
 /// Commands that may wait for the actor. It answers in microseconds, so more than this means a flood; senders then wait.
 const COMMANDS: usize = 256;
+/// Notices that may wait for one who listens; who is slower misses the oldest.
+const NOTICES: usize = 64;
 /// How long shutdown waits for the media side.
 const MEDIA_SHUTDOWN: Duration = Duration::from_millis(2500);
 /// How far the machine's clock must jump to be followed.
@@ -71,6 +73,7 @@ pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
     let diagnostics = media.diagnostics();
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let (snapshot, snapshot_reader) = watch::channel(Arc::new(Snapshot::default()));
+    let (notices, _) = broadcast::channel(NOTICES);
     let seconds = Duration::from_secs;
     let limits = Limits {
         sessions: config.sessions.limit,
@@ -102,13 +105,14 @@ pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
         depth_ranges: BTreeMap::new(),
         troubles: Troubles::default(),
         snapshot,
+        notices: notices.clone(),
         metrics: observe.metrics.clone(),
         broken: false,
         epoch: (now(), SystemTime::now()),
     };
     let task = tokio::spawn(actor.run(inbox, events));
     let turns = Turns::default();
-    (Handle { commands, cameras, hub, snapshot: snapshot_reader, config, diagnostics, observe, turns }, task)
+    (Handle { commands, cameras, hub, snapshot: snapshot_reader, notices, config, diagnostics, observe, turns }, task)
 }
 
 /// What the loop does next.
@@ -235,12 +239,17 @@ impl Actor {
                 let _ = reply.send(count);
             }
             Command::References(reply) => drop(reply.send(self.references())),
-            Command::Start(request, reply) => self.start(now, &request, reply),
+            Command::Start(request, reply) => self.start(now, request, reply),
             Command::Stop(device, reply) => {
                 let result = self.stop(now, &device);
                 drop(reply.send(result));
             }
             Command::Status(device, reply) => drop(reply.send(self.status(now, &device))),
+            Command::StopSensor(device, sensor, reply) => {
+                let result = self.stop_sensor(now, &device, sensor);
+                drop(reply.send(result));
+            }
+            Command::SensorStatus(device, sensor, reply) => drop(reply.send(self.sensor_status(&device, sensor))),
             Command::PointCloud(device, active, reply) => drop(reply.send(self.set_point_cloud(device, active))),
             Command::DepthRange(device, range, reply) => drop(reply.send(self.set_depth_range(device, range))),
             Command::StartRecording(request, reply) => self.start_recording(now, request, reply),
@@ -400,13 +409,18 @@ impl Actor {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Apply { device, generation, wanted } => self.apply(&device, generation, wanted),
-            Effect::Running { key, config } => {
+            Effect::Running { key, config, restarted } => {
                 info!(stream = %key, profile = %config.profile, format = %config.format, "stream runs");
                 if key.stream.is_video() {
                     self.media.stream_running(key.clone(), config.profile);
                 }
+                if restarted {
+                    // Nobody may be listening.
+                    let _ = self.notices.send(Notice::Restarted { key, profile: config.profile });
+                }
                 self.stream_is_running();
             }
+            Effect::RestartRefused { key, error, by } => self.restart_refused(now(), &key, &error, by),
             Effect::Failed { key, error, holders } => {
                 warn!(stream = %key, error = error.for_log(), "stream could not start");
                 self.stream_failed(now(), &key, &error, &holders);
@@ -464,6 +478,7 @@ impl Actor {
                 session_states: states,
                 failing: self.troubles.lately().cloned().collect(),
                 devices: self.devices.iter().map(|(id, device)| (id.clone(), device.trouble.is_none())).collect(),
+                attached: self.attached(),
                 revision: shown.revision,
             };
             if **shown == next {

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::{
     camera::StreamConfig,
+    error::Error,
     logging::Logs,
     media::SessionStats,
     metrics::Metrics,
@@ -83,8 +84,45 @@ pub struct SessionStatus {
 pub struct StartRequest {
     /// Device.
     pub device: DeviceId,
+    /// The only sensor that is started, which is restarted if it runs otherwise; `None` for a start of the device, which never
+    /// restarts anything.
+    pub sensor: Option<usize>,
     /// The sensor each config named, and the stream it wants.
     pub configs: Vec<(usize, StreamConfig)>,
+}
+
+/// What an explicit start came to.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// What the device streams.
+    pub status: StreamStatus,
+    /// What the sensor streams, of a start of one sensor.
+    pub sensor: Option<SensorStatus>,
+    /// Whether everything that it names ran already.
+    pub reused: bool,
+}
+
+/// What an explicit stop left. Its `is_streaming`, `active_streams`, `framerate` and `duration` are about what others than viewers
+/// hold, and `stopping` also says that only viewers hold what runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stopped {
+    /// The device.
+    pub status: StreamStatus,
+    /// How many viewers hold each stream; nothing with zero.
+    pub held_by: BTreeMap<StreamType, usize>,
+}
+
+/// What one sensor of a device streams.
+#[derive(Debug, Clone)]
+pub struct SensorStatus {
+    /// Its place in the device.
+    pub sensor: usize,
+    /// Its name.
+    pub name: String,
+    /// What runs, without what the server itself keeps running for metadata.
+    pub streams: Vec<RunningStream>,
+    /// Why the device cannot be used, or a stream of the sensor is interrupted.
+    pub trouble: Option<Error>,
 }
 
 /// A device's streaming state.
@@ -142,6 +180,8 @@ pub struct Snapshot {
     pub failing: Vec<(StreamKey, Codec)>,
     /// Every device that was ever seen, and whether it can be used now.
     pub devices: BTreeMap<DeviceId, bool>,
+    /// Those of them that are there, be they usable or not.
+    pub attached: BTreeSet<DeviceId>,
     /// Bumped on every change of anything above, so that pages can be told to look again.
     pub revision: u64,
 }
@@ -157,6 +197,27 @@ pub struct RecordRequest {
     pub streams: Option<Vec<StreamType>>,
     /// Ends by itself after this, or earlier where the configuration says so.
     pub max_time: Option<Duration>,
+}
+
+/// Something that happened, for clients that want to hear of it at once.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    /// A stream runs otherwise from now on, because somebody asked for it while others held it.
+    Restarted {
+        /// Stream.
+        key: StreamKey,
+        /// What it runs at now.
+        profile: Profile,
+    },
+    /// Options have other values, while [`super::Handle::watch_options`] is on.
+    Options {
+        /// Device.
+        device: DeviceId,
+        /// The sensor's place in the device.
+        sensor: usize,
+        /// The new values, by id.
+        values: BTreeMap<String, f64>,
+    },
 }
 
 /// What the server writes down about itself; cheap to clone.

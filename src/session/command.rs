@@ -2,7 +2,10 @@
 
 use tokio::sync::oneshot;
 
-use super::api::{Offer, OfferRequest, RecordRequest, References, SessionStatus, StartRequest, StreamStatus};
+use super::api::{
+    Offer, OfferRequest, RecordRequest, References, SensorStatus, SessionStatus, StartRequest, Started, Stopped,
+    StreamStatus,
+};
 use crate::{
     camera::recording::RecordingStatus,
     error::Result,
@@ -20,9 +23,11 @@ pub(crate) enum Command {
     Close(SessionId, oneshot::Sender<bool>),
     CloseAll(oneshot::Sender<usize>),
     References(oneshot::Sender<References>),
-    Start(StartRequest, Reply<StreamStatus>),
-    Stop(DeviceId, Reply<StreamStatus>),
+    Start(StartRequest, Reply<Started>),
+    Stop(DeviceId, Reply<Stopped>),
     Status(DeviceId, Reply<StreamStatus>),
+    StopSensor(DeviceId, usize, Reply<SensorStatus>),
+    SensorStatus(DeviceId, usize, Reply<SensorStatus>),
     PointCloud(DeviceId, bool, Reply<()>),
     DepthRange(DeviceId, (f32, f32), Reply<()>),
     StartRecording(RecordRequest, Reply<RecordingStatus>),

@@ -1,16 +1,15 @@
-//! The actor's part about devices: camera events, explicit start and stop, status, point clouds.
+//! The actor's part about devices: camera events, status, motion data, point clouds.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     time::{Duration, Instant},
 };
 
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::{
-    api::{References, RunningStream, StartRequest, StreamStatus},
-    command::Reply,
-    state::{Actor, MOTION, PendingStart},
+    api::{Notice, References, RunningStream, StreamStatus},
+    state::{Actor, MOTION},
 };
 use crate::{
     camera::events::{CameraEvent, DeviceNews},
@@ -90,6 +89,10 @@ impl Actor {
                 }
                 self.streams.applied(now, &device, generation, applied);
             }
+            DeviceNews::OptionsChanged { sensor, values } => {
+                // Nobody may be listening.
+                let _ = self.notices.send(Notice::Options { device, sensor, values });
+            }
             DeviceNews::Broke { stream, generation, error } => {
                 self.streams.broke(now, &Self::key(&device, stream), generation, &error);
             }
@@ -132,106 +135,8 @@ impl Actor {
                     self.refuse_starts(now, failed, error);
                 }
                 // An answered start's streams ran, so that they are interrupted and come back.
-                Holder::Explicit => {}
+                Holder::Explicit | Holder::Sensor => {}
             }
-        }
-    }
-
-    pub(super) fn start(&mut self, now: Instant, request: &StartRequest, reply: Reply<StreamStatus>) {
-        // One whose requester went away is in nobody's way.
-        self.finish_starts();
-        if let Err(error) = self.check_start(request) {
-            // A requester that went away needs no answer.
-            return drop(reply.send(Err(error)));
-        }
-        self.start_count += 1;
-        let (number, device) = (self.start_count, request.device.clone());
-        for (sensor, config) in &request.configs {
-            let key = Self::key(&device, config.stream);
-            if let Err(error) = self.streams.acquire(now, &key, Holder::Start(number), *sensor, *config) {
-                self.streams.release(now, &device, &Holder::Start(number));
-                return drop(reply.send(Err(error)));
-            }
-        }
-        let names: Vec<_> = request.configs.iter().map(|(_, config)| config.stream.to_string()).collect();
-        info!(%device, streams = names.join("+"), "explicit start");
-        self.starts.push(PendingStart { reply, number, device, configs: request.configs.clone() });
-        self.finish_starts();
-    }
-
-    /// Takes starts back; the clients that wait for them are told why.
-    fn refuse_starts(&mut self, now: Instant, starts: Vec<PendingStart>, why: &Error) {
-        for start in starts {
-            // First, so that nothing is held any more when the refusal is heard.
-            self.streams.release(now, &start.device, &Holder::Start(start.number));
-            drop(start.reply.send(Err(why.clone())));
-        }
-    }
-
-    /// Everything that can be refused is refused here, before anything changes.
-    fn check_start(&self, request: &StartRequest) -> Result<()> {
-        let sensors = self.usable(&request.device)?;
-        let mut on_sensor: BTreeMap<usize, StreamConfig> = BTreeMap::new();
-        for (sensor, config) in &request.configs {
-            profile::check(sensors, *sensor, config).map_err(|error| self.with_usb_hint(&request.device, error))?;
-            let key = Self::key(&request.device, config.stream);
-            self.streams.check(&key)?;
-            // What only lingers is in nobody's way.
-            if let Some(running) = self.streams.held_config(&key) {
-                // The pixel format is how frames come from the camera; a viewer never sees it.
-                if running.profile != config.profile {
-                    return Err(Error::conflict(format!(
-                        "{} runs already at {}; stop it first or start it with the same parameters.",
-                        config.stream, running.profile
-                    )));
-                }
-                continue;
-            }
-            if !config.stream.is_video() {
-                continue;
-            }
-            // Depth and both infrareds come from one sensor, which runs all of them at one size and rate.
-            if let Some(sibling) = self.streams.held_sensor_config(&request.device, *sensor)
-                && sibling.profile != config.profile
-            {
-                return Err(Error::conflict(format!(
-                    "{} must have the same size and rate as {}, because one sensor delivers both: {}.",
-                    config.stream, sibling.stream, sibling.profile
-                )));
-            }
-            let first = on_sensor.entry(*sensor).or_insert(*config);
-            if first.profile != config.profile {
-                return Err(Error::invalid(format!(
-                    "{} and {} come from the same sensor and must have the same resolution and framerate.",
-                    first.stream, config.stream
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    /// Answers the starts whose streams all run. The answer is what makes them the device's explicit start: of one whose
-    /// requester went away before it nothing stays, because nobody would know to stop it.
-    pub(super) fn finish_starts(&mut self) {
-        let now = tokio::time::Instant::now().into_std();
-        let mut waiting = std::mem::take(&mut self.starts);
-        let ready = |start: &mut PendingStart| {
-            let runs = |config: &StreamConfig| self.streams.is_running(&Self::key(&start.device, config.stream));
-            start.reply.is_closed() || start.configs.iter().all(|(_, config)| runs(config))
-        };
-        let ready: Vec<_> = waiting.extract_if(.., ready).collect();
-        self.starts = waiting;
-        for PendingStart { reply, number, device, configs } in ready {
-            if reply.send(self.status(now, &device)).is_ok() {
-                for (sensor, config) in configs {
-                    let key = Self::key(&device, config.stream);
-                    // It runs, so nothing refuses this.
-                    let _ = self.streams.acquire(now, &key, Holder::Explicit, sensor, config);
-                }
-            } else {
-                info!(%device, "not started: the client that asked for it went away");
-            }
-            self.streams.release(now, &device, &Holder::Start(number));
         }
     }
 
@@ -241,7 +146,7 @@ impl Actor {
             return;
         }
         for (id, device) in &self.devices {
-            let video = self.streams.running(id).iter().any(|(_, config, _)| config.stream.is_video());
+            let video = self.streams.has_video(id);
             let held = !self.streams.held_by(id, &Holder::Metadata).is_empty();
             if !video && held {
                 self.streams.release(now, id, &Holder::Metadata);
@@ -262,24 +167,11 @@ impl Actor {
         }
     }
 
-    pub(super) fn stop(&mut self, now: Instant, id: &DeviceId) -> Result<StreamStatus> {
-        if !self.devices.contains_key(id) {
-            return Err(Error::unknown_device(id));
-        }
-        let waiting = self.starts.extract_if(.., |start| start.device == *id).collect();
-        self.refuse_starts(now, waiting, &Error::unavailable("The start was taken back by a stop request."));
-        self.streams.release(now, id, &Holder::Explicit);
-        self.streams.stop_lingering(id);
-        info!(device = %id, "explicit stop");
-        self.status(now, id)
-    }
-
     pub(super) fn status(&self, now: Instant, id: &DeviceId) -> Result<StreamStatus> {
         if !self.devices.contains_key(id) {
             return Err(Error::unknown_device(id));
         }
-        let mut running = self.streams.running(id);
-        running.retain(|(_, config, _)| !self.streams.is_companion(&Self::key(id, config.stream)));
+        let running = self.shown(id);
         let framerate = running
             .iter()
             .filter(|(_, config, _)| config.stream.is_video())
@@ -295,16 +187,27 @@ impl Actor {
         })
     }
 
+    /// The devices that are there.
+    pub(super) fn attached(&self) -> BTreeSet<DeviceId> {
+        let there = self.devices.iter().filter(|(_, device)| device.presence.current().is_some());
+        there.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// What runs on a device, without what the server itself keeps running for metadata.
+    pub(super) fn shown(&self, id: &DeviceId) -> Vec<(usize, StreamConfig, Instant)> {
+        let mut running = self.streams.running(id);
+        running.retain(|(_, config, _)| !self.streams.is_companion(&Self::key(id, config.stream)));
+        running
+    }
+
+    /// The same with the time of day.
+    pub(super) fn running_streams(&self, id: &DeviceId) -> Vec<RunningStream> {
+        let timed = |(sensor, config, since)| RunningStream { sensor, config, started_at: self.wall_time(since) };
+        self.shown(id).into_iter().map(timed).collect()
+    }
+
     pub(super) fn references(&self) -> References {
-        let running = self.devices.keys().map(|id| {
-            let mut listed = self.streams.running(id);
-            listed.retain(|(_, config, _)| !self.streams.is_companion(&Self::key(id, config.stream)));
-            let list: Vec<_> = listed
-                .into_iter()
-                .map(|(sensor, config, since)| RunningStream { sensor, config, started_at: self.wall_time(since) })
-                .collect();
-            (id.clone(), list)
-        });
+        let running = self.devices.keys().map(|id| (id.clone(), self.running_streams(id)));
         References {
             references: self.streams.references(),
             running: running.filter(|(_, list)| !list.is_empty()).collect(),

@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{
-    api::{Observe, Offer, OfferRequest, References, SessionStatus, Snapshot, StartRequest, StreamStatus},
+    api::{
+        Notice, Observe, Offer, OfferRequest, References, SensorStatus, SessionStatus, Snapshot, StartRequest, Started,
+        Stopped, StreamStatus,
+    },
     command::Command,
     turns::Turns,
 };
@@ -26,6 +29,7 @@ pub struct Handle {
     pub(crate) cameras: CameraHandle,
     pub(crate) hub: Arc<FrameHub>,
     pub(crate) snapshot: watch::Receiver<Arc<Snapshot>>,
+    pub(crate) notices: broadcast::Sender<Notice>,
     pub(crate) config: Arc<Config>,
     pub(crate) diagnostics: Arc<dyn Diagnostics>,
     pub(crate) observe: Observe,
@@ -122,19 +126,20 @@ impl Handle {
         self.ask(Command::References).await
     }
 
-    /// Takes the explicit reference on streams, starting them.
+    /// Takes the explicit reference of a device or of one sensor on streams, starting them. A sensor that runs otherwise is
+    /// restarted; its viewers stay.
     ///
     /// # Errors
-    /// NotFound, Invalid, Conflict when something else runs, Unavailable when it cannot start.
-    pub async fn start(&self, request: StartRequest) -> Result<StreamStatus> {
+    /// NotFound, Invalid, Conflict when something else runs or is recorded, Unavailable when it cannot start.
+    pub async fn start(&self, request: StartRequest) -> Result<Started> {
         self.ask(|reply| Command::Start(request, reply)).await?
     }
 
-    /// Gives the explicit reference back; viewers keep theirs.
+    /// Gives the explicit references of a device and of its sensors back; viewers keep theirs.
     ///
     /// # Errors
     /// NotFound.
-    pub async fn stop(&self, device: DeviceId) -> Result<StreamStatus> {
+    pub async fn stop(&self, device: DeviceId) -> Result<Stopped> {
         self.ask(|reply| Command::Stop(device, reply)).await?
     }
 
@@ -144,6 +149,22 @@ impl Handle {
     /// NotFound.
     pub async fn status(&self, device: DeviceId) -> Result<StreamStatus> {
         self.ask(|reply| Command::Status(device, reply)).await?
+    }
+
+    /// Gives the explicit reference of a sensor back, and its part of its device's; viewers keep theirs.
+    ///
+    /// # Errors
+    /// NotFound.
+    pub async fn stop_sensor(&self, device: DeviceId, sensor: usize) -> Result<SensorStatus> {
+        self.ask(|reply| Command::StopSensor(device, sensor, reply)).await?
+    }
+
+    /// What one sensor of a device streams.
+    ///
+    /// # Errors
+    /// NotFound.
+    pub async fn sensor_status(&self, device: DeviceId, sensor: usize) -> Result<SensorStatus> {
+        self.ask(|reply| Command::SensorStatus(device, sensor, reply)).await?
     }
 
     /// Switches a device's point cloud in the metadata on or off.
@@ -180,6 +201,11 @@ impl Handle {
     /// A cheap, always current picture of what runs.
     pub fn snapshot(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.snapshot.clone()
+    }
+
+    /// What happens from now on. Who does not keep up misses the oldest.
+    pub fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.notices.subscribe()
     }
 
     /// The newest frame of a running stream.
@@ -224,12 +250,17 @@ impl Handle {
         self.cameras.option(device, sensor, option).await
     }
 
-    /// Sets an option of a sensor.
+    /// Sets an option of a sensor, to the step that is nearest to the value. Gives the option as it is then.
     ///
     /// # Errors
     /// NotFound, Invalid when out of range or read-only, Unavailable.
-    pub async fn set_option(&self, device: &DeviceId, sensor: usize, option: &str, value: f64) -> Result<()> {
+    pub async fn set_option(&self, device: &DeviceId, sensor: usize, option: &str, value: f64) -> Result<OptionInfo> {
         self.cameras.set_option(device, sensor, option, value).await
+    }
+
+    /// Whether changes of options are told, as [`Notice::Options`].
+    pub fn watch_options(&self, watched: bool) {
+        self.cameras.watch_options(watched);
     }
 
     /// Resets a device's hardware.

@@ -15,6 +15,7 @@ mod presence_tests;
 mod recordings;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod scripted;
+mod starts;
 mod state;
 mod statuses;
 #[cfg(test)]

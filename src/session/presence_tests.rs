@@ -115,7 +115,7 @@ impl Bench {
                 drop(self.cameras.close_playback(&DeviceId::new(format!("{name}-rec"))).await);
             }
             Step::Start(n) => {
-                let request = StartRequest { device: camera(n), configs: vec![(0, COLOR)] };
+                let request = StartRequest { device: camera(n), sensor: None, configs: vec![(0, COLOR)] };
                 // Not waited for: a request for a camera that is pulled out meanwhile is answered that it is gone.
                 let waiting = self.handle.start(request);
                 drop(tokio::time::timeout(Duration::from_millis(1), waiting).await);
@@ -199,8 +199,8 @@ async fn news_of_an_earlier_attachment_change_nothing() {
 
     bench.backend.plug(&device);
     bench.agree(2).await;
-    let request = StartRequest { device: device.clone(), configs: vec![(0, COLOR)] };
-    assert!(bench.handle.start(request).await.unwrap().is_streaming);
+    let request = StartRequest { device: device.clone(), sensor: None, configs: vec![(0, COLOR)] };
+    assert!(bench.handle.start(request).await.unwrap().status.is_streaming);
     for news in [
         DeviceNews::Gone,
         DeviceNews::Opening,
@@ -243,8 +243,9 @@ async fn starts_that_wait_are_answered_or_taken_back() {
     bench.backend.plug(&slow);
     bench.backend.plug(&other);
     bench.agree(0).await;
-    let start =
-        |device: &DeviceId| bench.handle.start(StartRequest { device: device.clone(), configs: vec![(0, COLOR)] });
+    let start = |device: &DeviceId| {
+        bench.handle.start(StartRequest { device: device.clone(), sensor: None, configs: vec![(0, COLOR)] })
+    };
     bench.backend.slow_down(Some(&slow));
     let taken_back = async {
         assert_eq!(bench.count(&slow).await, 1, "it holds the stream while it waits");
@@ -259,7 +260,7 @@ async fn starts_that_wait_are_answered_or_taken_back() {
     assert!(futures_util::poll!(&mut given_up).is_pending());
     assert_eq!(bench.count(&slow).await, 1);
     drop(given_up);
-    assert!(start(&other).await.unwrap().is_streaming);
+    assert!(start(&other).await.unwrap().status.is_streaming);
     assert_eq!(bench.count(&slow).await, 0, "nobody would stop it");
 
     // Nor is it in the way of another size.
@@ -267,7 +268,7 @@ async fn starts_that_wait_are_answered_or_taken_back() {
     assert!(futures_util::poll!(&mut given_up).is_pending());
     assert_eq!(bench.count(&slow).await, 1);
     drop(given_up);
-    let slower = StartRequest { device: slow.clone(), configs: vec![(0, SLOWER)] };
+    let slower = StartRequest { device: slow.clone(), sensor: None, configs: vec![(0, SLOWER)] };
     let taken_back = async {
         assert_eq!(bench.count(&slow).await, 1);
         bench.handle.stop(slow.clone()).await.unwrap();
@@ -278,7 +279,7 @@ async fn starts_that_wait_are_answered_or_taken_back() {
 
     // What runs already is answered at once: no news of the camera will come.
     let again = tokio::time::timeout(Duration::from_secs(2), start(&other)).await;
-    assert!(again.expect("answered at once").unwrap().is_streaming);
+    assert!(again.expect("answered at once").unwrap().status.is_streaming);
     assert_eq!(bench.count(&other).await, 1);
     bench.backend.slow_down(None);
     bench.agree(1).await;
@@ -332,8 +333,8 @@ async fn a_camera_that_came_back_unseen_is_opened_anew() {
     assert!(bench.cameras.apply(&device, first, 1, Vec::new()).is_err(), "the first is over");
     bench.cameras.apply(&device, second, 1, Vec::new()).unwrap();
     bench.agree(1).await;
-    let request = StartRequest { device: device.clone(), configs: vec![(0, COLOR)] };
-    assert!(bench.handle.start(request).await.unwrap().is_streaming);
+    let request = StartRequest { device: device.clone(), sensor: None, configs: vec![(0, COLOR)] };
+    assert!(bench.handle.start(request).await.unwrap().status.is_streaming);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]

@@ -6,10 +6,10 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use super::{
-    api::{Offer, OfferedStream, Snapshot, StreamStatus},
+    api::{Notice, Offer, OfferedStream, Snapshot, Started},
     command::Reply,
     machine::Machine,
 };
@@ -50,6 +50,7 @@ pub(super) struct Actor {
     /// The encoders that fail now.
     pub(super) troubles: Troubles,
     pub(super) snapshot: watch::Sender<Arc<Snapshot>>,
+    pub(super) notices: broadcast::Sender<Notice>,
     pub(super) metrics: Arc<Metrics>,
     /// Set when nothing can be served any more; the loop ends then.
     pub(super) broken: bool,
@@ -84,9 +85,13 @@ impl Device {
 
 /// An explicit start that somebody waits for. Until it is answered it holds its streams by its own number.
 pub(super) struct PendingStart {
-    pub(super) reply: Reply<StreamStatus>,
+    pub(super) reply: Reply<Started>,
     pub(super) number: u64,
     pub(super) device: DeviceId,
+    /// Which of its sensors alone, if only one was to be started.
+    pub(super) sensor: Option<usize>,
+    /// Whether everything ran already.
+    pub(super) reused: bool,
     pub(super) configs: Vec<(usize, StreamConfig)>,
 }
 

@@ -1,6 +1,7 @@
 //! The actor with a fake media side and the simulated camera; tokio's clock is paused where time matters.
 
 mod bench;
+mod starts;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -145,8 +146,8 @@ async fn unplugging_keeps_sessions_and_replugging_resumes_their_streams() {
 async fn explicit_start_and_stop_hold_one_reference_of_their_own() {
     let bench = Bench::new(|_| {}).await;
     let color = StreamConfig { stream: StreamType::Color, format: PixelFormat::Rgb8, profile: VGA };
-    let start = |config| StartRequest { device: bench.device.clone(), configs: vec![(1, config)] };
-    let status = bench.handle.start(start(color)).await.unwrap();
+    let start = |config| StartRequest { device: bench.device.clone(), sensor: None, configs: vec![(1, config)] };
+    let status = bench.handle.start(start(color)).await.unwrap().status;
     assert_eq!((status.is_streaming, status.active_streams), (true, vec![StreamType::Color]));
     bench.handle.start(start(color)).await.unwrap();
     assert_eq!(bench.count(StreamType::Color).await, 1, "starting twice is one reference");
@@ -156,11 +157,15 @@ async fn explicit_start_and_stop_hold_one_reference_of_their_own() {
     assert!(error.public().contains("640x480 at 30 fps"), "{error}");
     let viewer = bench.connect(&[StreamType::Color]).await;
     assert_eq!(bench.count(StreamType::Color).await, 2);
-    assert!(bench.handle.stop(bench.device.clone()).await.unwrap().is_streaming, "the viewer keeps it");
+    let stopped = bench.handle.stop(bench.device.clone()).await.unwrap();
+    assert_eq!((stopped.status.is_streaming, stopped.status.stopping), (false, true));
+    assert_eq!(stopped.held_by, BTreeMap::from([(StreamType::Color, 1)]), "the viewer keeps it");
     assert_eq!(bench.count(StreamType::Color).await, 1);
     bench.handle.close(viewer).await.unwrap();
     bench.handle.start(start(color)).await.unwrap();
-    assert!(!bench.handle.stop(bench.device.clone()).await.unwrap().is_streaming, "an explicit stop does not linger");
+    let stopped = bench.handle.stop(bench.device.clone()).await.unwrap();
+    assert!(!stopped.status.is_streaming && !stopped.status.stopping, "an explicit stop does not linger");
+    assert!(stopped.held_by.is_empty());
 }
 
 #[tokio::test]

@@ -197,13 +197,13 @@ describe('the demo page in Chromium', () => {
     const [sensor] = (await server.get(`devices/${CAMERA}/sensors/`)).filter((s) => s.name === 'RGB Camera');
     const put = (option, value) => server.request('PUT', `devices/${CAMERA}/sensors/${sensor.sensor_id}/options/${option}`, { value });
     const node = (option, input) => `[data-sensor="${sensor.sensor_id}"] [data-option="${option}"] ${input}`;
-    await put('enable-auto-exposure', 1);
+    await put('enable_auto_exposure', 1);
     await page.waitForSelector(node('gain', 'input'));
     await page.$eval(`[data-sensor="${sensor.sensor_id}"]`, (details) => { details.open = true; });
-    await until('the switch is on', () => page.$eval(node('enable-auto-exposure', 'input'), (box) => box.checked));
+    await until('the switch is on', () => page.$eval(node('enable_auto_exposure', 'input'), (box) => box.checked));
     await page.focus(node('exposure', 'input'));
     await page.keyboard.press('ArrowRight');
-    await until('setting the exposure turned the switch off', () => page.$eval(node('enable-auto-exposure', 'input'), (box) => !box.checked));
+    await until('setting the exposure turned the switch off', () => page.$eval(node('enable_auto_exposure', 'input'), (box) => !box.checked));
     await until('the log tells', async () => /Exposure set to 1\d\.\d ms/.test(await text(page, '#log')));
 
     const held = await page.$eval(node('exposure', 'input'), (input) => input.value);
@@ -213,7 +213,7 @@ describe('the demo page in Chromium', () => {
     assert.equal(await page.$eval(node('exposure', 'input'), (input) => input.value), held, 'not under somebody\u2019s hands');
     await page.$eval(node('exposure', 'input'), (input) => input.blur());
     await until('what was held is shown once it is left', () => page.$eval(node('exposure', 'input'), (input) => input.value === '300'));
-    for (const option of ['exposure', 'brightness', 'enable-auto-exposure']) {
+    for (const option of ['exposure', 'brightness', 'enable_auto_exposure']) {
       await put(option, sensor.options.find((o) => o.option_id === option).default_value);
     }
   });

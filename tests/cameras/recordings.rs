@@ -31,7 +31,7 @@ fn what_was_recorded_is_played_back() {
             (stream, profile, intrinsics, to_depth)
         })
         .collect();
-    let laser = bench.camera().option(0, "laser-power").expect("an option").current_value;
+    let laser = bench.camera().option(0, "laser_power").expect("an option").current_value;
     drop(bench);
     keep_for_the_other_version(&recorded.file);
 
@@ -50,9 +50,9 @@ fn what_was_recorded_is_played_back() {
         assert!(apart < 1e-6, "{stream}: {again:?} was {to_depth:?}");
     }
     assert!((played.camera().depth_units() - 0.001).abs() < 1e-9);
-    let option = played.camera().option(0, "laser-power").expect("options are recorded");
+    let option = played.camera().option(0, "laser_power").expect("options are recorded");
     assert_eq!((option.current_value, option.read_only), (laser, true));
-    assert_eq!(played.camera().set_option(0, "laser-power", 30.0).expect_err("refused").kind(), ErrorKind::Invalid);
+    assert_eq!(played.camera().set_option(0, "laser_power", 30.0).expect_err("refused").kind(), ErrorKind::Invalid);
 
     // Every frame that comes is one that was recorded, to the pixel; and nearly all of them come.
     let written: BTreeMap<(StreamType, u64), &Frame> =

@@ -30,7 +30,7 @@ fn misfit(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<S
         }
     }
     if let Some(all) = schema["allOf"].as_array() {
-        return all.iter().find_map(|one| check(one, value, at));
+        return check(&merged(document, all), value, at);
     }
     let kinds: Vec<&str> = match &schema["type"] {
         Value::String(kind) => vec![kind],
@@ -73,13 +73,39 @@ fn misfit(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<S
     items.into_iter().find_map(|(index, item)| check(&schema["items"], item, &format!("{at}[{index}]")))
 }
 
+/// One schema of an object with the fields of all of these.
+fn merged(document: &Value, all: &[Value]) -> Value {
+    let mut whole = json!({"type": "object", "required": [], "properties": {}});
+    for part in all {
+        let part = match part["$ref"].as_str() {
+            Some(name) => &document["components"]["schemas"][name.rsplit('/').next().unwrap()],
+            None => part,
+        };
+        assert_eq!(part["type"], "object", "the document uses allOf for objects only");
+        whole["required"].as_array_mut().unwrap().extend(part["required"].as_array().into_iter().flatten().cloned());
+        let fields = part["properties"].as_object().into_iter().flatten();
+        whole["properties"].as_object_mut().unwrap().extend(fields.map(|(name, field)| (name.clone(), field.clone())));
+    }
+    whole
+}
+
 #[test]
 fn the_judge_of_schemas_finds_what_does_not_fit() {
-    let document = json!({"components": {"schemas": {"Part": {"oneOf": [{"type": "string"}, {"type": "integer"}]}}}});
+    let document = json!({"components": {"schemas": {
+        "Part": {"oneOf": [{"type": "string"}, {"type": "integer"}]},
+        "Base": {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}}}});
     let schema = json!({"type": "object", "required": ["a"], "properties": {
         "a": {"type": "array", "items": {"$ref": "#/components/schemas/Part"}}, "b": {"type": ["string", "null"]}}});
     for good in [json!({"a": []}), json!({"a": ["x", 1], "b": null})] {
         assert_eq!(misfit(&document, &schema, &good, "it"), None);
+    }
+    let both = json!({"allOf": [{"$ref": "#/components/schemas/Base"},
+        {"type": "object", "required": ["b"], "properties": {"b": {"type": "string"}}}]});
+    assert_eq!(misfit(&document, &both, &json!({"a": 1, "b": "x"}), "it"), None);
+    for (bad, words) in
+        [(json!({"b": "x"}), "'a'"), (json!({"a": 1}), "'b'"), (json!({"a": 1, "b": "x", "c": 1}), "'c'")]
+    {
+        assert!(misfit(&document, &both, &bad, "it").expect("a misfit").contains(words));
     }
     for (bad, words) in [
         (json!({"b": "x"}), "'a' is missing"),
@@ -128,6 +154,7 @@ async fn real_answers_are_as_the_document_says() {
     let mut misplaced = depth_start(640, 480, 30);
     misplaced["configs"][0]["framerate"] = json!("fast");
     let (start, color) = (depth_start(640, 480, 30), offer(&["color"]));
+    let one = json!({"config": start["configs"][0]});
     let answer = json!({"session_id": session, "sdp": "v=0", "type": "answer"});
     let route = |method: &'static str, route: &'static str| (method, route);
     let asked: Vec<Asked<'_>> = vec![
@@ -148,6 +175,24 @@ async fn real_answers_are_as_the_document_says() {
             422,
         ),
         (route("GET", "/api/devices/{device_id}/stream/status"), format!("{device}/stream/status"), None, 200),
+        (route("POST", "/api/devices/{device_id}/stream/stop"), format!("{device}/stream/stop"), None, 200),
+        (
+            route("POST", "/api/devices/{device_id}/sensors/{sensor_id}/start"),
+            format!("{sensor}/start"),
+            Some(&one),
+            200,
+        ),
+        (route("GET", "/api/devices/{device_id}/sensors/{sensor_id}/status"), format!("{sensor}/status"), None, 200),
+        (route("POST", "/api/devices/{device_id}/sensors/{sensor_id}/stop"), format!("{sensor}/stop"), None, 200),
+        (route("GET", "/api/devices/{device_id}/status"), format!("{device}/status"), None, 200),
+        (
+            route("POST", "/api/devices/{device_id}/firmware/update_from_file"),
+            format!("{device}/firmware/update_from_file"),
+            None,
+            501,
+        ),
+        (route("POST", "/api/devices/{device_id}/hwm"), format!("{device}/hwm"), Some(&answer), 501),
+        (route("POST", "/api/system/enable-metadata"), "/api/system/enable-metadata".into(), None, 200),
         (
             route("GET", "/api/devices/{device_id}/stream/depth-range"),
             format!("{device}/stream/depth-range"),

@@ -33,6 +33,8 @@ async fn an_explicit_start_holds_its_own_reference() {
     assert_eq!(status["active_streams"], json!(["depth"]));
     assert_eq!(status["framerate"], 30.0);
     assert!(status["duration"].as_f64().is_some_and(|seconds| seconds < 20.0));
+    assert_eq!((&status["timings"], &status["config_reused"]), (&json!({}), &json!(false)));
+    assert_eq!(status["config_signature"], "depth z16 640x480@30");
     assert_eq!(server.get(&format!("/api/devices/{CAMERA}")).await.json()["is_streaming"], true);
 
     let references = server.get("/api/webrtc/stream-references").await.json();
@@ -46,7 +48,8 @@ async fn an_explicit_start_holds_its_own_reference() {
     assert!(running["started_at"].as_f64().unwrap() > 1.7e9);
 
     // The same again changes nothing; other parameters are a conflict that says what runs.
-    assert_eq!(server.post(&format!("{base}/start"), &depth_start(640, 480, 30)).await.status, 200);
+    let again = server.post(&format!("{base}/start"), &depth_start(640, 480, 30)).await.json();
+    assert_eq!(again["config_reused"], true);
     let detail = server.post(&format!("{base}/start"), &depth_start(848, 480, 30)).await.expect_error(409);
     assert!(detail.contains("640x480"), "{detail}");
     assert_eq!(server.get("/api/webrtc/stream-references").await.json(), references);
@@ -57,7 +60,10 @@ async fn an_explicit_start_holds_its_own_reference() {
     assert_eq!(references["stream_references"], json!({CAMERA: {"depth": 2}}));
     let stopped = server.post_nothing(&format!("{base}/stop")).await;
     assert_eq!(stopped.status, 200);
-    assert_eq!(stopped.json()["is_streaming"], true);
+    let stopped = stopped.json();
+    assert_eq!((&stopped["is_streaming"], &stopped["stopping"]), (&json!(false), &json!(true)));
+    assert_eq!((&stopped["active_streams"], &stopped["held_by"]), (&json!([]), &json!({"depth": 1})));
+    assert_eq!(server.get(&format!("{base}/status")).await.json()["is_streaming"], true);
     let references = server.get("/api/webrtc/stream-references").await.json();
     assert_eq!(references["stream_references"], json!({CAMERA: {"depth": 1}}));
 
@@ -125,7 +131,7 @@ fn held_back() -> (Arc<OddBackend>, Sender<()>) {
 
 async fn options(server: &TestServer) -> Vec<f64> {
     let mut values = Vec::new();
-    for option in ["align-to", "spatial-filter", "temporal-filter"] {
+    for option in ["align_to", "spatial_filter", "temporal_filter"] {
         let path = format!("/api/devices/{CAMERA}/sensors/{CAMERA}-sensor-0/options/{option}");
         values.push(server.get(&path).await.json()["current_value"].as_f64().unwrap());
     }
@@ -198,7 +204,7 @@ async fn who_hangs_up_or_is_refused_takes_back_no_option_that_somebody_else_set(
 async fn who_hangs_up_leaves_what_a_person_has_set_since() {
     let (backend, release) = held_back();
     let server = TestServer::with_backend(config(), backend).await;
-    let path = format!("/api/devices/{CAMERA}/sensors/{CAMERA}-sensor-0/options/spatial-filter");
+    let path = format!("/api/devices/{CAMERA}/sensors/{CAMERA}-sensor-0/options/spatial_filter");
     assert_eq!(server.put(&path, &json!({"value": 1})).await.status, 200);
     let mut body = depth_start(640, 480, 30);
     body["apply_filters"] = json!(true);
@@ -273,7 +279,8 @@ async fn what_lingers_yields_to_a_start_an_offer_and_a_stop() {
     }
     // Colour lingers on; a stop ends it at once and leaves the viewer theirs.
     let stopped = server.post_nothing(&format!("{base}/stop")).await.json();
-    assert_eq!(stopped["active_streams"], json!(["depth", "infrared-1"]));
+    assert_eq!(stopped["held_by"], json!({"depth": 1, "infrared-1": 1}));
+    assert_eq!(stopped["stopping"], true);
     server.shutdown().await;
 }
 
@@ -395,15 +402,17 @@ async fn depth_is_measured_at_a_pixel() {
     for (query, word) in [
         ("", "'x'"),
         ("?x=1", "'y'"),
-        ("?x=640&y=0", "640x480"),
-        ("?x=0&y=480", "640x480"),
-        ("?x=-1&y=0", "'x'"),
         ("?x=1.5&y=0", "'x'"),
         ("?x=abc&y=0", "'x'"),
         ("?x=99999999999999999999&y=0", "'x'"),
     ] {
         let detail = server.get(&format!("{base}/depth-at-pixel{query}")).await.expect_error(400);
         assert!(detail.contains(word), "{query}: {detail}");
+    }
+    for query in ["?x=640&y=0", "?x=0&y=480", "?x=-1&y=5"] {
+        let outside = server.get(&format!("{base}/depth-at-pixel{query}")).await;
+        assert_eq!((outside.status, &outside.json()["depth"]), (200, &Value::Null), "{query}");
+        assert!(outside.json()["detail"].as_str().unwrap().contains("640x480"), "{}", outside.text());
     }
     server.get("/api/devices/000/stream/depth-at-pixel?x=1&y=1").await.expect_error(404);
     server.shutdown().await;

@@ -107,7 +107,7 @@ async fn options_act_and_read_back() {
     assert!(set.is_ok(), "{set}");
     assert_eq!(get(&server, &format!("{path}/exposure")).await["current_value"], 10.0);
     // As in the real thing, exposure by hand turns the automatic off.
-    assert_eq!(get(&server, &format!("{path}/enable-auto-exposure")).await["current_value"], 0.0);
+    assert_eq!(get(&server, &format!("{path}/enable_auto_exposure")).await["current_value"], 0.0);
     let end = Instant::now() + LIMIT;
     loop {
         let now = next_luma(&viewer, &mut units).await;
@@ -120,7 +120,7 @@ async fn options_act_and_read_back() {
         let reply = ask(&server, Method::PUT, &format!("{path}/{option}"), Some(&json!({ "value": value }))).await;
         assert_eq!(reply.status, status, "{reply}");
     }
-    let stereo = format!("/devices/{SOFTWARE}/sensors/{SOFTWARE}-sensor-0/options/depth-units");
+    let stereo = format!("/devices/{SOFTWARE}/sensors/{SOFTWARE}-sensor-0/options/depth_units");
     let reply = ask(&server, Method::PUT, &stereo, Some(&json!({ "value": 0.01 }))).await;
     assert_eq!(reply.status, 400, "read-only: {reply}");
     assert_eq!(get(&server, &format!("{path}/exposure")).await["current_value"], 10.0);

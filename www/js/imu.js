@@ -41,7 +41,8 @@ export class Imu {
   update(streams) {
     for (const [type, data] of Object.entries(streams ?? {})) {
       const row = this.#rows.get(type.toLowerCase());
-      const motion = data.motion_data;
+      // A stream that has no frame yet is null.
+      const motion = data?.motion_data;
       if (!row || !motion) continue;
       row.history.push(AXES.map((axis) => motion[axis]));
       if (row.history.length > HISTORY) row.history.shift();

@@ -56,6 +56,7 @@ impl Open<'_> {
                 let result = self.camera.load_preset(&json);
                 if result.is_ok() {
                     info!(device = %self.thread.device, "preset loaded");
+                    self.options.set();
                 }
                 drop(reply.send(result));
             }

@@ -209,11 +209,15 @@ impl Camera for RsCamera {
     }
 
     fn set_option(&mut self, sensor: usize, option: &str, value: f64) -> Result<()> {
-        options::set(&self.sensor(sensor)?.sensor, option, value)?;
+        let value = options::set(&self.sensor(sensor)?.sensor, option, value)?;
         if let Kind::Software(feeder) = &self.kind {
             feeder.set_option(sensor, option, value)?;
         }
         Ok(())
+    }
+
+    fn option_values(&mut self, sensor: usize) -> Vec<(String, f64)> {
+        self.sensor(sensor).map(|open| options::values(&open.sensor)).unwrap_or_default()
     }
 
     fn option(&mut self, sensor: usize, option: &str) -> Result<OptionInfo> {

@@ -103,7 +103,7 @@ impl State {
             serial_number: id.to_string(),
             firmware_version: None,
             recommended_firmware_version: None,
-            firmware_status: None,
+            firmware_status: Some("unknown".into()),
             firmware_file_available: Some(false),
             physical_port: Some(format!("recording {name}")),
             usb_type: None,
@@ -416,9 +416,9 @@ fn describe(device: &Device, id: DeviceId) -> DeviceInfo {
     let firmware = info(CameraInfo::FirmwareVersion);
     let recommended = info(CameraInfo::RecommendedFirmwareVersion);
     let firmware_status = match (&firmware, &recommended) {
-        (Some(runs), Some(wanted)) if numbers(runs) < numbers(wanted) => Some("outdated".to_owned()),
-        (Some(_), Some(_)) => Some("up_to_date".to_owned()),
-        _ => None,
+        (Some(runs), Some(wanted)) if numbers(runs) < numbers(wanted) => "outdated",
+        (Some(_), Some(_)) => "up_to_date",
+        _ => "unknown",
     };
     let sensors = device.sensors().unwrap_or_default();
     DeviceInfo {
@@ -427,7 +427,7 @@ fn describe(device: &Device, id: DeviceId) -> DeviceInfo {
         device_id: id,
         firmware_version: firmware,
         recommended_firmware_version: recommended,
-        firmware_status,
+        firmware_status: Some(firmware_status.into()),
         firmware_file_available: Some(false),
         physical_port: info(CameraInfo::PhysicalPort),
         usb_type: info(CameraInfo::UsbType),

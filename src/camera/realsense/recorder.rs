@@ -111,7 +111,7 @@ impl SdkRecorderFactory {
         described: &RecordedSensor,
     ) -> crate::librealsense::Result<SoftwareSensor> {
         let sensor = device.add_sensor(&described.name)?;
-        for option in described.options.iter().filter(|option| option.option_id != "depth-units") {
+        for option in described.options.iter().filter(|option| option.option_id != "depth_units") {
             software::add_option(self.sdk, &sensor, option)?;
         }
         // A reader takes the scale of depth from this option.

@@ -101,8 +101,9 @@ impl Slot {
             name: "Intel RealSense D435I (simulated)".into(),
             serial_number: self.id.to_string(),
             firmware_version: Some("5.16.0.1".into()),
-            recommended_firmware_version: Some("5.16.0.1".into()),
-            firmware_status: Some("up_to_date".into()),
+            // There is no SDK that would recommend one.
+            recommended_firmware_version: None,
+            firmware_status: Some("unknown".into()),
             firmware_file_available: Some(false),
             physical_port: Some(format!("simulator/{}", self.index)),
             usb_type: Some("3.2".into()),

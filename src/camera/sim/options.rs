@@ -52,13 +52,11 @@ impl Spec {
     }
 }
 
-const OFF_ON: &[&str] = &["Off", "On"];
-const AE: &str = "enable-auto-exposure";
-const AWB: &str = "enable-auto-white-balance";
+const AE: &str = "enable_auto_exposure";
+const AWB: &str = "enable_auto_white_balance";
 
-const GLOBAL_TIME: Spec = spec("global-time-enabled", "Global Time Enabled", DEVICE, [0.0, 1.0, 1.0, 1.0])
-    .about("Timestamps in the host's time; off: milliseconds since the device was plugged in")
-    .values(OFF_ON);
+const GLOBAL_TIME: Spec = spec("global_time_enabled", "Global Time Enabled", DEVICE, [0.0, 1.0, 1.0, 1.0])
+    .about("Timestamps in the host's time; off: milliseconds since the device was plugged in");
 
 static STEREO_MODULE: &[Spec] = &[
     spec("exposure", "Exposure", BASIC, [1.0, 165_000.0, 1.0, 8500.0])
@@ -68,27 +66,25 @@ static STEREO_MODULE: &[Spec] = &[
     spec("gain", "Gain", BASIC, [16.0, 248.0, 1.0, 16.0])
         .about("Gain of the infrared imagers; setting it turns auto exposure off")
         .turns_off(AE),
-    spec(AE, "Enable Auto Exposure", BASIC, [0.0, 1.0, 1.0, 1.0])
-        .about("Sets exposure and gain by itself")
-        .values(OFF_ON),
-    spec("visual-preset", "Visual Preset", STEREO, [0.0, 5.0, 1.0, 1.0])
+    spec(AE, "Enable Auto Exposure", BASIC, [0.0, 1.0, 1.0, 1.0]).about("Sets exposure and gain by itself"),
+    spec("visual_preset", "Visual Preset", STEREO, [0.0, 5.0, 1.0, 1.0])
         .about("How sure the stereo matcher must be: accuracy gives fewer points, density more")
         .values(&["Custom", "Default", "Hand", "High Accuracy", "High Density", "Medium Density"]),
-    spec("emitter-enabled", "Emitter Enabled", STEREO, [0.0, 2.0, 1.0, 1.0])
+    spec("emitter_enabled", "Emitter Enabled", STEREO, [0.0, 2.0, 1.0, 1.0])
         .about("The infrared projector; without its dots depth has holes on plain surfaces")
         .values(&["Off", "Laser", "Laser Auto"]),
-    spec("laser-power", "Laser Power", STEREO, [0.0, 360.0, 30.0, 150.0])
+    spec("laser_power", "Laser Power", STEREO, [0.0, 360.0, 30.0, 150.0])
         .about("Power of the infrared projector while it is on")
         .units("milliwatts"),
-    spec("depth-units", "Depth Units", STEREO, [0.001, 0.001, 0.0, 0.001])
+    spec("depth_units", "Depth Units", STEREO, [0.001, 0.001, 0.0, 0.001])
         .about("Metres per unit of Z16 frames")
         .units("meters")
         .read_only(),
-    spec("stereo-baseline", "Stereo Baseline", STEREO, [50.0, 50.0, 0.0, 50.0])
+    spec("stereo_baseline", "Stereo Baseline", STEREO, [50.0, 50.0, 0.0, 50.0])
         .about("Distance between the infrared imagers")
         .units("millimeters")
         .read_only(),
-    spec("asic-temperature", "Asic Temperature", DEVICE, [-40.0, 125.0, 0.0, 38.0])
+    spec("asic_temperature", "Asic Temperature", DEVICE, [-40.0, 125.0, 0.0, 38.0])
         .about("Temperature of the vision processor")
         .units("celsius")
         .read_only(),
@@ -103,31 +99,25 @@ static RGB_CAMERA: &[Spec] = &[
     spec("gain", "Gain", BASIC, [0.0, 128.0, 1.0, 64.0])
         .about("Gain of the colour imager; setting it turns auto exposure off")
         .turns_off(AE),
-    spec(AE, "Enable Auto Exposure", BASIC, [0.0, 1.0, 1.0, 1.0])
-        .about("Sets exposure and gain by itself")
-        .values(OFF_ON),
+    spec(AE, "Enable Auto Exposure", BASIC, [0.0, 1.0, 1.0, 1.0]).about("Sets exposure and gain by itself"),
     spec("brightness", "Brightness", BASIC, [-64.0, 64.0, 1.0, 0.0]).about("Lifts or lowers the whole picture"),
     spec("contrast", "Contrast", BASIC, [0.0, 100.0, 1.0, 50.0]).about("Difference between light and dark"),
     spec("gamma", "Gamma", BASIC, [100.0, 500.0, 1.0, 300.0]).about("Brightness of the middle tones"),
     spec("hue", "Hue", BASIC, [-180.0, 180.0, 1.0, 0.0]).about("Turns all colours").units("degrees"),
     spec("saturation", "Saturation", BASIC, [0.0, 100.0, 1.0, 64.0]).about("Strength of colours; 0 is grey"),
-    spec("white-balance", "White Balance", BASIC, [2800.0, 6500.0, 10.0, 4600.0])
+    spec("white_balance", "White Balance", BASIC, [2800.0, 6500.0, 10.0, 4600.0])
         .about("Colour temperature that looks white; setting it turns the automatic off. The room's lamp has 4600 K")
         .units("kelvin")
         .turns_off(AWB),
-    spec(AWB, "Enable Auto White Balance", BASIC, [0.0, 1.0, 1.0, 1.0])
-        .about("Finds the colour temperature by itself")
-        .values(OFF_ON),
-    spec("backlight-compensation", "Backlight Compensation", BASIC, [0.0, 1.0, 1.0, 0.0])
-        .about("Makes auto exposure favour the dark parts")
-        .values(OFF_ON),
+    spec(AWB, "Enable Auto White Balance", BASIC, [0.0, 1.0, 1.0, 1.0]).about("Finds the colour temperature by itself"),
+    spec("backlight_compensation", "Backlight Compensation", BASIC, [0.0, 1.0, 1.0, 0.0])
+        .about("Makes auto exposure favour the dark parts"),
     GLOBAL_TIME,
 ];
 
 static MOTION_MODULE: &[Spec] = &[
-    spec("enable-motion-correction", "Enable Motion Correction", BASIC, [0.0, 1.0, 1.0, 1.0])
-        .about("Takes the sensor's own bias and scale error out of the samples")
-        .values(OFF_ON),
+    spec("enable_motion_correction", "Enable Motion Correction", BASIC, [0.0, 1.0, 1.0, 1.0])
+        .about("Takes the sensor's own bias and scale error out of the samples"),
     GLOBAL_TIME,
 ];
 
@@ -159,8 +149,7 @@ impl Options {
     pub(crate) fn set(&mut self, id: &str, value: f64) -> Result<()> {
         let at = self.find(id)?;
         let spec = &self.specs[at];
-        spec.option.check(value)?;
-        self.values[at] = value;
+        self.values[at] = spec.option.accept(value)?;
         if let Some(automatic) = spec.automatic {
             let at = self.find(automatic).expect("the table names an automatic of the same sensor");
             self.values[at] = 0.0;
@@ -181,7 +170,7 @@ impl Options {
         let automatic_on = spec.automatic.is_some_and(|id| self.value(id) != 0.0);
         let current_value = match spec.option.id {
             // Warms up from 32 °C to 38 °C with a time constant of five minutes.
-            "asic-temperature" => (38.0 - 6.0 * (-seconds / 300.0).exp()).round(),
+            "asic_temperature" => (38.0 - 6.0 * (-seconds / 300.0).exp()).round(),
             // What the automatic found: the room's light never changes.
             _ if automatic_on => spec.option.default,
             _ => self.values[at],
@@ -196,7 +185,7 @@ impl Options {
 
     /// Whether timestamps are in the host's time.
     pub(crate) fn global_time(&self) -> bool {
-        self.value("global-time-enabled") != 0.0
+        self.value("global_time_enabled") != 0.0
     }
 
     /// The clock of the timestamps.
@@ -226,11 +215,11 @@ impl Options {
 
     /// Whether motion samples are free of bias.
     pub(crate) fn motion_correction(&self) -> bool {
-        self.value("enable-motion-correction") != 0.0
+        self.value("enable_motion_correction") != 0.0
     }
 
     fn laser(&self) -> f32 {
-        if self.value("emitter-enabled") == 0.0 { 0.0 } else { (self.value("laser-power") / 360.0) as f32 }
+        if self.value("emitter_enabled") == 0.0 { 0.0 } else { (self.value("laser_power") / 360.0) as f32 }
     }
 
     fn stereo_exposure(&self) -> f32 {
@@ -247,7 +236,7 @@ impl Options {
 
     /// How depth looks now.
     pub(crate) fn depth_look(&self) -> DepthLook {
-        let caution = match self.value("visual-preset") as u32 {
+        let caution = match self.value("visual_preset") as u32 {
             2 => 0.8,
             3 => 2.4,
             4 => 0.35,
@@ -261,7 +250,7 @@ impl Options {
     /// How colour looks now.
     pub(crate) fn color_look(&self) -> ColorLook {
         let exposure = if self.value(AE) != 0.0 {
-            if self.value("backlight-compensation") != 0.0 { 1.35 } else { 1.0 }
+            if self.value("backlight_compensation") != 0.0 { 1.35 } else { 1.0 }
         } else {
             // 32 steps of gain double the light.
             self.value("exposure") / 156.0 * ((self.value("gain") - 64.0) / 32.0).exp2()
@@ -270,7 +259,7 @@ impl Options {
             [1.0; 3]
         } else {
             // A lower setting than the lamp's temperature takes the light for bluer than it wants to see: cold picture.
-            let warmth = ((self.value("white-balance") / 4600.0) as f32).powf(0.9);
+            let warmth = ((self.value("white_balance") / 4600.0) as f32).powf(0.9);
             [warmth, 1.0, 1.0 / warmth]
         };
         ColorLook {
@@ -308,14 +297,16 @@ mod tests {
     #[test]
     fn bad_values_are_refused_with_the_range() {
         let mut options = Options::of_sensor(0);
-        for (id, value) in [("laser-power", 361.0), ("laser-power", -1.0), ("laser-power", 31.0), ("gain", f64::NAN)] {
+        for (id, value) in [("laser_power", 361.0), ("laser_power", -1.0), ("gain", f64::NAN)] {
             let error = options.set(id, value).unwrap_err();
             assert_eq!(error.kind(), Kind::Invalid);
             assert!(error.public().contains(" to ") && error.public().contains(id), "{error}");
         }
-        assert_eq!(options.set("depth-units", 0.001).unwrap_err().kind(), Kind::Invalid);
+        assert_eq!(options.set("depth_units", 0.001).unwrap_err().kind(), Kind::Invalid);
         assert_eq!(options.set("hue", 0.0).unwrap_err().kind(), Kind::NotFound);
-        assert_eq!(options.info("laser-power", 0.0).unwrap().current_value, 150.0);
+        assert_eq!(options.info("laser_power", 0.0).unwrap().current_value, 150.0);
+        options.set("laser_power", 31.0).unwrap();
+        assert_eq!(options.info("laser_power", 0.0).unwrap().current_value, 30.0, "the nearest step");
     }
 
     #[test]

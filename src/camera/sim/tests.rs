@@ -200,7 +200,7 @@ fn colour_options_act() {
     assert!((70.0..170.0).contains(&usual), "{usual}");
     assert!(brightness(&rig.with_option(1, "exposure", 40.0)) < usual * 0.7);
     assert!(brightness(&rig.with_option(1, "gain", 100.0)) > usual * 0.7);
-    let reset = brightness(&rig.with_option(1, "enable-auto-exposure", 1.0));
+    let reset = brightness(&rig.with_option(1, "enable_auto_exposure", 1.0));
     assert!((reset - usual).abs() < 2.0, "{reset} {usual}");
     assert!(brightness(&rig.with_option(1, "brightness", 40.0)) > usual + 20.0);
     rig.with_option(1, "brightness", 0.0);
@@ -215,7 +215,7 @@ fn colour_options_act() {
         let at = (W * H) as usize;
         frame.bytes()[at..at + (W * H / 4) as usize].iter().map(|v| f64::from(*v)).sum::<f64>()
     };
-    assert!(blue(&rig.with_option(1, "white-balance", 2800.0)) > blue(&rig.with_option(1, "white-balance", 6500.0)));
+    assert!(blue(&rig.with_option(1, "white_balance", 2800.0)) > blue(&rig.with_option(1, "white_balance", 6500.0)));
     let contrast = speckle(&rig.with_option(1, "contrast", 90.0));
     assert!(contrast > speckle(&rig.with_option(1, "contrast", 20.0)) * 2.0);
 }
@@ -225,18 +225,18 @@ fn the_laser_draws_dots_and_depth_needs_them() {
     let mut rig = Rig::new();
     rig.start(0, &[StreamType::Infrared(1)]);
     let dim = speckle(&rig.frame());
-    let bright = speckle(&rig.with_option(0, "laser-power", 360.0));
-    let off = speckle(&rig.with_option(0, "emitter-enabled", 0.0));
+    let bright = speckle(&rig.with_option(0, "laser_power", 360.0));
+    let off = speckle(&rig.with_option(0, "emitter_enabled", 0.0));
     assert!(off * 1.2 < dim && dim * 1.2 < bright, "{off} {dim} {bright}");
     let usual = brightness(&rig.frame());
     assert!(brightness(&rig.with_option(0, "exposure", 1000.0)) < usual * 0.6);
     rig.camera.stop(0);
     rig.drain();
-    rig.camera.set_option(0, "enable-auto-exposure", 1.0).unwrap();
+    rig.camera.set_option(0, "enable_auto_exposure", 1.0).unwrap();
     rig.start(0, &[StreamType::Depth]);
     let blind = holes(&rig.frame());
-    let seeing = holes(&rig.with_option(0, "emitter-enabled", 1.0));
-    let cautious = holes(&rig.with_option(0, "visual-preset", 3.0));
+    let seeing = holes(&rig.with_option(0, "emitter_enabled", 1.0));
+    let cautious = holes(&rig.with_option(0, "visual_preset", 3.0));
     assert!(seeing < 0.2 && blind > seeing + 0.2 && cautious > seeing, "{blind} {seeing} {cautious}");
 }
 

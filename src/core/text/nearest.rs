@@ -29,15 +29,15 @@ mod tests {
             "vp8enc",
             "videoconvert",
             "videoscale",
-            "laser-power",
-            "emitter-enabled",
+            "laser_power",
+            "emitter_enabled",
         ];
         for (wrong, right) in [
             ("x264encc", Some("x264enc")),
             ("x246enc", Some("x264enc")),
             ("openh264encoder", Some("openh264enc")),
             ("videoconver", Some("videoconvert")),
-            ("Lazer_Power", Some("laser-power")),
+            ("Lazer_Power", Some("laser_power")),
             ("qqq", None),
             ("", None),
         ] {

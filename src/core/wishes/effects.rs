@@ -12,8 +12,10 @@ use crate::{
 pub enum Holder {
     /// The explicit start of the device over REST.
     Explicit,
-    /// An explicit start that is not answered yet, by its number. Becomes [`Self::Explicit`] when it is; until then it can
-    /// be taken back without taking anything from another.
+    /// The explicit start of the stream's sensor over REST.
+    Sensor,
+    /// An explicit start that is not answered yet, by its number. Becomes [`Self::Explicit`] or [`Self::Sensor`] when it is;
+    /// until then it can be taken back without taking anything from another.
     Start(u64),
     /// The server itself, for motion data beside running video. Never counted as a reference.
     Metadata,
@@ -41,6 +43,17 @@ pub enum Effect {
         key: StreamKey,
         /// What runs.
         config: StreamConfig,
+        /// Whether it ran otherwise until somebody asked for this.
+        restarted: bool,
+    },
+    /// A stream that was to run otherwise could not: it is brought back as it was, and its holders keep it.
+    RestartRefused {
+        /// Stream.
+        key: StreamKey,
+        /// Why.
+        error: Error,
+        /// Who had asked for it.
+        by: Holder,
     },
     /// A stream that never ran could not be started; nobody holds a reference to it any longer.
     Failed {

@@ -4,6 +4,7 @@ pub mod attachments;
 mod effects;
 pub mod ended;
 pub mod machine_room;
+pub mod option_changes;
 pub mod profile;
 pub mod recording;
 pub mod references;
@@ -13,5 +14,7 @@ pub mod trouble;
 
 #[cfg(test)]
 mod references_property_tests;
+#[cfg(test)]
+mod references_restart_tests;
 #[cfg(test)]
 mod references_tests;

@@ -1,6 +1,8 @@
 //! Who wants which stream of which device, and when one that nobody wants any more is stopped. References are sets of holders, so a
 //! double release cannot steal another viewer's. Takes `now`, returns effects; reads no clock, calls nobody.
 
+mod look;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
@@ -36,22 +38,40 @@ enum State {
 }
 
 #[derive(Debug)]
+struct Restart {
+    before: StreamConfig,
+    by: Holder,
+}
+
+#[derive(Debug)]
 struct Stream {
     sensor: usize,
     config: StreamConfig,
     holders: BTreeSet<Holder>,
     state: State,
     linger_until: Option<Instant>,
+    /// While it is being restarted: what it was, and who asked. It becomes that again if the camera refuses.
+    restart: Option<Restart>,
+    /// Why it is interrupted.
+    trouble: Option<Error>,
     /// The first apply that asks for it: what an earlier one made run is an earlier stream of that type.
     asked_in: u64,
 }
 
 impl Stream {
-    /// However many start the stream over REST, it is one reference: one stop ends it.
+    /// However many start the stream over REST, the device's starts are one reference and its sensor's are one: one stop ends
+    /// each. What is not answered yet counts only where neither is there.
     fn references(&self) -> usize {
-        let is_start = |holder: &&Holder| matches!(holder, Holder::Explicit | Holder::Start(_));
-        let others = self.holders.iter().filter(|holder| !is_start(holder) && **holder != Holder::Metadata);
-        others.count() + usize::from(self.holders.iter().any(|holder| is_start(&holder)))
+        let count = |which: fn(&Holder) -> bool| self.holders.iter().filter(|holder| which(holder)).count();
+        let explicit = count(|holder| matches!(holder, Holder::Explicit | Holder::Sensor));
+        let pending = count(|holder| matches!(holder, Holder::Start(_)));
+        let others = count(|holder| matches!(holder, Holder::Session(_) | Holder::Recording));
+        others + explicit.max(pending.min(1))
+    }
+
+    /// Whether it ran before, and its camera is asked to run it otherwise.
+    fn is_restarting(&self) -> bool {
+        self.restart.is_some() && matches!(self.state, State::Starting { .. })
     }
 
     /// Whether it runs on only because somebody may come back.
@@ -180,12 +200,43 @@ impl Streams {
                 let state = State::Starting { deadline: now + self.timing.start_timeout };
                 let holders = BTreeSet::from([holder]);
                 let asked_in = device.generation + 1;
-                let stream = Stream { sensor, config, holders, state, linger_until: None, asked_in };
+                let stream = Stream {
+                    sensor,
+                    config,
+                    holders,
+                    state,
+                    linger_until: None,
+                    restart: None,
+                    trouble: None,
+                    asked_in,
+                };
                 device.streams.insert(key.stream, stream);
                 self.dirty.insert(key.device.clone());
             }
         }
         Ok(())
+    }
+
+    /// Has streams that are there run otherwise, because `by` asks for it: their holders keep them. If the camera refuses, they
+    /// are again what they were, and only `by` is told.
+    pub fn restart(&mut self, now: Instant, id: &DeviceId, configs: &[StreamConfig], by: &Holder) {
+        let deadline = now + self.timing.start_timeout;
+        let Some(device) = self.devices.get_mut(id) else { return };
+        for config in configs {
+            let Some(stream) = device.streams.get_mut(&config.stream) else { continue };
+            // The pixel format is how frames come from the camera; a viewer never sees it.
+            if stream.config.profile == config.profile {
+                continue;
+            }
+            // What never ran has nothing to go back to; what is restarted anew goes back to what ran.
+            let ran = !matches!(stream.state, State::Starting { .. });
+            let before = stream.restart.take().map(|restart| restart.before).or(ran.then_some(stream.config));
+            stream.restart = before.map(|before| Restart { before, by: by.clone() });
+            stream.config = *config;
+            stream.state = State::Starting { deadline };
+            stream.asked_in = device.generation + 1;
+            self.dirty.insert(id.clone());
+        }
     }
 
     /// Gives every reference of a holder on a device back. Giving back what is not held does nothing. A session's streams
@@ -211,9 +262,9 @@ impl Streams {
         }
     }
 
-    /// Ends what only lingers on a device, because somebody asks the device to stop.
-    pub fn stop_lingering(&mut self, id: &DeviceId) {
-        self.end_lingering(id, |_| true);
+    /// Ends what only lingers on a device, or on one sensor of it, because somebody asks that to stop.
+    pub fn stop_lingering(&mut self, id: &DeviceId, sensor: Option<usize>) {
+        self.end_lingering(id, |stream| sensor.is_none_or(|sensor| stream.sensor == sensor));
     }
 
     fn end_lingering(&mut self, id: &DeviceId, which: impl Fn(&Stream) -> bool) {
@@ -237,7 +288,10 @@ impl Streams {
             if !matches!(stream.state, State::Running { .. }) {
                 let attempt = if let State::Interrupted { attempt, .. } = stream.state { attempt } else { 0 };
                 stream.state = State::Running { since: now, attempt };
-                self.effects.push(Effect::Running { key: StreamKey::new(id.clone(), config.stream), config });
+                stream.trouble = None;
+                let restarted = stream.restart.take().is_some();
+                let key = StreamKey::new(id.clone(), config.stream);
+                self.effects.push(Effect::Running { key, config, restarted });
             }
         }
         if current {
@@ -303,95 +357,6 @@ impl Streams {
         }
     }
 
-    /// Whether the stream exists, and with what it runs or is starting.
-    pub fn config(&self, key: &StreamKey) -> Option<StreamConfig> {
-        self.stream(key).map(|stream| stream.config)
-    }
-
-    /// The same of a stream that somebody holds: who wants it otherwise cannot have it.
-    pub fn held_config(&self, key: &StreamKey) -> Option<StreamConfig> {
-        self.stream(key).filter(|stream| !stream.lingers()).map(|stream| stream.config)
-    }
-
-    /// Whether nobody holds the stream any more: it only waits in case a viewer comes back, and is in nobody's way.
-    pub fn lingers(&self, key: &StreamKey) -> bool {
-        self.stream(key).is_some_and(Stream::lingers)
-    }
-
-    /// Whether frames of it can be expected.
-    pub fn is_running(&self, key: &StreamKey) -> bool {
-        self.stream(key).is_some_and(|stream| matches!(stream.state, State::Running { .. }))
-    }
-
-    /// How many streams are just starting.
-    pub fn starting(&self) -> usize {
-        let streams = self.devices.values().flat_map(|device| device.streams.values());
-        streams.filter(|stream| matches!(stream.state, State::Starting { .. })).count()
-    }
-
-    /// Whether a stream runs or is on its way.
-    pub fn is_held(&self, key: &StreamKey) -> bool {
-        self.stream(key).is_some()
-    }
-
-    /// The profile of a running or starting video stream on a sensor, one that is held before one that lingers.
-    pub fn sensor_config(&self, id: &DeviceId, sensor: usize) -> Option<StreamConfig> {
-        let lingering = || self.sensor_videos(id, sensor).next();
-        self.held_sensor_config(id, sensor).or_else(|| lingering().map(|stream| stream.config))
-    }
-
-    /// The same of one that somebody holds: the sensor's other streams must match it.
-    pub fn held_sensor_config(&self, id: &DeviceId, sensor: usize) -> Option<StreamConfig> {
-        self.sensor_videos(id, sensor).find(|stream| !stream.lingers()).map(|stream| stream.config)
-    }
-
-    fn sensor_videos(&self, id: &DeviceId, sensor: usize) -> impl Iterator<Item = &Stream> {
-        let streams = self.devices.get(id).into_iter().flat_map(|device| device.streams.values());
-        streams.filter(move |stream| stream.sensor == sensor && stream.config.stream.is_video())
-    }
-
-    /// Counts of references, nothing with zero.
-    pub fn references(&self) -> BTreeMap<DeviceId, BTreeMap<StreamType, usize>> {
-        let counted = self.devices.iter().map(|(id, device)| {
-            let counts = device.streams.iter().map(|(stream_type, stream)| (*stream_type, stream.references()));
-            (id.clone(), counts.filter(|(_, count)| *count > 0).collect::<BTreeMap<_, _>>())
-        });
-        counted.filter(|(_, counts)| !counts.is_empty()).collect()
-    }
-
-    /// What runs on a device: sensor, config, since when.
-    pub fn running(&self, id: &DeviceId) -> Vec<(usize, StreamConfig, Instant)> {
-        let streams = self.devices.get(id).into_iter().flat_map(|device| device.streams.values());
-        streams
-            .filter_map(|stream| match stream.state {
-                State::Running { since, .. } => Some((stream.sensor, stream.config, since)),
-                _ => None,
-            })
-            .collect()
-    }
-
-    /// Whether the stream runs only because the server itself wants it, be it recorded on the way or not.
-    pub fn is_companion(&self, key: &StreamKey) -> bool {
-        self.stream(key).is_some_and(|stream| {
-            let own = |holder: &Holder| matches!(holder, Holder::Metadata | Holder::Recording);
-            stream.holders.contains(&Holder::Metadata) && stream.holders.iter().all(own)
-        })
-    }
-
-    /// Whether all that runs on a device is lingering.
-    pub fn is_stopping(&self, id: &DeviceId) -> bool {
-        self.devices.get(id).is_some_and(|device| {
-            let mut video = device.streams.values().filter(|stream| stream.config.stream.is_video()).peekable();
-            video.peek().is_some() && video.all(Stream::lingers)
-        })
-    }
-
-    /// The streams a holder holds on a device.
-    pub fn held_by(&self, id: &DeviceId, holder: &Holder) -> Vec<StreamType> {
-        let streams = self.devices.get(id).into_iter().flat_map(|device| device.streams.iter());
-        streams.filter(|(_, stream)| stream.holders.contains(holder)).map(|(stream_type, _)| *stream_type).collect()
-    }
-
     fn stream(&self, key: &StreamKey) -> Option<&Stream> {
         self.devices.get(&key.device)?.streams.get(&key.stream)
     }
@@ -400,9 +365,22 @@ impl Streams {
         self.devices.get_mut(&key.device)?.streams.get_mut(&key.stream)
     }
 
-    /// A stream does not run: one that never did fails, one that did is interrupted, one that nobody holds is dropped.
+    /// A stream does not run: one that never did fails, one that did is interrupted, one that was to run otherwise is again what
+    /// it was, one that nobody holds is dropped.
     fn lost(&mut self, key: &StreamKey, error: &Error, retry_from: Option<Instant>) {
         let Some(stream) = self.stream_mut(key) else { return };
+        let restart = stream.restart.take().filter(|_| !stream.holders.is_empty());
+        if let (State::Starting { .. }, Some(Restart { before, by })) = (stream.state, restart) {
+            stream.config = before;
+            stream.state = State::Interrupted { retry_at: None, attempt: 0 };
+            stream.trouble = Some(error.clone());
+            self.effects.push(Effect::RestartRefused { key: key.clone(), error: error.clone(), by });
+            // Without its device there is nobody to ask; it is wanted again with the next one.
+            if retry_from.is_some() {
+                self.dirty.insert(key.device.clone());
+            }
+            return;
+        }
         match stream.state {
             State::Starting { .. } => {
                 let holders = mem::take(&mut stream.holders).into_iter().collect();
@@ -414,10 +392,12 @@ impl Streams {
                 let ran_well = retry_from.is_none_or(|now| now.saturating_duration_since(since) >= RAN_WELL);
                 let attempt = if ran_well { 0 } else { attempt };
                 stream.state = State::Interrupted { retry_at: retry_from.map(|now| now + pause(attempt)), attempt };
+                stream.trouble = Some(error.clone());
                 self.effects.push(Effect::Interrupted { key: key.clone(), error: error.clone() });
             }
             State::Interrupted { attempt, .. } => {
                 stream.state = State::Interrupted { retry_at: retry_from.map(|now| now + pause(attempt)), attempt };
+                stream.trouble = Some(error.clone());
             }
         }
     }

@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::references_tests::{Bench, viewer};
+use super::{
+    references::Holder,
+    references_tests::{Bench, stereo, viewer},
+};
 use crate::{error::Error, model::StreamType};
 
 #[derive(Debug, Clone)]
 enum Step {
     Acquire(u32, StreamType),
     Release(u32),
+    Restart(StreamType, u32),
     Obey,
     Fail(StreamType),
     Break(StreamType),
@@ -27,6 +31,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..6u32, any_stream()).prop_map(|(who, stream)| Step::Acquire(who, stream)),
         3 => (0..6u32).prop_map(Step::Release),
+        2 => (any_stream(), 1..4u32).prop_map(|(stream, size)| Step::Restart(stream, size * 320)),
         4 => Just(Step::Obey),
         1 => any_stream().prop_map(Step::Fail),
         1 => any_stream().prop_map(Step::Break),
@@ -57,6 +62,11 @@ proptest! {
                     for holders in model.values_mut() {
                         holders.remove(&who);
                     }
+                }
+                Step::Restart(stream, width) => {
+                    let config = [stereo(stream, width)];
+                    bench.streams.restart(bench.now, &bench.device.clone(), &config, &Holder::Start(1));
+                    bench.drain();
                 }
                 Step::Obey => bench.obey(),
                 Step::Fail(stream) => bench.fail(stream),

@@ -31,6 +31,7 @@ pub(super) struct Bench {
     pub(super) now: Instant,
     pub(super) log: Vec<String>,
     pub(super) wanted: BTreeSet<StreamType>,
+    pub(super) asked: Vec<StreamConfig>,
     pub(super) generation: u64,
 }
 
@@ -39,7 +40,8 @@ impl Bench {
         let device = DeviceId::new("844212070924");
         let mut streams = Streams::new(TIMING);
         streams.device_present(&device);
-        Self { streams, device, now: Instant::now(), log: Vec::new(), wanted: BTreeSet::new(), generation: 0 }
+        let (wanted, asked) = (BTreeSet::new(), Vec::new());
+        Self { streams, device, now: Instant::now(), log: Vec::new(), wanted, asked, generation: 0 }
     }
 
     pub(super) fn key(&self, stream: StreamType) -> StreamKey {
@@ -66,7 +68,8 @@ impl Bench {
 
     /// The camera does what it was last told.
     pub(super) fn obey(&mut self) {
-        let applied = Applied { running: self.wanted.iter().copied().map(config).collect(), failed: vec![] };
+        let running = self.asked.iter().copied().filter(|config| self.wanted.contains(&config.stream)).collect();
+        let applied = Applied { running, failed: vec![] };
         self.streams.applied(self.now, &self.device, self.generation, applied);
         self.drain();
     }
@@ -83,10 +86,13 @@ impl Bench {
                 Effect::Apply { generation, wanted, .. } => {
                     self.generation = generation;
                     self.wanted = wanted.iter().map(|(_, config)| config.stream).collect();
+                    self.asked = wanted.into_iter().map(|(_, config)| config).collect();
                     let names: Vec<_> = self.wanted.iter().map(ToString::to_string).collect();
                     format!("apply {}", names.join("+"))
                 }
+                Effect::Running { key, restarted: true, .. } => format!("restarted {}", key.stream),
                 Effect::Running { key, .. } => format!("running {}", key.stream),
+                Effect::RestartRefused { key, by, .. } => format!("{} not restarted for {by:?}", key.stream),
                 Effect::Failed { key, holders, .. } => format!("failed {} of {}", key.stream, holders.len()),
                 Effect::Interrupted { key, .. } => format!("interrupted {}", key.stream),
                 Effect::Stopped { key } => format!("stopped {}", key.stream),
@@ -358,7 +364,7 @@ fn a_recording_holds_its_streams_and_lets_go_at_once() {
 }
 
 /// Two streams of one sensor, at a size of one's own.
-fn stereo(stream: StreamType, width: u32) -> StreamConfig {
+pub(super) fn stereo(stream: StreamType, width: u32) -> StreamConfig {
     StreamConfig { stream, format: PixelFormat::Y8, profile: Profile { width, height: 480, framerate: 30 } }
 }
 
@@ -405,7 +411,7 @@ fn what_somebody_holds_yields_to_nobody() {
     bench.said();
     assert_eq!(bench.streams.held_config(&depth), Some(config(StreamType::Depth)));
     bench.streams.acquire(bench.now, &depth, viewer(2), 0, stereo(StreamType::Depth, 848)).unwrap();
-    bench.streams.stop_lingering(&bench.device.clone());
+    bench.streams.stop_lingering(&bench.device.clone(), None);
     bench.drain();
     assert!(bench.said().is_empty());
     assert_eq!(bench.streams.config(&depth), Some(config(StreamType::Depth)));
@@ -419,7 +425,10 @@ fn what_only_lingers_ends_with_a_stop() {
     bench.obey();
     bench.release(&viewer(1));
     bench.said();
-    bench.streams.stop_lingering(&bench.device.clone());
+    bench.streams.stop_lingering(&bench.device.clone(), Some(0));
+    bench.drain();
+    assert!(bench.said().is_empty(), "colour is the other sensor's");
+    bench.streams.stop_lingering(&bench.device.clone(), Some(1));
     bench.drain();
     assert_eq!(bench.said(), ["stopped color", "apply depth"]);
     bench.pass(60);

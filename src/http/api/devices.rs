@@ -12,11 +12,12 @@ use super::{
         errors::ApiResult,
         extract::{JsonBody, query_bool},
         requests::{OptionValueBody, find_sensor, sensor_index},
-        types::{SensorBody, Success},
+        types::{OptionSet, SensorBody},
     },
     responses::{AnyRoute, Checked, Named, WithBody},
 };
 use crate::{
+    core::picture::depth::settings,
     error::Error,
     model::{DeviceId, DeviceInfo, OptionInfo, SensorInfo},
     session::Handle,
@@ -77,6 +78,17 @@ pub(in super::super) async fn hw_reset(
     Ok(Json(true))
 }
 
+/// Reset a device's hardware, by another name
+///
+/// The same as `hw_reset`, for older clients of the camera's vendor.
+#[utoipa::path(post, path = "/devices/{device_id}/reset", tag = "devices", operation_id = "reset",
+    params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
+    responses((status = 200, description = "The device was told to reset.", body = bool, content_type = "application/json", example = json!(true)),
+        AnyRoute, Named))]
+pub(in super::super) async fn reset(handle: State<Handle>, device: Path<String>) -> ApiResult<Json<bool>> {
+    hw_reset(handle, device).await
+}
+
 /// List a device's sensors
 #[utoipa::path(get, path = "/devices/{device_id}/sensors", tag = "sensors", operation_id = "list_sensors",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
@@ -124,9 +136,11 @@ pub(in super::super) async fn options(
     Ok(Json(sensor_of(&handle, &DeviceId::new(device), &sensor_id).await?.options))
 }
 
-/// An option's name as the sensors know it: clients of the vendor's wrapper write it with underscores or blanks.
+/// An option's id as the sensors know it: clients write it with dashes or blanks, too, in any case, and clients of the vendor's have
+/// names of their own for post-processing.
 fn option_name(option: &str) -> String {
-    option.trim().to_ascii_lowercase().replace(['_', ' '], "-")
+    let id = option.trim().to_ascii_lowercase().replace(['-', ' '], "_");
+    settings::alias(&id).map_or(id, Into::into)
 }
 
 /// One option
@@ -147,19 +161,20 @@ pub(in super::super) async fn option(
 
 /// Set an option
 ///
-/// It takes effect at once, also while the sensor streams.
+/// It takes effect at once, also while the sensor streams. A value between two steps goes to the nearest one; the answer is the
+/// option as it is then.
 #[utoipa::path(put, path = "/devices/{device_id}/sensors/{sensor_id}/options/{option_id}", tag = "options",
     operation_id = "set_option",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924"),
         ("sensor_id" = String, Path, description = "Sensor", example = "844212070924-sensor-0"),
         ("option_id" = String, Path, description = "Option", example = "exposure")),
     request_body = OptionValueBody,
-    responses((status = 200, description = "The option is set.", body = Success), AnyRoute, Named, Checked, WithBody))]
+    responses((status = 200, description = "The option is set.", body = OptionSet), AnyRoute, Named, Checked, WithBody))]
 pub(in super::super) async fn set_option(
     State(handle): State<Handle>,
     Path((device, sensor_id, option)): Path<(String, String, String)>,
     JsonBody(body): JsonBody<OptionValueBody>,
-) -> ApiResult<Json<Success>> {
+) -> ApiResult<Json<OptionSet>> {
     let device = DeviceId::new(device);
     // The device decides whether it has that sensor; the id only has to name one of this device's.
     let sensor = match sensor_index(&device, &sensor_id) {
@@ -169,8 +184,8 @@ pub(in super::super) async fn set_option(
             return Err(error.into());
         }
     };
-    handle.set_option(&device, sensor, &option_name(&option), body.value).await?;
-    Ok(Json(Success { success: true }))
+    let option = handle.set_option(&device, sensor, &option_name(&option), body.value).await?;
+    Ok(Json(OptionSet { option, success: true }))
 }
 
 #[cfg(test)]
@@ -179,8 +194,10 @@ mod tests {
 
     #[test]
     fn option_names_are_taken_in_every_spelling() {
-        for text in ["enable-auto-exposure", "enable_auto_exposure", "Enable Auto Exposure"] {
-            assert_eq!(option_name(text), "enable-auto-exposure");
+        for text in ["enable-auto-exposure", "enable_auto_exposure", "Enable Auto Exposure", "ENABLE_AUTO-exposure"] {
+            assert_eq!(option_name(text), "enable_auto_exposure");
         }
+        assert_eq!(option_name("PP_Spatial_Filter_Enabled"), "spatial_filter");
+        assert_eq!(option_name("pp-Decimation Filter-Filter Magnitude"), "decimation_magnitude");
     }
 }

@@ -7,12 +7,14 @@ mod bundle;
 mod debug;
 mod description;
 mod devices;
+mod firmware;
 mod logs;
 mod metrics;
 mod pipelines;
 mod playback;
 mod recordings;
 mod responses;
+mod sensors;
 mod streams;
 mod system;
 mod webrtc;
@@ -30,10 +32,18 @@ pub(super) fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(devices::refresh))
         .routes(routes!(devices::get))
         .routes(routes!(devices::hw_reset))
+        .routes(routes!(devices::reset))
+        .routes(routes!(firmware::status))
+        .routes(routes!(firmware::update))
+        .routes(routes!(firmware::hardware_monitor))
+        .routes(routes!(firmware::enable_metadata))
         .routes(routes!(devices::sensors))
         .routes(routes!(devices::sensor))
         .routes(routes!(devices::options))
         .routes(routes!(devices::option, devices::set_option))
+        .routes(routes!(sensors::start))
+        .routes(routes!(sensors::stop))
+        .routes(routes!(sensors::status))
         .routes(routes!(streams::start))
         .routes(routes!(streams::stop))
         .routes(routes!(streams::status))

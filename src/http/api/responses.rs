@@ -130,6 +130,18 @@ impl IntoResponses for Limited {
     }
 }
 
+/// What a route of the vendor's answers that this server does not do.
+pub(super) struct NotDone;
+
+impl IntoResponses for NotDone {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        map([(
+            501,
+            error("This server does not do it; the sentence says what does.", "This server does not update firmware."),
+        )])
+    }
+}
+
 /// What a request that something else can stand against may answer as well.
 pub(super) struct Conflicting;
 

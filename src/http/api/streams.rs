@@ -15,7 +15,7 @@ use super::{
         errors::ApiResult,
         extract::JsonBody,
         requests::{DepthRangeBody, StartBody},
-        types::{DepthAtPixel, DepthRange, PointCloudStatus, exact},
+        types::{DepthAtPixel, DepthRange, PointCloudStatus, StartedBody, StoppedBody, exact},
     },
     responses::{AnyRoute, Checked, Conflicting, Named, WithBody},
 };
@@ -38,13 +38,13 @@ const FRESH: Duration = Duration::from_secs(2);
 #[utoipa::path(post, path = "/devices/{device_id}/stream/start", tag = "streams", operation_id = "start_stream",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
     request_body = StartBody,
-    responses((status = 200, description = "The streams run.", body = StreamStatus),
+    responses((status = 200, description = "The streams run.", body = StartedBody),
         AnyRoute, Named, Checked, Conflicting, WithBody))]
 pub(in super::super) async fn start(
     State(handle): State<Handle>,
     Path(device): Path<String>,
     JsonBody(body): JsonBody<StartBody>,
-) -> ApiResult<Json<StreamStatus>> {
+) -> ApiResult<Json<StartedBody>> {
     let device = DeviceId::new(device);
     let sensors = handle.sensors(&device).await?;
     let options = body.depth_options(&sensors)?;
@@ -64,10 +64,11 @@ pub(in super::super) async fn start(
             return Err(error.into());
         }
     }
+    let configs = request.configs.clone();
     match handle.start(request).await {
-        Ok(status) => {
+        Ok(started) => {
             before.options.clear();
-            Ok(Json(status))
+            Ok(Json(StartedBody::new(started, &configs)))
         }
         Err(error) => {
             before.put_back().await;
@@ -128,15 +129,16 @@ impl Drop for Before {
 
 /// Stop streams that were started without a viewer
 ///
-/// Streams that viewers watch go on.
+/// Also ends the starts of the device's sensors. Streams that viewers watch go on: then `stopping` is true and `held_by` counts
+/// the viewers, and `is_streaming` tells of others than viewers only, a recording, say. `stream/status` tells all that runs.
 #[utoipa::path(post, path = "/devices/{device_id}/stream/stop", tag = "streams", operation_id = "stop_stream",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
-    responses((status = 200, description = "What still runs.", body = StreamStatus), AnyRoute, Named))]
+    responses((status = 200, description = "What still runs.", body = StoppedBody), AnyRoute, Named))]
 pub(in super::super) async fn stop(
     State(handle): State<Handle>,
     Path(device): Path<String>,
-) -> ApiResult<Json<StreamStatus>> {
-    Ok(Json(handle.stop(DeviceId::new(device)).await?))
+) -> ApiResult<Json<StoppedBody>> {
+    Ok(Json(handle.stop(DeviceId::new(device)).await?.into()))
 }
 
 /// What a device streams now
@@ -155,17 +157,17 @@ pub(in super::super) async fn status(
 #[into_params(parameter_in = Query)]
 pub(in super::super) struct PixelQuery {
     /// Column, 0 at the left.
-    #[param(value_type = u32, required = true, example = 320)]
+    #[param(value_type = i64, required = true, example = 320)]
     x: Option<String>,
     /// Row, 0 at the top.
-    #[param(value_type = u32, required = true, example = 240)]
+    #[param(value_type = i64, required = true, example = 240)]
     y: Option<String>,
 }
 
 /// Distance at a pixel
 ///
 /// From the newest depth frame as viewers see it: decimated, filtered and aligned if that is switched on. Null where the
-/// camera measured nothing. 503 while depth does not run or has no picture yet.
+/// camera measured nothing, and outside the picture, where `detail` says so. 503 while depth does not run or has no picture yet.
 #[utoipa::path(get, path = "/devices/{device_id}/stream/depth-at-pixel", tag = "streams",
     operation_id = "depth_at_pixel",
     params(("device_id" = String, Path, description = "Serial number", example = "844212070924"), PixelQuery),
@@ -186,8 +188,11 @@ pub(in super::super) async fn depth_at_pixel(
     if frame.captured_at.elapsed() > FRESH && !(info.playback && is_paused(&handle, &device).await) {
         return Err(Error::unavailable(format!("Depth of device {device} has stalled; it is being restarted.")).into());
     }
-    let depth = depth_at(&frame, x, y)?;
-    Ok(Json(DepthAtPixel { depth, x, y, units: "meters" }))
+    let (depth, detail) = match depth_at(&frame, x, y) {
+        Ok(depth) => (depth, None),
+        Err(outside) => (None, Some(outside)),
+    };
+    Ok(Json(DepthAtPixel { depth, x, y, units: "meters", detail }))
 }
 
 /// Why there is no depth picture: depth is not wanted, or runs and its first frame has not come yet.
@@ -208,27 +213,31 @@ async fn is_paused(handle: &Handle, device: &DeviceId) -> bool {
     handle.playback(device, None).await.is_ok_and(|status| status.is_paused)
 }
 
-fn coordinate(name: &str, value: Option<&str>) -> Result<u32, Error> {
+fn coordinate(name: &str, value: Option<&str>) -> Result<i64, Error> {
     let Some(text) = value else {
         return Err(Error::invalid(format!("The parameter '{name}' is missing: give a pixel as ?x=<column>&y=<row>.")));
     };
     text.trim().parse().map_err(|_| {
         let shown: String = text.chars().take(40).collect();
-        Error::invalid(format!("The parameter '{name}' must be a whole number, 0 or more, not '{shown}'."))
+        Error::invalid(format!("The parameter '{name}' must be a whole number, not '{shown}'."))
     })
 }
 
 /// Metres at a pixel of a Z16 frame whose size fits; `None` for a hole.
-fn depth_at(frame: &Frame, x: u32, y: u32) -> Result<Option<f64>, Error> {
+///
+/// # Errors
+/// The pixel lies outside the picture: a sentence that says so.
+fn depth_at(frame: &Frame, x: i64, y: i64) -> Result<Option<f64>, String> {
     let (width, height) = (frame.width, frame.height);
-    if x >= width || y >= height {
-        return Err(Error::invalid(format!(
+    let inside = |value: i64, end: u32| u32::try_from(value).ok().filter(|value| *value < end);
+    let (Some(x), Some(y)) = (inside(x, width), inside(y, height)) else {
+        return Err(format!(
             "The pixel ({x}, {y}) lies outside the depth picture of {width}x{height}: x goes from 0 to {}, y from 0 \
              to {}.",
             width.saturating_sub(1),
             height.saturating_sub(1)
-        )));
-    }
+        ));
+    };
     // With a unit of one this is the raw value, which f32 holds exactly; metres are then made in f64, from the unit's
     // decimal, and rounded to the micrometre, so that 1234 mm reads 1.234.
     let raw = geometry::depth_at(frame.bytes(), width, height, x, y, 1.0);
@@ -346,9 +355,9 @@ mod tests {
         assert_eq!(depth_at(&frame, 1, 0).expect("inside"), Some(1.234));
         assert_eq!(depth_at(&frame, 0, 1).expect("inside"), Some(0.001));
         assert_eq!(depth_at(&frame, 1, 1).expect("inside"), Some(65.535));
-        for (x, y) in [(2, 0), (0, 2), (u32::MAX, u32::MAX)] {
-            let error = depth_at(&frame, x, y).expect_err("outside");
-            assert!(error.public().contains("2x2"), "{error}");
+        for (x, y) in [(2, 0), (0, 2), (-1, 0), (i64::MAX, i64::MIN)] {
+            let outside = depth_at(&frame, x, y).expect_err("outside");
+            assert!(outside.contains("2x2"), "{outside}");
         }
     }
 }

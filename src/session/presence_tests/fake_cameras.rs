@@ -98,7 +98,7 @@ pub(super) fn info(id: &DeviceId) -> DeviceInfo {
         serial_number: id.to_string(),
         firmware_version: None,
         recommended_firmware_version: None,
-        firmware_status: None,
+        firmware_status: Some("unknown".into()),
         firmware_file_available: None,
         physical_port: None,
         usb_type: None,

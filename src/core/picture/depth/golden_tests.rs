@@ -248,11 +248,11 @@ fn aligned(case: &str) -> (Vec<u16>, usize) {
 /// All filters with their defaults, over six frames.
 fn staged(magnitude: u32) -> (Vec<u16>, usize) {
     let mut settings = DepthSettings::default();
-    for filter in ["decimation-filter", "threshold-filter", "spatial-filter", "temporal-filter", "hole-filling-filter"]
+    for filter in ["decimation_filter", "threshold_filter", "spatial_filter", "temporal_filter", "hole_filling_filter"]
     {
         settings.set(filter, 1.0).expect("a switch");
     }
-    settings.set("decimation-magnitude", magnitude.into()).expect("in range");
+    settings.set("decimation_magnitude", magnitude.into()).expect("in range");
     let calibration = DepthCalibration { baseline_m: Some(0.05), color: None };
     let mut stage = Stage::default();
     let mut run = |number: u64| {

@@ -9,16 +9,54 @@ use crate::{
 };
 
 /// The group that the options stand in.
-pub const CATEGORY: &str = "Depth Post-Processing";
+pub const CATEGORY: &str = "Post-Processing";
 
-const OFF_ON: &[&str] = &["Off", "On"];
-
-const fn spec(id: &'static str, name: &'static str, range: [f64; 4], description: &'static str) -> OptionSpec {
-    OptionSpec { description, ..OptionSpec::new(id, name, CATEGORY, range) }
+/// An option of the filter whose switch has this name.
+const fn spec(
+    filter: &'static str,
+    id: &'static str,
+    name: &'static str,
+    range: [f64; 4],
+    description: &'static str,
+) -> OptionSpec {
+    OptionSpec { description, filter: Some(filter), ..OptionSpec::new(id, name, CATEGORY, range) }
 }
 
-const fn switch(id: &'static str, name: &'static str, description: &'static str) -> OptionSpec {
-    OptionSpec { values: OFF_ON, ..spec(id, name, [0.0, 1.0, 1.0, 0.0], description) }
+/// A filter's switch.
+const fn switch(id: &'static str, filter: &'static str, description: &'static str) -> OptionSpec {
+    spec(filter, id, filter, [0.0, 1.0, 1.0, 0.0], description)
+}
+
+const DECIMATION_FILTER: &str = "Decimation Filter";
+const THRESHOLD_FILTER: &str = "Threshold Filter";
+const SPATIAL_FILTER: &str = "Spatial Filter";
+const TEMPORAL_FILTER: &str = "Temporal Filter";
+const HOLE_FILLING_FILTER: &str = "Hole Filling Filter";
+
+/// The same options as clients of the camera's vendor name them: `PP_`, the filter, and the option of the SDK's block, or
+/// `Enabled`; here in lower case.
+const ALIASES: [(&str, &str); 16] = [
+    ("pp_decimation_filter_enabled", "decimation_filter"),
+    ("pp_decimation_filter_filter_magnitude", "decimation_magnitude"),
+    ("pp_threshold_filter_enabled", "threshold_filter"),
+    ("pp_threshold_filter_min_distance", "threshold_min"),
+    ("pp_threshold_filter_max_distance", "threshold_max"),
+    ("pp_spatial_filter_enabled", "spatial_filter"),
+    ("pp_spatial_filter_filter_magnitude", "spatial_magnitude"),
+    ("pp_spatial_filter_filter_smooth_alpha", "spatial_smooth_alpha"),
+    ("pp_spatial_filter_filter_smooth_delta", "spatial_smooth_delta"),
+    ("pp_spatial_filter_holes_fill", "spatial_holes_fill"),
+    ("pp_temporal_filter_enabled", "temporal_filter"),
+    ("pp_temporal_filter_filter_smooth_alpha", "temporal_smooth_alpha"),
+    ("pp_temporal_filter_filter_smooth_delta", "temporal_smooth_delta"),
+    ("pp_temporal_filter_holes_fill", "temporal_persistency"),
+    ("pp_hole_filling_filter_enabled", "hole_filling_filter"),
+    ("pp_hole_filling_filter_holes_fill", "hole_filling_mode"),
+];
+
+/// The option that a vendor's client means by this id (in lower case, with underscores).
+pub fn alias(id: &str) -> Option<&'static str> {
+    ALIASES.iter().find(|(alias, _)| *alias == id).map(|(_, ours)| *ours)
 }
 
 const DECIMATION: usize = 0;
@@ -41,32 +79,47 @@ const ALIGN_TO: usize = 16;
 
 /// Ranges and defaults are those that librealsense 2.56's processing blocks report (`rs2_get_option_range`).
 static SPECS: [OptionSpec; 17] = [
-    switch("decimation-filter", "Decimation Filter", "Makes the depth picture smaller by a whole factor"),
+    switch("decimation_filter", DECIMATION_FILTER, "Makes the depth picture smaller by a whole factor"),
     spec(
-        "decimation-magnitude",
+        DECIMATION_FILTER,
+        "decimation_magnitude",
         "Decimation Magnitude",
         [1.0, 8.0, 1.0, 2.0],
         "The factor: medians of patches of 2 and 3, means of larger ones",
     ),
-    switch("threshold-filter", "Threshold Filter", "Makes holes of what is nearer or farther than wanted"),
+    switch("threshold_filter", THRESHOLD_FILTER, "Makes holes of what is nearer or farther than wanted"),
     OptionSpec {
         units: Some("meters"),
-        ..spec("threshold-min", "Threshold Min Distance", [0.0, 16.0, 0.1, 0.1], "Nearest distance kept")
+        ..spec(
+            THRESHOLD_FILTER,
+            "threshold_min",
+            "Threshold Min Distance",
+            [0.0, 16.0, 0.1, 0.1],
+            "Nearest distance kept",
+        )
     },
     OptionSpec {
         units: Some("meters"),
-        ..spec("threshold-max", "Threshold Max Distance", [0.0, 16.0, 0.1, 4.0], "Farthest distance kept")
+        ..spec(
+            THRESHOLD_FILTER,
+            "threshold_max",
+            "Threshold Max Distance",
+            [0.0, 16.0, 0.1, 4.0],
+            "Farthest distance kept",
+        )
     },
-    switch("spatial-filter", "Spatial Filter", "Smooths surfaces and keeps edges"),
-    spec("spatial-magnitude", "Spatial Magnitude", [1.0, 5.0, 1.0, 2.0], "Filtering iterations"),
+    switch("spatial_filter", SPATIAL_FILTER, "Smooths surfaces and keeps edges"),
+    spec(SPATIAL_FILTER, "spatial_magnitude", "Spatial Magnitude", [1.0, 5.0, 1.0, 2.0], "Filtering iterations"),
     spec(
-        "spatial-smooth-alpha",
+        SPATIAL_FILTER,
+        "spatial_smooth_alpha",
         "Spatial Smooth Alpha",
         [0.25, 1.0, 0.01, 0.5],
         "Weight of the pixel itself in the moving average; 1 smooths nothing",
     ),
     spec(
-        "spatial-smooth-delta",
+        SPATIAL_FILTER,
+        "spatial_smooth_delta",
         "Spatial Smooth Delta",
         [1.0, 50.0, 1.0, 20.0],
         "A step of this many units (1/32 pixel of disparity) or more is an edge",
@@ -74,21 +127,24 @@ static SPECS: [OptionSpec; 17] = [
     OptionSpec {
         values: &["Disabled", "2-pixel radius", "4-pixel radius", "8-pixel radius", "16-pixel radius", "Unlimited"],
         ..spec(
-            "spatial-holes-fill",
+            SPATIAL_FILTER,
+            "spatial_holes_fill",
             "Spatial Holes Fill",
             [0.0, 5.0, 1.0, 0.0],
             "How far the spatial filter fills holes from the side",
         )
     },
-    switch("temporal-filter", "Temporal Filter", "Averages over frames where nothing moves"),
+    switch("temporal_filter", TEMPORAL_FILTER, "Averages over frames where nothing moves"),
     spec(
-        "temporal-smooth-alpha",
+        TEMPORAL_FILTER,
+        "temporal_smooth_alpha",
         "Temporal Smooth Alpha",
         [0.0, 1.0, 0.01, 0.4],
         "Weight of the new frame in the moving average; 1 smooths nothing",
     ),
     spec(
-        "temporal-smooth-delta",
+        TEMPORAL_FILTER,
+        "temporal_smooth_delta",
         "Temporal Smooth Delta",
         [1.0, 100.0, 1.0, 20.0],
         "A change of this many units (1/32 pixel of disparity) or more counts as motion",
@@ -106,25 +162,27 @@ static SPECS: [OptionSpec; 17] = [
             "Always on",
         ],
         ..spec(
-            "temporal-persistency",
+            TEMPORAL_FILTER,
+            "temporal_persistency",
             "Temporal Persistency",
             [0.0, 8.0, 1.0, 3.0],
             "How many of the last frames must have had depth for a hole to be bridged with the last value",
         )
     },
-    switch("hole-filling-filter", "Hole Filling Filter", "Gives every hole the value of a neighbour"),
+    switch("hole_filling_filter", HOLE_FILLING_FILTER, "Gives every hole the value of a neighbour"),
     OptionSpec {
         values: &["Fill from Left", "Farthest from around", "Nearest from around"],
-        ..spec("hole-filling-mode", "Hole Filling Mode", [0.0, 2.0, 1.0, 1.0], "Which neighbour a hole takes")
+        ..spec(
+            HOLE_FILLING_FILTER,
+            "hole_filling_mode",
+            "Hole Filling Mode",
+            [0.0, 2.0, 1.0, 1.0],
+            "Which neighbour a hole takes",
+        )
     },
     OptionSpec {
-        values: &["Off", "Color"],
-        ..spec(
-            "align-to",
-            "Align To",
-            [0.0, 1.0, 1.0, 0.0],
-            "Shows depth as the colour camera sees it, pixel for pixel, in the colour picture's size",
-        )
+        description: "Shows depth as the colour camera sees it, pixel for pixel, in the colour picture's size",
+        ..OptionSpec::new("align_to", "Align To Color", CATEGORY, [0.0, 1.0, 1.0, 0.0])
     },
 ];
 
@@ -159,11 +217,10 @@ impl DepthSettings {
     /// Sets an option. A threshold set beyond the other one opens the other, as in the SDK.
     ///
     /// # Errors
-    /// NotFound for an id that is not one of these, Invalid for a value that is out of range or between steps.
+    /// NotFound for an id that is not one of these, Invalid for a value that is out of range.
     pub fn set(&mut self, id: &str, value: f64) -> Result<()> {
         let at = find(id).ok_or_else(|| Error::not_found(format!("Unknown depth processing option '{id}'.")))?;
-        SPECS[at].check(value)?;
-        self.values[at] = value;
+        self.values[at] = SPECS[at].accept(value)?;
         if self.values[THRESHOLD_MIN] > self.values[THRESHOLD_MAX] {
             match at {
                 THRESHOLD_MIN => self.values[THRESHOLD_MAX] = SPECS[THRESHOLD_MAX].max,
@@ -257,7 +314,9 @@ mod tests {
                 settings.set(&info.option_id, value).unwrap();
                 assert_eq!(settings.info(&info.option_id).unwrap().current_value, value, "{}", info.option_id);
             }
+            assert_eq!(info.filter_name.is_none(), info.option_id == "align_to");
             if let Some(values) = &info.value_descriptions {
+                assert!(values.len() > 2, "off and on need no names");
                 assert_eq!(values.len() as f64, info.max_value.unwrap() - info.min_value.unwrap() + 1.0);
             }
         }
@@ -267,13 +326,12 @@ mod tests {
     fn bad_values_are_refused_with_the_range() {
         let mut settings = DepthSettings::default();
         for (id, value) in [
-            ("decimation-magnitude", 0.0),
-            ("decimation-magnitude", 2.5),
-            ("decimation-filter", 2.0),
-            ("spatial-smooth-alpha", 0.2),
-            ("temporal-persistency", 9.0),
-            ("threshold-max", f64::NAN),
-            ("align-to", -1.0),
+            ("decimation_magnitude", 0.0),
+            ("decimation_filter", 2.0),
+            ("spatial_smooth_alpha", 0.2),
+            ("temporal_persistency", 9.0),
+            ("threshold_max", f64::NAN),
+            ("align_to", -1.0),
         ] {
             let error = settings.set(id, value).unwrap_err();
             assert_eq!(error.kind(), Kind::Invalid);
@@ -288,21 +346,41 @@ mod tests {
     fn steps_of_a_tenth_and_a_hundredth_are_exact_enough() {
         let mut settings = DepthSettings::default();
         for tenths in 0..=160 {
-            settings.set("threshold-max", f64::from(tenths) / 10.0).unwrap();
+            settings.set("threshold_max", f64::from(tenths) / 10.0).unwrap();
         }
         for hundredths in 25..=100 {
-            settings.set("spatial-smooth-alpha", f64::from(hundredths) / 100.0).unwrap();
+            settings.set("spatial_smooth_alpha", f64::from(hundredths) / 100.0).unwrap();
         }
+    }
+
+    #[test]
+    fn a_value_between_steps_goes_to_the_nearest() {
+        let mut settings = DepthSettings::default();
+        settings.set("decimation_magnitude", 2.6).unwrap();
+        assert_eq!(settings.info("decimation_magnitude").unwrap().current_value, 3.0);
+    }
+
+    #[test]
+    fn every_option_of_a_filter_has_the_vendors_name() {
+        let meant: Vec<_> = ALIASES.iter().map(|(_, ours)| *ours).collect();
+        let ours: Vec<_> = SPECS.iter().filter(|spec| spec.filter.is_some()).map(|spec| spec.id).collect();
+        assert_eq!(meant, ours);
+        for ((alias, _), spec) in ALIASES.iter().zip(&SPECS) {
+            let filter = spec.filter.unwrap().to_lowercase().replace(' ', "_");
+            assert!(alias.starts_with(&format!("pp_{filter}_")), "{alias}");
+        }
+        assert_eq!(alias("pp_spatial_filter_enabled"), Some("spatial_filter"));
+        assert_eq!(alias("spatial_filter"), None);
     }
 
     #[test]
     fn a_threshold_opens_the_other_one() {
         let mut settings = DepthSettings::default();
         let value = |settings: &DepthSettings, id| settings.info(id).unwrap().current_value;
-        settings.set("threshold-min", 5.0).unwrap();
-        assert_eq!(value(&settings, "threshold-max"), 16.0);
-        settings.set("threshold-max", 2.0).unwrap();
-        assert_eq!(value(&settings, "threshold-min"), 0.0);
+        settings.set("threshold_min", 5.0).unwrap();
+        assert_eq!(value(&settings, "threshold_max"), 16.0);
+        settings.set("threshold_max", 2.0).unwrap();
+        assert_eq!(value(&settings, "threshold_min"), 0.0);
     }
 
     #[test]
@@ -310,14 +388,14 @@ mod tests {
         let mut settings = DepthSettings::default();
         assert_eq!(settings.spatial(), None);
         for (id, value) in [
-            ("decimation-filter", 1.0),
-            ("decimation-magnitude", 3.0),
-            ("threshold-filter", 1.0),
-            ("spatial-filter", 1.0),
-            ("spatial-holes-fill", 3.0),
-            ("temporal-filter", 1.0),
-            ("hole-filling-filter", 1.0),
-            ("align-to", 1.0),
+            ("decimation_filter", 1.0),
+            ("decimation_magnitude", 3.0),
+            ("threshold_filter", 1.0),
+            ("spatial_filter", 1.0),
+            ("spatial_holes_fill", 3.0),
+            ("temporal_filter", 1.0),
+            ("hole_filling_filter", 1.0),
+            ("align_to", 1.0),
         ] {
             settings.set(id, value).unwrap();
             assert!(settings.is_active());

@@ -18,7 +18,7 @@ pub struct Spatial {
 }
 
 impl Spatial {
-    /// The radius of a value of the option `spatial-holes-fill`: 0, 2, 4, 8, 16 pixels, or as good as unlimited.
+    /// The radius of a value of the option `spatial_holes_fill`: 0, 2, 4, 8, 16 pixels, or as good as unlimited.
     pub fn fill_radius(holes_fill: u32) -> u32 {
         match holes_fill {
             0 => 0,
