@@ -188,6 +188,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/devices/{device_id}/firmware/update_from_file": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Not done here: update the firmware
+         * @description No camera was ever flashed by this server. `rs-fw-update` of librealsense does it.
+         */
+        post: operations["update_firmware"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/devices/{device_id}/hw_reset": {
         parameters: {
             query?: never;
@@ -202,6 +222,26 @@ export interface paths {
          * @description The device disappears and comes back by itself. Then the streams that were running start again.
          */
         post: operations["hw_reset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/devices/{device_id}/hwm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Not done here: send a raw command to the camera's firmware
+         * @description `rs-terminal` of librealsense does it.
+         */
+        post: operations["hardware_monitor"];
         delete?: never;
         options?: never;
         head?: never;
@@ -477,6 +517,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/devices/{device_id}/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reset a device's hardware, by another name
+         * @description The same as `hw_reset`, for older clients of the camera's vendor.
+         */
+        post: operations["reset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/devices/{device_id}/sensors": {
         parameters: {
             query?: never;
@@ -539,9 +599,90 @@ export interface paths {
         get: operations["get_option"];
         /**
          * Set an option
-         * @description It takes effect at once, also while the sensor streams.
+         * @description It takes effect at once, also while the sensor streams. A value between two steps goes to the nearest one; the answer is the
+         *     option as it is then.
          */
         put: operations["set_option"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/devices/{device_id}/sensors/{sensor_id}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start a sensor
+         * @description Its streams run until the sensor or its device is stopped, even if nobody watches. A sensor that runs with other profiles is
+         *     restarted with these: viewers stay connected, and their picture stands still for a moment. All its other pictures get the
+         *     same size and rate. If it already runs with these, nothing happens.
+         */
+        post: operations["start_sensor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/devices/{device_id}/sensors/{sensor_id}/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a sensor streams now */
+        get: operations["sensor_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/devices/{device_id}/sensors/{sensor_id}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop a sensor
+         * @description Gives back what the sensor's start holds, and the sensor's part of a start of its device. Streams that viewers watch go on.
+         *     One that does not run is no error.
+         */
+        post: operations["stop_sensor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/devices/{device_id}/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A device's firmware
+         * @description This server knows of a newer one only from the SDK, which recommends one for few cameras.
+         */
+        get: operations["firmware_status"];
+        put?: never;
         post?: never;
         delete?: never;
         options?: never;
@@ -579,7 +720,7 @@ export interface paths {
         /**
          * Distance at a pixel
          * @description From the newest depth frame as viewers see it: decimated, filtered and aligned if that is switched on. Null where the
-         *     camera measured nothing. 503 while depth does not run or has no picture yet.
+         *     camera measured nothing, and outside the picture, where `detail` says so. 503 while depth does not run or has no picture yet.
          */
         get: operations["depth_at_pixel"];
         put?: never;
@@ -661,7 +802,8 @@ export interface paths {
         put?: never;
         /**
          * Stop streams that were started without a viewer
-         * @description Streams that viewers watch go on.
+         * @description Also ends the starts of the device's sensors. Streams that viewers watch go on: then `stopping` is true and `held_by` counts
+         *     the viewers, and `is_streaming` tells of others than viewers only, a recording, say. `stream/status` tells all that runs.
          */
         post: operations["stop_stream"];
         delete?: never;
@@ -831,6 +973,26 @@ export interface paths {
          *     `clear` ends every fault except `unplug`, which `replug` ends.
          */
         post: operations["inject_fault"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/system/enable-metadata": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Switch the camera's metadata on
+         * @description There is nothing to switch: it is in `metadata_update` wherever the camera and its driver give it.
+         */
+        post: operations["enable_metadata"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1062,22 +1224,24 @@ export interface components {
         DepthAtPixel: {
             /**
              * Format: double
-             * @description Metres; null where the camera measured nothing.
+             * @description Metres; null where the camera measured nothing, and outside the picture.
              * @example 1.234
              */
             depth: number | null;
+            /** @description Says that the pixel lies outside the picture, and how large that is. */
+            detail?: string;
             /**
              * @description Always "meters".
              * @example meters
              */
             units: string;
             /**
-             * Format: int32
+             * Format: int64
              * @description Column, 0 at the left.
              */
             x: number;
             /**
-             * Format: int32
+             * Format: int64
              * @description Row, 0 at the top.
              */
             y: number;
@@ -1134,7 +1298,10 @@ export interface components {
             device_id: components["schemas"]["DeviceId"];
             /** @description Whether a firmware image for it is available. */
             firmware_file_available?: boolean | null;
-            /** @description "up_to_date", "outdated" or unknown. */
+            /**
+             * @description "up_to_date" or "outdated" where the SDK recommends a firmware, else "unknown".
+             * @example unknown
+             */
             firmware_status?: string | null;
             /** @description Running firmware. */
             firmware_version?: string | null;
@@ -1152,7 +1319,7 @@ export interface components {
             problem?: string | null;
             /** @description USB product id in hex. */
             product_id?: string | null;
-            /** @description The firmware the SDK recommends. */
+            /** @description The firmware the SDK recommends, where it does. */
             recommended_firmware_version?: string | null;
             /** @description The names of its sensors. */
             sensors: string[];
@@ -1171,6 +1338,13 @@ export interface components {
              * @example 1760000000.25
              */
             started_at: number;
+        };
+        /** @description Socket.IO payload of `devices_changed`: devices came, which can be used now, or went. */
+        DevicesChanged: {
+            /** @description The devices that came. */
+            added: components["schemas"]["DeviceId"][];
+            /** @description The devices that went. */
+            removed: components["schemas"]["DeviceId"][];
         };
         /**
          * @description How a lens bends the picture, in librealsense's names (`rs2_distortion`).
@@ -1249,6 +1423,25 @@ export interface components {
              * @example x265encc
              */
             token?: string | null;
+        };
+        /** @description A device's firmware. */
+        FirmwareStatus: {
+            /**
+             * @description What runs on it.
+             * @example 5.16.0.1
+             */
+            current?: string | null;
+            /** @description Device. */
+            device_id: components["schemas"]["DeviceId"];
+            /** @description Always false: this server has no firmware to offer. */
+            file_available: boolean;
+            /** @description What the SDK recommends, where it does. */
+            recommended?: string | null;
+            /**
+             * @description "up_to_date" or "outdated" where the SDK recommends a firmware, else "unknown".
+             * @example unknown
+             */
+            status: string;
         };
         /** @description The pipelines of a device, as they run. */
         Graph: {
@@ -1530,9 +1723,9 @@ export interface components {
             device_id: components["schemas"]["DeviceId"];
             /** @description Whether any of its streams runs. */
             is_streaming: boolean;
-            /** @description The newest frame of each stream that runs and has one, by stream type. */
+            /** @description The newest frame of each stream that runs, by stream type; null for one that has none yet. */
             metadata_streams: {
-                [key: string]: components["schemas"]["StreamMetadata"];
+                [key: string]: components["schemas"]["NewestFrame"];
             };
             /**
              * Format: double
@@ -1557,6 +1750,16 @@ export interface components {
              * @description On the z axis.
              */
             z: number;
+        };
+        /** @description A running stream's newest frame, or null while it has none. */
+        NewestFrame: components["schemas"]["StreamMetadata"] | null;
+        /** @description The answer to a request that had nothing to do. */
+        Noop: {
+            /**
+             * @description Always "noop".
+             * @example noop
+             */
+            status: string;
         };
         /** @description A new session's offer. */
         OfferBody: {
@@ -1624,7 +1827,7 @@ export interface components {
         };
         /** @description A sensor's option with its range and present value. */
         OptionInfo: {
-            /** @description A group for display ("Basic Controls", "Depth Post-Processing", …). */
+            /** @description A group for display ("Basic Controls", "Post-Processing", …). */
             category: string;
             /**
              * Format: double
@@ -1639,6 +1842,11 @@ export interface components {
             /** @description What it does. */
             description?: string | null;
             /**
+             * @description Of post-processing: the filter that it belongs to.
+             * @example Spatial Filter
+             */
+            filter_name?: string | null;
+            /**
              * Format: double
              * @description Greatest value.
              */
@@ -1650,7 +1858,7 @@ export interface components {
             min_value?: number | null;
             /** @description The name for people ("Exposure"). */
             name: string;
-            /** @description librealsense's name, lower case with dashes ("exposure", "enable-auto-exposure"). */
+            /** @description librealsense's name, lower case with underscores ("exposure", "enable_auto_exposure"). */
             option_id: string;
             /** @description Whether it can only be read. */
             read_only: boolean;
@@ -1661,10 +1869,18 @@ export interface components {
             step?: number | null;
             /** @description Unit of the value. */
             units?: string | null;
-            /** @description Names of discrete values, by value. */
+            /** @description Names of discrete values, by value. None for an option that is only off or on. */
             value_descriptions?: {
                 [key: string]: string;
             } | null;
+        };
+        /** @description An option that was set, as it is now. */
+        OptionSet: components["schemas"]["OptionInfo"] & {
+            /**
+             * @description Always true.
+             * @example true
+             */
+            success: boolean;
         };
         /**
          * @description Sets an option.
@@ -1675,9 +1891,31 @@ export interface components {
         OptionValueBody: {
             /**
              * Format: double
-             * @description The new value; true and false count as 1 and 0.
+             * @description The new value; true and false count as 1 and 0, and a text that is a number as that number.
              */
             value: number;
+        };
+        /**
+         * @description Socket.IO payload of `options_changed`: options of a sensor have other values, because somebody set them or the camera itself
+         *     did.
+         */
+        OptionsChanged: {
+            /** @description The device. */
+            device_id: components["schemas"]["DeviceId"];
+            /**
+             * @description The new values, by `option_id`.
+             * @example {
+             *       "exposure": 8500
+             *     }
+             */
+            options: {
+                [key: string]: number;
+            };
+            /**
+             * @description The sensor.
+             * @example 844212070924-sensor-0
+             */
+            sensor_id: string;
         };
         /** @description The body of a 400 about a pipeline file. */
         PipelineFaultBody: {
@@ -1997,6 +2235,159 @@ export interface components {
              */
             type: string;
         };
+        /**
+         * @description Starts one sensor. What to start stands in `configs`, in `config` or in `profiles`; together they are one list.
+         * @example {
+         *       "configs": [
+         *         {
+         *           "format": "z16",
+         *           "framerate": 30,
+         *           "resolution": {
+         *             "height": 480,
+         *             "width": 640
+         *           },
+         *           "stream_type": "depth"
+         *         }
+         *       ]
+         *     }
+         */
+        SensorStartBody: {
+            config?: components["schemas"]["SensorStartConfig"] | null;
+            /** @description The streams. */
+            configs?: components["schemas"]["SensorStartConfig"][] | null;
+            /** @description The streams as newer clients write them. */
+            profiles?: components["schemas"]["SensorStartProfile"][] | null;
+        };
+        /** @description One stream of a sensor's start. */
+        SensorStartConfig: {
+            /** @description False leaves this entry out. */
+            enable?: boolean | null;
+            /**
+             * @description Pixel format in librealsense's name, in any case.
+             * @example z16
+             */
+            format: string;
+            /**
+             * Format: int64
+             * @description Frames per second.
+             * @example 30
+             */
+            framerate: number;
+            /** @description Size; ignored for motion streams. */
+            resolution: components["schemas"]["WantedResolution"];
+            /**
+             * @description Stream type; motion streams (`gyro`, `accel`) too.
+             * @example depth
+             */
+            stream_type: string;
+        };
+        /** @description One stream of a sensor's start, as newer clients write it. */
+        SensorStartProfile: {
+            /** @description Ignored. Clients send it back as they read it. */
+            default?: boolean | null;
+            /**
+             * @description Pixel format in librealsense's name, in any case.
+             * @example y8
+             */
+            format: string;
+            /**
+             * Format: int64
+             * @description Frames per second.
+             * @example 30
+             */
+            fps: number;
+            /**
+             * Format: int64
+             * @description Height in pixels; ignored for motion streams.
+             * @example 480
+             */
+            height: number;
+            /**
+             * Format: int64
+             * @description Which of the infrared streams: 1 or 2. Counts for nothing else.
+             */
+            stream_index?: number | null;
+            /**
+             * @description Stream type; `infrared` with its `stream_index`, or with the index in its name.
+             * @example infrared
+             */
+            stream_type: string;
+            /**
+             * Format: int64
+             * @description Width in pixels; ignored for motion streams.
+             * @example 640
+             */
+            width: number;
+        };
+        /** @description One running stream of a sensor. */
+        SensorStream: {
+            /**
+             * @description Pixel format, in librealsense's name.
+             * @example z16
+             */
+            format: string;
+            /**
+             * Format: int32
+             * @description Frames per second.
+             * @example 30
+             */
+            framerate: number;
+            /** @description Size; 320x120 for motion streams, which have none. */
+            resolution: components["schemas"]["Resolution"];
+            /**
+             * @description Stream type.
+             * @example depth
+             */
+            stream_type: string;
+        };
+        /** @description What one sensor streams. */
+        SensorStreamStatus: {
+            /** @description Why the device cannot be used, or a stream of the sensor is interrupted. */
+            error?: string | null;
+            /**
+             * @description Its pixel format, in librealsense's name.
+             * @example z16
+             */
+            format?: string | null;
+            /**
+             * Format: int32
+             * @description Its frames per second.
+             * @example 30
+             */
+            framerate?: number | null;
+            /** @description Whether any of its streams runs. */
+            is_streaming: boolean;
+            /**
+             * @description Its name.
+             * @example Stereo Module
+             */
+            name: string;
+            resolution?: components["schemas"]["Resolution"] | null;
+            /**
+             * @description `{device_id}-sensor-{n}`.
+             * @example 844212070924-sensor-0
+             */
+            sensor_id: string;
+            /**
+             * @description When the first of them started, as ISO 8601.
+             * @example 2026-11-22T20:17:44.123456Z
+             */
+            started_at?: string | null;
+            /**
+             * @description The first stream that runs.
+             * @example depth
+             */
+            stream_type?: string | null;
+            /**
+             * @description All streams that run.
+             * @example [
+             *       "depth"
+             *     ]
+             */
+            stream_types: string[];
+            /** @description The same with what they run at. */
+            streams: components["schemas"]["SensorStream"][];
+        };
         /** @description Socket.IO payload of `server_shutdown`: the server closes the connection now. */
         ServerShutdown: {
             /** @description A sentence for a person. */
@@ -2072,12 +2463,18 @@ export interface components {
          *     route answers with this; it stands here so that clients can generate their types from one document.
          */
         SocketEvents: {
+            /** @description When a device came or went. */
+            devices_changed: components["schemas"]["DevicesChanged"];
             /** @description At most 30 times a second for each device that streams, and once when it stops. */
             metadata_update: components["schemas"]["MetadataUpdate"];
+            /** @description When options have other values, at most 4 times a second for each sensor. */
+            options_changed: components["schemas"]["OptionsChanged"];
             /** @description Before the server ends. */
             server_shutdown: components["schemas"]["ServerShutdown"];
             /** @description When sessions or streams change, at most 5 times a second. */
             sessions_changed: components["schemas"]["SessionsChanged"];
+            /** @description When somebody has a sensor run otherwise that others watch. */
+            stream_restarted: components["schemas"]["StreamRestarted"];
             /** @description On connect. */
             welcome: components["schemas"]["Welcome"];
         };
@@ -2114,13 +2511,13 @@ export interface components {
          */
         StartBody: {
             /**
-             * @description `color` switches the depth sensor's option `align-to` on. `depth`, `none`, null or absent leaves it as it is. A stop
+             * @description `color` switches the depth sensor's option `align_to` on. `depth`, `none`, null or absent leaves it as it is. A stop
              *     does not switch it off.
              * @example color
              */
             align_to?: string | null;
             /**
-             * @description True switches the depth sensor's options `spatial-filter` and `temporal-filter` on. False, null or absent leaves them
+             * @description True switches the depth sensor's options `spatial_filter` and `temporal_filter` on. False, null or absent leaves them
              *     as they are. A stop does not switch them off.
              */
             apply_filters?: boolean | null;
@@ -2147,6 +2544,33 @@ export interface components {
             /** @description Stream type; motion streams (`gyro`, `accel`) too. */
             stream_type: string;
         };
+        /** @description What a device streams after an explicit start. */
+        StartedBody: components["schemas"]["StreamStatus"] & {
+            /** @description Whether everything that the start names ran already. */
+            config_reused: boolean;
+            /**
+             * @description What was started, as one text: equal for equal starts.
+             * @example depth z16 640x480@30
+             */
+            config_signature: string;
+            /** @description Always empty. Older clients require it. */
+            timings: Record<string, never>;
+        };
+        /**
+         * @description What an explicit stop left. `is_streaming` and the rest tell of what others than viewers hold: a recording, say. That viewers
+         *     hold the device's streams is told by `stopping` and `held_by`; `stream/status` tells all that runs.
+         */
+        StoppedBody: components["schemas"]["StreamStatus"] & {
+            /**
+             * @description How many viewers hold each stream, which runs on for them. Those without a viewer are left out.
+             * @example {
+             *       "depth": 2
+             *     }
+             */
+            held_by: {
+                [key: string]: number;
+            };
+        };
         /** @description One running stream's geometry. */
         StreamCalibration: {
             intrinsics?: components["schemas"]["Intrinsics"] | null;
@@ -2161,6 +2585,17 @@ export interface components {
         };
         /** @description One stream's newest frame in numbers. */
         StreamMetadata: {
+            /** @description The same by another name. */
+            clock_domain: components["schemas"]["TimestampDomain"];
+            /**
+             * @description The frame's pixel format, in librealsense's name.
+             * @example z16
+             */
+            format: string;
+            /** @description The same by another name. */
+            frame_metadata: {
+                [key: string]: number;
+            };
             /**
              * Format: int64
              * @description The camera's count of frames.
@@ -2168,7 +2603,25 @@ export interface components {
             frame_number: number;
             /**
              * Format: int32
-             * @description Height in pixels; 0 for motion.
+             * @description What the camera was asked for: frames a second.
+             * @example 30
+             */
+            hardware_fps: number;
+            /**
+             * Format: int32
+             * @description What the camera was asked for: height in pixels.
+             * @example 480
+             */
+            hardware_height: number;
+            /**
+             * Format: int32
+             * @description What the camera was asked for: width in pixels. Filters may make the picture smaller.
+             * @example 640
+             */
+            hardware_width: number;
+            /**
+             * Format: int32
+             * @description Height in pixels; 120 for motion, which has none.
              */
             height: number;
             /** @description The camera's metadata of the frame, by librealsense's names. */
@@ -2177,6 +2630,11 @@ export interface components {
             };
             /** @description The sample of a gyro or an accelerometer. */
             motion_data?: components["schemas"]["Motion"];
+            /**
+             * @description The same by another name.
+             * @example z16
+             */
+            pixel_format: string;
             /** @description The points of a depth frame, while the device's point cloud is activated. */
             point_cloud?: components["schemas"]["PointCloud"];
             /**
@@ -2193,7 +2651,7 @@ export interface components {
             timestamp_domain: components["schemas"]["TimestampDomain"];
             /**
              * Format: int32
-             * @description Width in pixels; 0 for motion.
+             * @description Width in pixels; 320 for motion, which has none.
              */
             width: number;
         };
@@ -2217,6 +2675,21 @@ export interface components {
                     [key: string]: number;
                 };
             };
+        };
+        /**
+         * @description Socket.IO payload of `stream_restarted`: a stream runs at another size or rate now, because a client asked for it while others
+         *     watched. Their sessions go on with the new picture.
+         */
+        StreamRestarted: {
+            /** @description The device. */
+            device_id: components["schemas"]["DeviceId"];
+            /** @description What it runs at now. */
+            profile: components["schemas"]["Profile"];
+            /**
+             * @description Stream type.
+             * @example depth
+             */
+            stream_type: string;
         };
         /** @description One stream of a session, as sent and as the peer reports it. */
         StreamStats: {
@@ -2352,7 +2825,7 @@ export interface components {
         /** @description What a sensor offers for one stream type. */
         SupportedStreamProfile: {
             /**
-             * @description Pixel formats, in librealsense's names.
+             * @description Pixel formats, in librealsense's names; `combined_motion` is another name for `motion_xyz32f`.
              * @example [
              *       "z16"
              *     ]
@@ -2369,7 +2842,7 @@ export interface components {
              */
             fps: number[];
             /**
-             * @description Sizes as [width, height], largest first. Motion streams have none.
+             * @description Sizes as [width, height], largest first. Motion streams have none, and list 320x120 for clients that expect one.
              * @example [
              *       [
              *         1280,
@@ -2519,12 +2992,14 @@ export type DepthRangeBody = components['schemas']['DepthRangeBody'];
 export type DeviceId = components['schemas']['DeviceId'];
 export type DeviceInfo = components['schemas']['DeviceInfo'];
 export type DeviceStreamConfig = components['schemas']['DeviceStreamConfig'];
+export type DevicesChanged = components['schemas']['DevicesChanged'];
 export type Distortion = components['schemas']['Distortion'];
 export type ElementInfo = components['schemas']['ElementInfo'];
 export type EndReason = components['schemas']['EndReason'];
 export type ErrorBody = components['schemas']['ErrorBody'];
 export type Extrinsics = components['schemas']['Extrinsics'];
 export type Fault = components['schemas']['Fault'];
+export type FirmwareStatus = components['schemas']['FirmwareStatus'];
 export type Graph = components['schemas']['Graph'];
 export type GraphElement = components['schemas']['GraphElement'];
 export type GraphKind = components['schemas']['GraphKind'];
@@ -2541,11 +3016,15 @@ export type Levels = components['schemas']['Levels'];
 export type LevelsBody = components['schemas']['LevelsBody'];
 export type MetadataUpdate = components['schemas']['MetadataUpdate'];
 export type Motion = components['schemas']['Motion'];
+export type NewestFrame = components['schemas']['NewestFrame'];
+export type Noop = components['schemas']['Noop'];
 export type OfferBody = components['schemas']['OfferBody'];
 export type OfferRequestBody = components['schemas']['OfferRequestBody'];
 export type OfferedStream = components['schemas']['OfferedStream'];
 export type OptionInfo = components['schemas']['OptionInfo'];
+export type OptionSet = components['schemas']['OptionSet'];
 export type OptionValueBody = components['schemas']['OptionValueBody'];
+export type OptionsChanged = components['schemas']['OptionsChanged'];
 export type PipelineFaultBody = components['schemas']['PipelineFaultBody'];
 export type PipelineInfo = components['schemas']['PipelineInfo'];
 export type PipelineState = components['schemas']['PipelineState'];
@@ -2563,6 +3042,11 @@ export type Resolution = components['schemas']['Resolution'];
 export type RunningConfig = components['schemas']['RunningConfig'];
 export type SeekBody = components['schemas']['SeekBody'];
 export type SensorBody = components['schemas']['SensorBody'];
+export type SensorStartBody = components['schemas']['SensorStartBody'];
+export type SensorStartConfig = components['schemas']['SensorStartConfig'];
+export type SensorStartProfile = components['schemas']['SensorStartProfile'];
+export type SensorStream = components['schemas']['SensorStream'];
+export type SensorStreamStatus = components['schemas']['SensorStreamStatus'];
 export type ServerShutdown = components['schemas']['ServerShutdown'];
 export type SessionId = components['schemas']['SessionId'];
 export type SessionState = components['schemas']['SessionState'];
@@ -2573,9 +3057,12 @@ export type SocketEvents = components['schemas']['SocketEvents'];
 export type SpeedBody = components['schemas']['SpeedBody'];
 export type StartBody = components['schemas']['StartBody'];
 export type StartConfig = components['schemas']['StartConfig'];
+export type StartedBody = components['schemas']['StartedBody'];
+export type StoppedBody = components['schemas']['StoppedBody'];
 export type StreamCalibration = components['schemas']['StreamCalibration'];
 export type StreamMetadata = components['schemas']['StreamMetadata'];
 export type StreamReferences = components['schemas']['StreamReferences'];
+export type StreamRestarted = components['schemas']['StreamRestarted'];
 export type StreamStats = components['schemas']['StreamStats'];
 export type StreamStatus = components['schemas']['StreamStatus'];
 export type Success = components['schemas']['Success'];
@@ -2926,6 +3413,22 @@ export interface operations {
             };
         };
     };
+    update_firmware: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Serial number
+                 * @example 844212070924
+                 */
+                device_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: never;
+    };
     hw_reset: {
         parameters: {
             query?: never;
@@ -2952,6 +3455,22 @@ export interface operations {
                 };
             };
         };
+    };
+    hardware_monitor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Serial number
+                 * @example 844212070924
+                 */
+                device_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: never;
     };
     close_playback: {
         parameters: {
@@ -3368,6 +3887,33 @@ export interface operations {
             };
         };
     };
+    reset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Serial number
+                 * @example 844212070924
+                 */
+                device_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The device was told to reset. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example true */
+                    "application/json": boolean;
+                };
+            };
+        };
+    };
     list_sensors: {
         parameters: {
             query?: never;
@@ -3527,7 +4073,130 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Success"];
+                    "application/json": components["schemas"]["OptionSet"];
+                };
+            };
+        };
+    };
+    start_sensor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Serial number
+                 * @example 844212070924
+                 */
+                device_id: string;
+                /**
+                 * @description Sensor
+                 * @example 844212070924-sensor-0
+                 */
+                sensor_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SensorStartBody"];
+            };
+        };
+        responses: {
+            /** @description The streams run. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SensorStreamStatus"];
+                };
+            };
+        };
+    };
+    sensor_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Serial number
+                 * @example 844212070924
+                 */
+                device_id: string;
+                /**
+                 * @description Sensor
+                 * @example 844212070924-sensor-0
+                 */
+                sensor_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What runs. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SensorStreamStatus"];
+                };
+            };
+        };
+    };
+    stop_sensor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Serial number
+                 * @example 844212070924
+                 */
+                device_id: string;
+                /**
+                 * @description Sensor
+                 * @example 844212070924-sensor-0
+                 */
+                sensor_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What still runs. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SensorStreamStatus"];
+                };
+            };
+        };
+    };
+    firmware_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Serial number
+                 * @example 844212070924
+                 */
+                device_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What runs, and what is recommended. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FirmwareStatus"];
                 };
             };
         };
@@ -3676,7 +4345,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["StreamStatus"];
+                    "application/json": components["schemas"]["StartedBody"];
                 };
             };
         };
@@ -3728,7 +4397,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["StreamStatus"];
+                    "application/json": components["schemas"]["StoppedBody"];
                 };
             };
         };
@@ -3956,6 +4625,26 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Success"];
+                };
+            };
+        };
+    };
+    enable_metadata: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Nothing was to be done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Noop"];
                 };
             };
         };
