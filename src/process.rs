@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "libc calls without a safe wrapper; each states why it is sound")]
 
 pub mod limits;
+pub mod unsent;
 
 /// Sets the process up. To be called first in `main`, while there is one thread.
 pub fn set_up() {

@@ -14,6 +14,10 @@ pub(crate) static CPU: Work = Work::new(
     "Too many graphs, logs or bundles are being made at once; try again in a moment.",
 );
 
+/// Point clouds for clients that are connected: who does not get one in time gets the next.
+pub(crate) static CLOUDS: Work =
+    Work::new(2, Duration::from_millis(50), "Too many point clouds are being made at once; try again in a moment.");
+
 /// Writing the metrics: apart from the rest, because they are wanted most when much is going on.
 pub(crate) static METRICS: Work =
     Work::new(2, Duration::from_secs(3), "Too many read the metrics at once; try again in a moment.");

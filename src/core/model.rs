@@ -165,6 +165,14 @@ impl FromStr for StreamType {
 
 fn invalid_stream_type(text: &str) -> Error {
     let shown: String = text.chars().take(40).collect();
+    // What servers of the same contract sent as video.
+    if shown.to_ascii_lowercase().replace(['-', '_', ' '], "") == "pointcloud" {
+        return Error::invalid(format!(
+            "'{shown}' is no video stream here. Valid stream types: color, depth, infrared-1, infrared-2. For points, watch \
+             'depth', and either activate them with POST /api/devices/{{device_id}}/point_cloud/activate and take them from \
+             the event metadata_update, or fetch GET /api/webrtc/pointcloud-data/{{device_id}}."
+        ));
+    }
     Error::invalid(format!("Invalid stream type '{shown}'. Valid stream types: color, depth, infrared-1, infrared-2."))
 }
 

@@ -1,25 +1,22 @@
-//! What `metadata_update` holds, built from the newest frames. Owns the update's shape and the point cloud's size;
-//! sends nothing.
+//! What `metadata_update` holds, built from the newest frames. Owns the update's shape; sends nothing.
 
 use std::{collections::BTreeMap, time::SystemTime};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::types::{MOTION_SIZE, unix_seconds};
+use super::{
+    cloud::PointCloud,
+    types::{MOTION_SIZE, unix_seconds},
+};
 use crate::{
     camera::{Frame, StreamConfig},
-    core::picture::geometry,
     model::{DeviceId, PixelFormat, Profile, StreamType, TimestampDomain},
     session::Handle,
 };
 
-/// Most points of a point cloud: 80 KB of base64, 2.4 MB/s at 30 updates a second, and still a dense picture in a page.
-const MAX_POINTS: usize = 5000;
-
 /// Socket.IO payload of `metadata_update`: the newest frames of one device in numbers.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct MetadataUpdate {
     /// The device that it is about.
     device_id: DeviceId,
@@ -33,7 +30,7 @@ pub(super) struct MetadataUpdate {
 }
 
 /// A running stream's newest frame, or null while it has none.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(untagged)]
 enum NewestFrame {
     /// The frame.
@@ -43,7 +40,7 @@ enum NewestFrame {
 }
 
 /// One stream's newest frame in numbers.
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 struct StreamMetadata {
     /// Stream type.
     #[schema(value_type = String, example = "depth")]
@@ -92,7 +89,7 @@ struct StreamMetadata {
 }
 
 /// What a motion sensor measured: rad/s for a gyro, m/s² for an accelerometer.
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 struct Motion {
     /// On the x axis.
     x: f32,
@@ -102,24 +99,15 @@ struct Motion {
     z: f32,
 }
 
-/// The points of a depth frame.
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
-struct PointCloud {
-    /// Base64 of little-endian f32 x, y, z in metres.
-    vertices: String,
-    /// Always empty: the points are not textured.
-    texture_coordinates: [f32; 0],
-}
-
 impl MetadataUpdate {
     /// The newest frames of what a device streams.
-    pub(super) fn of(handle: &Handle, device: &DeviceId, running: &[StreamConfig], point_cloud: bool) -> Self {
+    pub(super) fn of(handle: &Handle, device: &DeviceId, running: &[StreamConfig]) -> Self {
         let metadata_streams = running
             .iter()
             .map(|config| {
                 let frame = handle.latest_frame(device, config.stream);
                 let newest = frame.map_or(NewestFrame::NoneYet, |frame| {
-                    NewestFrame::Frame(Box::new(StreamMetadata::of(&frame, config.profile, point_cloud)))
+                    NewestFrame::Frame(Box::new(StreamMetadata::of(&frame, config.profile)))
                 });
                 (config.stream, newest)
             })
@@ -130,6 +118,15 @@ impl MetadataUpdate {
             timestamp_server: unix_seconds(SystemTime::now()),
             metadata_streams,
         }
+    }
+
+    /// The same with a cloud, if there is a depth frame that it belongs to.
+    pub(super) fn with_cloud(&self, cloud: PointCloud) -> Self {
+        let mut update = self.clone();
+        if let Some(NewestFrame::Frame(depth)) = update.metadata_streams.get_mut(&StreamType::Depth) {
+            depth.point_cloud = Some(cloud);
+        }
+        update
     }
 
     /// The frame numbers it was made of: an update with the same ones says nothing new.
@@ -143,7 +140,7 @@ impl MetadataUpdate {
 }
 
 impl StreamMetadata {
-    fn of(frame: &Frame, asked: Profile, point_cloud: bool) -> Self {
+    fn of(frame: &Frame, asked: Profile) -> Self {
         let size = |width, height| {
             if frame.stream.is_video() { (width, height) } else { (MOTION_SIZE.width, MOTION_SIZE.height) }
         };
@@ -167,21 +164,8 @@ impl StreamMetadata {
             frame_metadata: metadata.clone(),
             metadata,
             motion_data: frame.motion().map(|[x, y, z]| Motion { x, y, z }),
-            point_cloud: (point_cloud && frame.stream == StreamType::Depth).then(|| PointCloud::of(frame)).flatten(),
+            point_cloud: None,
         }
-    }
-}
-
-impl PointCloud {
-    /// A grid of points over the depth picture, holes left out; `None` for a frame that is no good.
-    fn of(frame: &Frame) -> Option<Self> {
-        let intrinsics = frame.intrinsics?;
-        if frame.format != PixelFormat::Z16 || !frame.size_fits() {
-            return None;
-        }
-        let points = geometry::point_cloud(frame.bytes(), &intrinsics, frame.depth_units, MAX_POINTS);
-        let packed: Vec<u8> = points.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Some(Self { vertices: STANDARD.encode(packed), texture_coordinates: [] })
     }
 }
 
@@ -218,42 +202,12 @@ mod tests {
         }
     }
 
-    fn points(cloud: &PointCloud) -> Vec<[f32; 3]> {
-        let bytes = STANDARD.decode(&cloud.vertices).expect("base64");
-        let floats: Vec<f32> =
-            bytes.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().expect("four bytes"))).collect();
-        floats.chunks_exact(3).map(|three| [three[0], three[1], three[2]]).collect()
-    }
-
-    #[test]
-    fn points_are_metres_and_holes_are_left_out() {
-        let depth = [1000u16, 0, 2000].iter().flat_map(|raw| raw.to_le_bytes()).collect();
-        let cloud = PointCloud::of(&frame(StreamType::Depth, PixelFormat::Z16, 3, 1, depth)).expect("a cloud");
-        assert_eq!(points(&cloud), [[-0.5, 0.0, 1.0], [1.0, 0.0, 2.0]]);
-    }
-
-    #[test]
-    fn the_cloud_is_bounded_for_every_size() {
-        for (width, height) in [(1280, 720), (848, 480), (640, 480), (424, 240), (1, 1)] {
-            let depth = vec![1u8; width * height * 2];
-            let (width, height) = (u32::try_from(width).expect("small"), u32::try_from(height).expect("small"));
-            let cloud = PointCloud::of(&frame(StreamType::Depth, PixelFormat::Z16, width, height, depth));
-            let count = points(&cloud.expect("a cloud")).len();
-            assert!((1..=MAX_POINTS).contains(&count), "{width}x{height}: {count}");
-        }
-    }
-
-    #[test]
-    fn a_frame_of_garbage_size_has_no_cloud() {
-        assert_eq!(PointCloud::of(&frame(StreamType::Depth, PixelFormat::Z16, 640, 480, vec![0; 100])), None);
-    }
-
     #[test]
     fn metadata_reads_as_the_contract_says() {
         let asked = |width, height, framerate| Profile { width, height, framerate };
         let motion: Vec<u8> = [0.5f32, -9.75, 1.0].iter().flat_map(|value| value.to_le_bytes()).collect();
         let accel = frame(StreamType::Accel, PixelFormat::MotionXyz32f, 0, 0, motion);
-        let metadata = StreamMetadata::of(&accel, asked(0, 0, 250), true);
+        let metadata = StreamMetadata::of(&accel, asked(0, 0, 250));
         assert_eq!(
             serde_json::to_value(&metadata).expect("it serialises"),
             serde_json::json!({
@@ -265,11 +219,9 @@ mod tests {
             })
         );
         let depth = frame(StreamType::Depth, PixelFormat::Z16, 1, 1, vec![0, 0]);
-        let json =
-            |cloud| serde_json::to_value(StreamMetadata::of(&depth, asked(640, 480, 30), cloud)).expect("plain data");
-        assert_eq!(json(true)["point_cloud"], serde_json::json!({"vertices": "", "texture_coordinates": []}));
-        assert!(json(false).get("point_cloud").is_none() && json(false).get("motion_data").is_none());
-        let (width, hardware) = (json(false)["width"].clone(), json(false)["hardware_width"].clone());
+        let json = serde_json::to_value(StreamMetadata::of(&depth, asked(640, 480, 30))).expect("plain data");
+        assert!(json.get("point_cloud").is_none() && json.get("motion_data").is_none());
+        let (width, hardware) = (json["width"].clone(), json["hardware_width"].clone());
         assert_eq!(
             (width, hardware),
             (1.into(), 640.into()),

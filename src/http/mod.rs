@@ -4,6 +4,8 @@
 mod access;
 mod admin;
 mod api;
+mod cloud;
+mod connections;
 mod counting;
 mod docs;
 pub mod errors;

@@ -2,7 +2,7 @@
 
 use axum::{Router, middleware};
 
-use super::{access, api, counting, docs, guard, pages, path, socket::Sockets};
+use super::{access, api, connections, counting, docs, guard, pages, path, socket::Sockets};
 use crate::session::Handle;
 
 /// The whole HTTP side of the server, ready to be served.
@@ -18,7 +18,8 @@ pub fn app(handle: Handle) -> App {
     let access = access::Access::new(&handle.config().server);
     let metrics = handle.metrics().clone();
     let timeout = guard::request_timeout(handle.config());
-    let (socket_layer, sockets) = Sockets::new(handle.clone(), access.clone());
+    let known = connections::Connections::default();
+    let (socket_layer, sockets) = Sockets::new(handle.clone(), access.clone(), known.clone());
     let (api_routes, document) = api::routes().split_for_parts();
     let routes = api_routes
         .merge(docs::routes(document))
@@ -30,6 +31,7 @@ pub fn app(handle: Handle) -> App {
     // outside in: request id and errors, CORS (answers preflights itself), path, who may ask.
     let router = Router::new()
         .fallback_service(routes)
+        .layer(middleware::from_fn_with_state(known, connections::note))
         .layer(middleware::from_fn_with_state(access.clone(), guard::admit))
         .layer(middleware::map_request(path::normalise))
         .layer(access.cors())

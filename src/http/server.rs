@@ -25,7 +25,7 @@ use super::router::{App, app};
 use crate::{
     error::{Error, Result},
     metrics::Metrics,
-    process,
+    process::{self, unsent::Connection},
     session::Handle,
 };
 
@@ -132,8 +132,13 @@ async fn connection(
 ) {
     // Signalling is small messages that wait for each other.
     let _ = stream.set_nodelay(true);
-    let io = TokioIo::new(Guarded { stream, limit: limits.write_stall, stalled: None, _place: place });
-    let service = service_fn(move |request: hyper::Request<Incoming>| router.clone().oneshot(request.map(Body::new)));
+    let known = Connection::of(&stream);
+    let io = Guarded { stream, known: known.clone(), limit: limits.write_stall, stalled: None, _place: place };
+    let io = TokioIo::new(io);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(known.clone());
+        router.clone().oneshot(request.map(Body::new))
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
@@ -159,6 +164,8 @@ async fn connection(
 /// became a WebSocket.
 struct Guarded {
     stream: TcpStream,
+    /// As requests know it.
+    known: Connection,
     limit: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
     _place: Place,
@@ -195,6 +202,13 @@ impl Guarded {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
         }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // Before the stream is closed.
+        self.known.close();
     }
 }
 

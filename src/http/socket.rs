@@ -1,36 +1,40 @@
-//! Socket.IO: who may connect, and the events that every client gets. Owns the two tasks that send them; a slow client
-//! loses updates and delays nobody, because metadata goes through a cell that holds the newest update only.
+//! Socket.IO: who may connect, what clients may say, and the events that they get. Owns the tasks that send them (`tasks`,
+//! `metadata_task`); a slow client loses updates and delays nobody, because metadata goes through a cell that holds the newest
+//! update only, and clouds wait until the one before was taken (`pace`).
+
+mod metadata_task;
+mod pace;
+mod tasks;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use socketioxide::{
     SocketIo,
-    extract::{SocketRef, TryData},
+    extract::{AckSender, SocketRef, TryData},
     handler::ConnectHandler,
     layer::SocketIoLayer,
 };
-use tokio::sync::{broadcast::error::RecvError, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::pace::{MAX_HZ, Pace};
 use super::{
     access::{Access, Credential},
-    events::{DevicesChanged, Event, OptionsChanged, ServerShutdown, SessionsChanged, StreamRestarted, Welcome},
+    connections::Connections,
+    events::{Event, ServerShutdown, Welcome},
     handshakes::PATH,
-    metadata::MetadataUpdate,
-    types::sensor_id,
 };
 use crate::{
     metrics::Metrics,
-    model::{DeviceId, StreamType},
-    session::{Handle, api::Notice},
+    session::Handle,
+    sync::{Mutex, lock},
 };
 
 /// The room of the clients that were welcomed: events go there.
@@ -47,19 +51,37 @@ const MAX_INCOMING_BYTES: usize = 64 * 1024;
 /// Largest answer to a poll: an update with its point cloud fits.
 const MAX_POLL_BYTES: u64 = 256 * 1024;
 
-/// At most 30 updates a second for each device.
-const UPDATE_PERIOD: Duration = Duration::from_millis(34);
-/// How often a device that streams but delivers nothing new is reported all the same.
-const STALE_PERIOD: Duration = Duration::from_secs(1);
-/// At least this long between two `sessions_changed`.
-const CHANGED_PERIOD: Duration = Duration::from_millis(200);
-
 /// The Socket.IO side of the server.
 #[derive(Clone)]
 pub(super) struct Sockets {
     io: SocketIo,
     handle: Handle,
     clients: watch::Receiver<usize>,
+}
+
+/// One client that was let in.
+#[derive(Clone)]
+struct Client {
+    pace: Arc<Mutex<Pace>>,
+    connections: Connections,
+    _place: Arc<Place>,
+}
+
+/// What a client may emit: how much metadata it wants. What it leaves out stays as it is.
+#[derive(Debug, Deserialize)]
+struct MetadataRate {
+    #[serde(default)]
+    hz: Option<f64>,
+    #[serde(default)]
+    point_cloud: Option<bool>,
+}
+
+/// The answer to one who asks for it.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum RateSet {
+    Now { hz: f64, point_cloud: bool },
+    Refused { error: String },
 }
 
 /// Counts clients, so that nothing is computed for none.
@@ -89,9 +111,6 @@ impl Clients {
 }
 
 /// One client's place. It lives in the socket's extensions and ends with the socket, however that ends.
-#[derive(Clone)]
-struct SharedPlace(#[expect(dead_code, reason = "held for its drop")] Arc<Place>);
-
 struct Place(Arc<Clients>);
 
 impl Drop for Place {
@@ -119,7 +138,7 @@ enum Refused {
 
 impl Sockets {
     /// Builds the layer that answers Socket.IO's requests, and the side that sends events.
-    pub(super) fn new(handle: Handle, access: Arc<Access>) -> (SocketIoLayer, Self) {
+    pub(super) fn new(handle: Handle, access: Arc<Access>, connections: Connections) -> (SocketIoLayer, Self) {
         let (layer, io) = SocketIo::builder()
             .req_path(PATH)
             .connect_timeout(CONNECT_TIMEOUT)
@@ -131,6 +150,7 @@ impl Sockets {
         let (changed, clients) = watch::channel(0);
         let places = Arc::new(Clients { count: AtomicUsize::new(0), changed, metrics: handle.metrics().clone() });
 
+        let known = connections.clone();
         let admit = move |socket: SocketRef, TryData(auth): TryData<Auth>| {
             let parts = socket.req_parts();
             let verdict = match access.credential(&parts.headers, &parts.uri) {
@@ -140,12 +160,13 @@ impl Sockets {
                 },
                 verdict => verdict,
             };
-            let places = places.clone();
+            let (places, connections) = (places.clone(), known.clone());
             async move {
                 match verdict {
                     Credential::Good => {
                         let place = places.enter().ok_or(Refused::Full)?;
-                        socket.extensions.insert(SharedPlace(Arc::new(place)));
+                        let (pace, _place) = (Arc::default(), Arc::new(place));
+                        socket.extensions.insert(Client { pace, connections, _place });
                         Ok(())
                     }
                     Credential::Missing => Err(Refused::TokenMissing),
@@ -158,7 +179,8 @@ impl Sockets {
             // Its buffer is empty: only a client that is gone already does not get it.
             let _ = socket.emit(Welcome::NAME, &Welcome { message });
             // Only now, so that no event comes before the welcome.
-            socket.join(ROOM);
+            socket.join([ROOM.to_owned(), room_of(&socket)]);
+            socket.on("metadata_rate", set_rate);
         };
         io.ns("/", welcome.with(admit));
         (layer, Self { io, handle, clients })
@@ -189,142 +211,25 @@ impl Sockets {
         self.io.close().await;
         tracing::debug!("Socket.IO is closed");
     }
-
-    /// The task "metadata": sleeps while nobody is connected or nothing streams.
-    async fn send_metadata(mut self, stop: CancellationToken) {
-        let mut snapshot = self.handle.snapshot();
-        let mut sent: BTreeMap<DeviceId, Sent> = BTreeMap::new();
-        loop {
-            let ready = async {
-                self.clients.wait_for(|clients| *clients > 0).await.ok()?;
-                if sent.is_empty() {
-                    snapshot.wait_for(|snapshot| !snapshot.running.is_empty()).await.ok()?;
-                }
-                Some(())
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                ready = ready => if ready.is_none() { return },
-            }
-            let now = snapshot.borrow_and_update().clone();
-            let mut updates = Vec::new();
-            // A device that stopped is told of once.
-            let stopped: Vec<_> = sent.keys().filter(|device| !now.running.contains_key(*device)).cloned().collect();
-            for device in stopped {
-                sent.remove(&device);
-                updates.push(MetadataUpdate::of(&self.handle, &device, &[], false));
-            }
-            for (device, running) in &now.running {
-                let update = MetadataUpdate::of(&self.handle, device, running, now.point_clouds.contains(device));
-                let last = sent.entry(device.clone()).or_default();
-                if last.is_news(&update) {
-                    updates.push(update);
-                }
-            }
-            // A client's cell holds one update: spread over the period, each device's is taken before the next comes.
-            let parts = u32::try_from(updates.len().max(1)).unwrap_or(1);
-            let pause = UPDATE_PERIOD / parts;
-            if updates.is_empty() {
-                tokio::time::sleep(pause).await;
-            }
-            for update in updates {
-                if let Err(error) = self.io.to(ROOM).volatile().emit(MetadataUpdate::NAME, &update).await {
-                    tracing::debug!(%error, "a metadata update was lost");
-                }
-                tokio::time::sleep(pause).await;
-            }
-        }
-    }
-
-    /// The task "changes": tells clients that sessions or streams changed, so that they look again.
-    async fn send_changes(mut self, stop: CancellationToken) {
-        let mut snapshot = self.handle.snapshot();
-        let mut told = snapshot.borrow_and_update().revision;
-        loop {
-            let change = async {
-                self.clients.wait_for(|clients| *clients > 0).await.ok()?;
-                let now = snapshot.wait_for(|snapshot| snapshot.revision != told).await.ok()?;
-                Some((now.revision, now.session_states.len()))
-            };
-            let (revision, sessions) = tokio::select! {
-                () = stop.cancelled() => return,
-                change = change => match change { Some(change) => change, None => return },
-            };
-            told = revision;
-            // Errors are of clients whose buffer is full: they lose it.
-            let _ = self.io.to(ROOM).emit(SessionsChanged::NAME, &SessionsChanged { revision, sessions }).await;
-            tokio::time::sleep(CHANGED_PERIOD).await;
-        }
-    }
-
-    /// The task "devices": tells which devices came and went, also while nobody listens, so that who comes hears what is new only.
-    async fn send_devices(self, stop: CancellationToken) {
-        let mut snapshot = self.handle.snapshot();
-        let mut known = BTreeSet::new();
-        // What is there already is no news.
-        let _ = DevicesChanged::since(&mut known, &snapshot.borrow_and_update());
-        loop {
-            let changed = tokio::select! {
-                () = stop.cancelled() => return,
-                changed = snapshot.changed() => changed,
-            };
-            if changed.is_err() {
-                return;
-            }
-            let change = DevicesChanged::since(&mut known, &snapshot.borrow_and_update());
-            if let Some(change) = change {
-                // Errors are of clients whose buffer is full: they lose it.
-                let _ = self.io.to(ROOM).emit(DevicesChanged::NAME, &change).await;
-            }
-        }
-    }
-
-    /// The task "notices": passes on what happened, as it comes. What is missed because too much happened is missed by everybody.
-    async fn send_notices(self, stop: CancellationToken) {
-        let mut notices = self.handle.notices();
-        let mut clients = self.clients.clone();
-        loop {
-            // For nobody no option is read.
-            self.handle.watch_options(*clients.borrow_and_update() > 0);
-            let notice = tokio::select! {
-                () = stop.cancelled() => return,
-                changed = clients.changed() => if changed.is_ok() { continue } else { return },
-                notice = notices.recv() => notice,
-            };
-            match notice {
-                Ok(Notice::Restarted { key, profile }) => {
-                    let event = StreamRestarted { device_id: key.device, stream_type: key.stream, profile };
-                    // Errors are of clients whose buffer is full: they lose it.
-                    let _ = self.io.to(ROOM).emit(StreamRestarted::NAME, &event).await;
-                }
-                Ok(Notice::Options { device, sensor, values }) => {
-                    let sensor_id = sensor_id(&device, sensor);
-                    let event = OptionsChanged { device_id: device, sensor_id, options: values };
-                    let _ = self.io.to(ROOM).emit(OptionsChanged::NAME, &event).await;
-                }
-                Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "notices were lost"),
-                Err(RecvError::Closed) => return,
-            }
-        }
-    }
 }
 
-/// What was sent last of a device.
-#[derive(Default)]
-struct Sent {
-    numbers: Vec<(StreamType, u64)>,
-    at: Option<Instant>,
+/// The room of one client alone.
+fn room_of(socket: &SocketRef) -> String {
+    socket.id.to_string()
 }
 
-impl Sent {
-    fn is_news(&mut self, update: &MetadataUpdate) -> bool {
-        let numbers = update.frame_numbers();
-        let stale = self.at.is_none_or(|at| at.elapsed() >= STALE_PERIOD);
-        if !stale && numbers == self.numbers {
-            return false;
+/// A client says how much metadata it wants, and hears what it gets if it asked for an answer.
+async fn set_rate(socket: SocketRef, TryData(wish): TryData<MetadataRate>, ack: AckSender) {
+    let refused = || RateSet::Refused {
+        error: format!("Send {{\"hz\": 0 to {MAX_HZ}, \"point_cloud\": true or false}}; both may be left out."),
+    };
+    let answer = match (wish, socket.extensions.get::<Client>()) {
+        (Ok(MetadataRate { hz, point_cloud }), Some(client)) if hz.is_none_or(|hz| (0.0..=MAX_HZ).contains(&hz)) => {
+            let (hz, point_cloud) = lock(&client.pace).wish(hz, point_cloud);
+            RateSet::Now { hz, point_cloud }
         }
-        self.numbers = numbers;
-        self.at = Some(Instant::now());
-        true
-    }
+        _ => refused(),
+    };
+    // Who did not ask for an answer, or is gone, needs none.
+    let _ = ack.send(&answer);
 }

@@ -234,6 +234,26 @@ pub struct PointCloudStatus {
     pub is_active: bool,
 }
 
+/// One point cloud.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PointCloudData {
+    /// Always true.
+    pub success: bool,
+    /// Device.
+    pub device_id: DeviceId,
+    /// The points: x (to the right), y (down) and z (ahead) in metres.
+    #[schema(example = json!([[0.12, -0.4, 1.5]]))]
+    pub vertices: Vec<[f64; 3]>,
+    /// Number of points.
+    #[schema(example = 1)]
+    pub vertex_count: usize,
+    /// Unix seconds when it was made.
+    #[schema(example = 1760000000.25)]
+    pub timestamp: f64,
+    /// The camera's count of frames.
+    pub frame_number: u64,
+}
+
 /// A new session's offer.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OfferBody {

@@ -75,6 +75,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("POST", "/api/devices/{device_id}/point_cloud/activate"),
     ("POST", "/api/devices/{device_id}/point_cloud/deactivate"),
     ("GET", "/api/devices/{device_id}/point_cloud/status"),
+    ("GET", "/api/webrtc/pointcloud-data/{device_id}"),
     ("POST", "/api/webrtc/offer"),
     ("POST", "/api/webrtc/answer"),
     ("POST", "/api/webrtc/ice-candidates"),

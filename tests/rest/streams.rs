@@ -448,3 +448,28 @@ async fn the_point_cloud_is_switched() {
     server.get("/api/devices/000/point_cloud/status").await.expect_error(404);
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn one_point_cloud_can_be_fetched() {
+    let server = TestServer::start().await;
+    let path = format!("/api/webrtc/pointcloud-data/{CAMERA}");
+    let detail = server.get(&path).await.expect_error(503);
+    assert!(detail.contains("does not stream"), "{detail}");
+    server.offer(&["depth"]).await;
+    let cloud = eventually("a cloud", async || {
+        let answer = server.get(&path).await;
+        (answer.status == 200).then(|| answer.json())
+    })
+    .await;
+    assert_eq!((&cloud["success"], &cloud["device_id"]), (&json!(true), &json!(CAMERA)));
+    let vertices = cloud["vertices"].as_array().unwrap();
+    assert!((500..=3000).contains(&vertices.len()), "{}", vertices.len());
+    assert_eq!(cloud["vertex_count"], vertices.len());
+    assert!(vertices.iter().all(|point| (0.1..20.0).contains(&point[2].as_f64().unwrap())));
+    assert!(cloud["timestamp"].as_f64().unwrap() > 1.7e9 && cloud["frame_number"].is_u64());
+    server.get("/api/webrtc/pointcloud-data/000").await.expect_error(404);
+    let body = json!({"device_id": CAMERA, "stream_types": ["pointcloud"]});
+    let detail = server.post("/api/webrtc/offer", &body).await.expect_error(400);
+    assert!(detail.contains("point_cloud/activate") && detail.contains("pointcloud-data"), "{detail}");
+    server.shutdown().await;
+}

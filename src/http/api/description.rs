@@ -25,7 +25,8 @@ and send the answer. The offer already holds the server's candidates.\n\n\
 \"timestamp_server\", \"metadata_streams\": {stream_type: {\"stream_type\", \"timestamp\" in milliseconds, \
 \"timestamp_domain\": hardware_clock | system_time | global_time, \"frame_number\", \"width\", \"height\", \
 \"metadata\": {name: value}, \"motion_data\"?: {x, y, z}, \"point_cloud\"?: {\"vertices\": base64 of little-endian \
-float32 x, y, z in metres, \"texture_coordinates\": []}}}}`; `sessions_changed` `{\"revision\", \"sessions\"}` when sessions or streams \
+float32 x, y, z in metres, \"colors\"?: base64 of red, green, blue, \"texture_coordinates\": []}}}}`, with fewer or without \
+clouds for a client that emits `metadata_rate` `{\"hz\"?, \"point_cloud\"?}`; `sessions_changed` `{\"revision\", \"sessions\"}` when sessions or streams \
 changed; `server_shutdown` `{\"message\"}` before the server ends. If the configuration sets a token, a Socket.IO client \
 sends it as `?token=` or in its `auth` as `{\"token\"}`. The schema `SocketEvents` lists the events and their content.";
 
@@ -42,7 +43,7 @@ sends it as `?token=` or in its `auth` as `{\"token\"}`. The schema `SocketEvent
         (name = "sensors", description = "The sensors of a camera and what they offer"),
         (name = "options", description = "Settings of the sensors: exposure, laser power, filters, presets"),
         (name = "streams", description = "Start and stop without a viewer; depth; calibration"),
-        (name = "point cloud", description = "The point cloud in the metadata"),
+        (name = "point cloud", description = "The point cloud, in the metadata or one at a time"),
         (name = "recordings", description = "Record a device; list, fetch, play and delete the files"),
         (name = "playback", description = "Control a recording while it plays"),
         (name = "webrtc", description = "Sessions; the server makes the offer"),

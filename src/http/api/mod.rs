@@ -12,6 +12,7 @@ mod logs;
 mod metrics;
 mod pipelines;
 mod playback;
+mod point_cloud;
 mod recordings;
 mod responses;
 mod sensors;
@@ -50,9 +51,10 @@ pub(super) fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(streams::depth_at_pixel))
         .routes(routes!(streams::depth_range, streams::set_depth_range))
         .routes(routes!(playback::calibration))
-        .routes(routes!(streams::activate_point_cloud))
-        .routes(routes!(streams::deactivate_point_cloud))
-        .routes(routes!(streams::point_cloud_status))
+        .routes(routes!(point_cloud::activate_point_cloud))
+        .routes(routes!(point_cloud::deactivate_point_cloud))
+        .routes(routes!(point_cloud::point_cloud_status))
+        .routes(routes!(point_cloud::point_cloud_data))
         .routes(routes!(webrtc::offer))
         .routes(routes!(webrtc::answer))
         .routes(routes!(webrtc::add_candidate))

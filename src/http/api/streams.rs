@@ -1,4 +1,4 @@
-//! Explicit start and stop of a device's streams, depth, and the point cloud switch.
+//! Explicit start and stop of a device's streams, and depth.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::{
         errors::ApiResult,
         extract::JsonBody,
         requests::{DepthRangeBody, StartBody},
-        types::{DepthAtPixel, DepthRange, PointCloudStatus, StartedBody, StoppedBody, exact},
+        types::{DepthAtPixel, DepthRange, StartedBody, StoppedBody, exact},
     },
     responses::{AnyRoute, Checked, Conflicting, Named, WithBody},
 };
@@ -196,7 +196,7 @@ pub(in super::super) async fn depth_at_pixel(
 }
 
 /// Why there is no depth picture: depth is not wanted, or runs and its first frame has not come yet.
-async fn no_depth(handle: &Handle, device: &DeviceId) -> Error {
+pub(super) async fn no_depth(handle: &Handle, device: &DeviceId) -> Error {
     let status = handle.status(device.clone()).await;
     Error::unavailable(if status.is_ok_and(|status| status.active_streams.contains(&StreamType::Depth)) {
         format!("Depth of device {device} has no picture yet; try again in a moment.")
@@ -279,53 +279,6 @@ pub(in super::super) async fn set_depth_range(
     let (min_depth, max_depth) = (body.min_depth, body.max_depth);
     handle.set_depth_range(device, min_depth, max_depth).await?;
     Ok(Json(DepthRange { min_depth: exact(min_depth), max_depth: exact(max_depth), units: "meters" }))
-}
-
-/// Send the point cloud with the metadata
-///
-/// From now on the event `metadata_update` carries it while depth streams.
-#[utoipa::path(post, path = "/devices/{device_id}/point_cloud/activate", tag = "point cloud",
-    operation_id = "activate_point_cloud",
-    params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
-    responses((status = 200, description = "It is on.", body = PointCloudStatus), AnyRoute, Named))]
-pub(in super::super) async fn activate_point_cloud(
-    State(handle): State<Handle>,
-    Path(device): Path<String>,
-) -> ApiResult<Json<PointCloudStatus>> {
-    switch_point_cloud(&handle, device, true).await
-}
-
-/// Stop sending the point cloud
-#[utoipa::path(post, path = "/devices/{device_id}/point_cloud/deactivate", tag = "point cloud",
-    operation_id = "deactivate_point_cloud",
-    params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
-    responses((status = 200, description = "It is off.", body = PointCloudStatus), AnyRoute, Named))]
-pub(in super::super) async fn deactivate_point_cloud(
-    State(handle): State<Handle>,
-    Path(device): Path<String>,
-) -> ApiResult<Json<PointCloudStatus>> {
-    switch_point_cloud(&handle, device, false).await
-}
-
-async fn switch_point_cloud(handle: &Handle, device: String, active: bool) -> ApiResult<Json<PointCloudStatus>> {
-    let device_id = DeviceId::new(device);
-    handle.set_point_cloud(device_id.clone(), active).await?;
-    Ok(Json(PointCloudStatus { device_id, is_active: active }))
-}
-
-/// Whether the point cloud is sent
-#[utoipa::path(get, path = "/devices/{device_id}/point_cloud/status", tag = "point cloud",
-    operation_id = "point_cloud_status",
-    params(("device_id" = String, Path, description = "Serial number", example = "844212070924")),
-    responses((status = 200, description = "On or off.", body = PointCloudStatus), AnyRoute, Named))]
-pub(in super::super) async fn point_cloud_status(
-    State(handle): State<Handle>,
-    Path(device): Path<String>,
-) -> ApiResult<Json<PointCloudStatus>> {
-    let device_id = DeviceId::new(device);
-    handle.device(&device_id).await?;
-    let is_active = handle.snapshot().borrow().point_clouds.contains(&device_id);
-    Ok(Json(PointCloudStatus { device_id, is_active }))
 }
 
 #[cfg(test)]
