@@ -128,6 +128,15 @@ async fn metadata_flows_while_a_device_streams() {
     assert!(depth["timestamp"].is_number() && depth["frame_number"].is_u64());
     assert_eq!((&depth["timestamp_domain"], &depth["metadata"]["gain_level"]), (&json!("global_time"), &json!(16)));
     assert!(depth.get("point_cloud").is_none() && depth.get("motion_data").is_none());
+    for (name, other) in
+        [("timestamp_domain", "clock_domain"), ("metadata", "frame_metadata"), ("format", "pixel_format")]
+    {
+        assert_eq!(depth[name], depth[other], "{name} by both names");
+    }
+    assert_eq!(
+        ["hardware_fps", "hardware_width", "hardware_height"].map(|name| depth[name].clone()),
+        [json!(30), json!(640), json!(480)]
+    );
 
     // At most 30 a second; the bound leaves room for nothing else, the lower one for a loaded machine.
     let began = Instant::now();

@@ -170,7 +170,8 @@ fn invalid_stream_type(text: &str) -> Error {
         return Error::invalid(format!(
             "'{shown}' is no video stream here. Valid stream types: color, depth, infrared-1, infrared-2. For points, watch \
              'depth', and either activate them with POST /api/devices/{{device_id}}/point_cloud/activate and take them from \
-             the event metadata_update, or fetch GET /api/webrtc/pointcloud-data/{{device_id}}."
+             the event metadata_update, or fetch GET /api/webrtc/pointcloud-data/{{device_id}}, or ask in the offer for \
+             \"data_channels\": [\"pointcloud-data\"]."
         ));
     }
     Error::invalid(format!("Invalid stream type '{shown}'. Valid stream types: color, depth, infrared-1, infrared-2."))

@@ -16,8 +16,8 @@ use crate::{
         cloud::{self, ColorPicture},
         geometry,
     },
-    model::{DeviceId, Extrinsics, PixelFormat, StreamType},
-    session::Handle,
+    model::{DeviceId, Extrinsics, StreamType},
+    session::{Handle, clouds},
     sync::{Mutex, lock},
 };
 
@@ -47,36 +47,25 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// The newest frames of a device; `None` while depth has none that can be used. Without `transforms` it gets no colours.
-    pub(super) fn of(handle: &Handle, device: &DeviceId, transforms: Option<&Transforms>) -> Option<Self> {
+    /// The newest frames of a device; `None` while depth has none that can be used.
+    pub(super) fn of(handle: &Handle, device: &DeviceId, transforms: &Transforms) -> Option<Self> {
         let depth = handle.latest_frame(device, StreamType::Depth)?;
-        let usable = depth.format == PixelFormat::Z16 && depth.size_fits() && depth.intrinsics.is_some();
+        let usable = clouds::is_usable(&depth);
         let color = handle.latest_frame(device, StreamType::Color).and_then(|frame| {
             // Depth that is aligned to colour sees as colour does.
             if frame.intrinsics.is_some() && frame.intrinsics == depth.intrinsics {
                 return Some((frame, None));
             }
-            let from_depth = transforms?.to_color(handle, device)?;
+            let from_depth = transforms.to_color(handle, device)?;
             Some((frame, Some(from_depth)))
         });
         usable.then_some(Self { depth, color })
-    }
-
-    /// The depth frame.
-    pub(super) fn depth(&self) -> &Frame {
-        &self.depth
     }
 
     /// A grid of points over the depth picture, holes left out: x, y, z one after the other, in metres.
     pub(super) fn points(&self, max_points: usize) -> Vec<f32> {
         let Some(intrinsics) = &self.depth.intrinsics else { return Vec::new() };
         geometry::point_cloud(self.depth.bytes(), intrinsics, self.depth.depth_units, max_points)
-    }
-
-    /// The same point by point, to a tenth of a millimetre, which is finer than the camera.
-    pub(super) fn triples(&self, max_points: usize) -> Vec<[f64; 3]> {
-        let round = |value: f32| (f64::from(value) * 1e4).round() / 1e4;
-        self.points(max_points).chunks_exact(3).map(|point| [0, 1, 2].map(|axis| round(point[axis]))).collect()
     }
 
     /// The cloud with at most so many points.
@@ -137,7 +126,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::model::{Intrinsics, TimestampDomain};
+    use crate::model::{Intrinsics, PixelFormat, TimestampDomain};
 
     fn frame(stream: StreamType, format: PixelFormat, width: u32, height: u32, data: Vec<u8>) -> Arc<Frame> {
         let (fx, fy, ppx, ppy) = (2.0, 4.0, 1.0, 0.0);

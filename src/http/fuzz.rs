@@ -17,7 +17,8 @@ use super::{
     errors::ApiError,
     extract, guard, pages,
     requests::{
-        AnswerBody, CandidateBody, DepthRangeBody, OfferRequestBody, OptionValueBody, SimFaultRequest, StartBody,
+        AnswerBody, CandidateBody, DepthRangeBody, OfferRequestBody, OptionValueBody, SensorStartBody, SimFaultRequest,
+        StartBody,
     },
 };
 use crate::{
@@ -29,12 +30,13 @@ use crate::{
 };
 
 /// The routes that take a body.
-const BODIES: [(Method, &str); 17] = [
+const BODIES: [(Method, &str); 18] = [
     (Method::POST, "/api/webrtc/offer"),
     (Method::POST, "/api/webrtc/answer"),
     (Method::POST, "/api/webrtc/ice-candidates"),
     (Method::PUT, "/api/devices/1/sensors/1-sensor-0/options/gain"),
     (Method::POST, "/api/devices/1/stream/start"),
+    (Method::POST, "/api/devices/1/sensors/1-sensor-0/start"),
     (Method::PUT, "/api/devices/1/stream/depth-range"),
     (Method::POST, "/api/devices/1/stream/stop"),
     (Method::POST, "/api/devices/1/recording/start"),
@@ -153,6 +155,14 @@ pub fn body(data: &[u8]) {
             let streams: Vec<_> = start.configs.iter().map(|(_, config)| config.stream).collect();
             assert!(!streams.is_empty() && streams.iter().enumerate().all(|(at, one)| !streams[..at].contains(one)));
             assert!(start.configs.iter().all(|(index, _)| servers.sensors.iter().any(|known| known.index == *index)));
+        }
+    }
+    if let Some(body) = read::<SensorStartBody>(data) {
+        let sensor = servers.sensors[0].index;
+        let id = format!("{}-sensor-{sensor}", servers.device);
+        if let Some(start) = refused_in_words(body.parse(&servers.device, &id, &servers.sensors)) {
+            assert_eq!(start.sensor, Some(sensor));
+            assert!(!start.configs.is_empty() && start.configs.iter().all(|(index, _)| *index == sensor));
         }
     }
     if let Some(body) = read::<OptionValueBody>(data) {

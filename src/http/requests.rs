@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use crate::{
     camera::SimFault,
     error::{Error, Result},
+    media::CLOUD_CHANNEL,
     model::{Codec, DeviceId, IceCandidate, Profile, SensorInfo, StreamType},
     session::api::OfferRequest,
 };
@@ -43,6 +44,10 @@ pub struct OfferRequestBody {
     pub codecs: Option<Vec<String>>,
     /// Wanted size and rate by stream type. They count only for a stream that does not run yet.
     pub profiles: Option<BTreeMap<String, WantedProfile>>,
+    /// Data channels that the session is to have: `pointcloud-data`, which carries point clouds of the device's depth. If absent:
+    /// none.
+    #[schema(example = json!(["pointcloud-data"]))]
+    pub data_channels: Option<Vec<String>>,
 }
 
 /// A wanted size and rate.
@@ -90,7 +95,15 @@ impl OfferRequestBody {
             let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= MAX_USER_AGENT);
             text[..end.last().unwrap_or(0)].to_owned()
         });
-        Ok(OfferRequest { device: DeviceId::new(self.device_id), streams, codecs, profiles, user_agent })
+        let data_channels = self.data_channels.unwrap_or_default();
+        if let Some(unknown) = data_channels.iter().find(|name| *name != CLOUD_CHANNEL) {
+            let shown: String = unknown.chars().take(40).collect();
+            return Err(Error::invalid(format!(
+                "There is no data channel '{shown}'. The only one is {CLOUD_CHANNEL}."
+            )));
+        }
+        let (device, data_channel) = (DeviceId::new(self.device_id), !data_channels.is_empty());
+        Ok(OfferRequest { device, streams, codecs, profiles, user_agent, data_channel })
     }
 }
 

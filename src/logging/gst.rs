@@ -170,6 +170,8 @@ fn forward(
 const ORDINARY: &[(&str, &str)] = &[
     // The peer's own good-bye came first, in the moment in which ours was sent.
     ("dtlsenc", "Failed to send close_notify"),
+    // What was still on its way on the data channel of a viewer that left.
+    ("sctpassociation", "Event: SCTP_SEND_FAILED_EVENT"),
 ];
 
 fn is_ordinary(category: &str, text: &str) -> bool {

@@ -27,6 +27,8 @@ pub enum Call {
     Answer(SessionId),
     /// A candidate came.
     Candidate(SessionId, String),
+    /// Texts for a session's data channel.
+    Data(SessionId, Vec<String>),
     /// A session was closed.
     Close(SessionId),
     /// A stream runs.
@@ -175,6 +177,10 @@ impl Media for FakeMedia {
 
     fn add_candidate(&self, session: SessionId, candidate: IceCandidate) {
         self.record(Call::Candidate(session, candidate.candidate));
+    }
+
+    fn send_data(&self, session: SessionId, texts: Arc<[String]>) {
+        self.state().calls.push(Call::Data(session, texts.to_vec()));
     }
 
     fn close_session(&self, session: SessionId) {

@@ -33,6 +33,10 @@ pub trait Media: Send + Sync + 'static {
     /// Adds a candidate of the peer. Called only after the answer was applied. A bad one is logged and ignored.
     fn add_candidate(&self, session: SessionId, candidate: IceCandidate);
 
+    /// Sends texts on a session's data channel, in this order, unless some of those before are still on their way: then these are
+    /// dropped. Sessions without an open channel are ignored.
+    fn send_data(&self, session: SessionId, texts: Arc<[String]>);
+
     /// Ends a session and frees everything it held. No event of this session follows. Unknown sessions are ignored.
     fn close_session(&self, session: SessionId);
 
@@ -73,7 +77,12 @@ pub struct SessionSpec {
     pub largest: Vec<Profile>,
     /// Codecs to offer, best first; never empty.
     pub codecs: Vec<Codec>,
+    /// Whether there is a data channel for point clouds ([`CLOUD_CHANNEL`]) as well.
+    pub data_channel: bool,
 }
+
+/// The data channel of point clouds.
+pub const CLOUD_CHANNEL: &str = "pointcloud-data";
 
 /// The server's side of the offer.
 #[derive(Debug, Clone)]
@@ -115,6 +124,13 @@ pub enum MediaEvent {
         session: SessionId,
         /// The peer's address as `ip:port`, where known.
         remote_address: Option<String>,
+    },
+    /// The session's data channel opened, or closed.
+    DataChannel {
+        /// Session.
+        session: SessionId,
+        /// Whether it is open now.
+        open: bool,
     },
     /// ICE lost the peer but may find it again.
     Disconnected {

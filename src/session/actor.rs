@@ -13,6 +13,7 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     api::{Notice, Observe, SessionStatus, Snapshot},
+    clouds,
     command::Command,
     events::{Event, EventReceiver},
     handle::Handle,
@@ -102,6 +103,7 @@ pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
         recordings: BTreeMap::new(),
         recording_count: 0,
         point_clouds: BTreeSet::new(),
+        channels: BTreeMap::new(),
         depth_ranges: BTreeMap::new(),
         troubles: Troubles::default(),
         snapshot,
@@ -110,6 +112,7 @@ pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
         broken: false,
         epoch: (now(), SystemTime::now()),
     };
+    tokio::spawn(clouds::send(actor.media.clone(), hub.clone(), snapshot_reader.clone()));
     let task = tokio::spawn(actor.run(inbox, events));
     let turns = Turns::default();
     (Handle { commands, cameras, hub, snapshot: snapshot_reader, notices, config, diagnostics, observe, turns }, task)
@@ -270,7 +273,7 @@ impl Actor {
     }
 
     fn candidate(&mut self, now: Instant, session: &SessionId, candidate: IceCandidate) -> Result<()> {
-        let lines = self.sessions.get(session)?.streams.len();
+        let lines = self.sessions.get(session)?.mlines;
         if let Some(index) = candidate.sdp_mline_index.filter(|index| *index as usize >= lines) {
             return Err(Error::invalid(format!(
                 "sdpMLineIndex {index} does not exist: session {session} has {lines} m-line(s), counted from 0."
@@ -322,6 +325,14 @@ impl Actor {
                 self.count_connection(now, &session);
                 self.sessions.connected(now, &session, remote_address);
             }
+            MediaEvent::DataChannel { session, open } => {
+                debug!(session = session.short(), open, "data channel");
+                let device = self.sessions.get(&session).ok().filter(|_| open).map(|known| known.device.clone());
+                match device {
+                    Some(device) => drop(self.channels.insert(session, device)),
+                    None => drop(self.channels.remove(&session)),
+                }
+            }
             MediaEvent::Disconnected { session } => {
                 info!(session = session.short(), "the peer is silent");
                 self.sessions.disconnected(now, &session);
@@ -367,6 +378,7 @@ impl Actor {
     /// Ends a session: its references first, then its media. False if there was none.
     pub(super) fn close(&mut self, now: Instant, id: &SessionId, end: End, why: &str) -> bool {
         let Some(session) = self.sessions.remove(id) else { return false };
+        self.channels.remove(id);
         self.metrics.sessions.ended(end);
         self.ended.add(id.clone(), end.label());
         self.streams.release(now, &session.device, &Holder::Session(id.clone()));
@@ -473,6 +485,7 @@ impl Actor {
             let next = Snapshot {
                 running,
                 point_clouds: self.point_clouds.clone(),
+                channels: self.channels.clone(),
                 depth_ranges: self.depth_ranges.clone(),
                 references: self.streams.references(),
                 session_states: states,

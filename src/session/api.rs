@@ -31,6 +31,8 @@ pub struct OfferRequest {
     pub profiles: BTreeMap<StreamType, Profile>,
     /// The requester's `User-Agent`.
     pub user_agent: Option<String>,
+    /// Whether the session is to have the data channel of point clouds.
+    pub data_channel: bool,
 }
 
 /// An offer for the browser.
@@ -174,6 +176,8 @@ pub struct Snapshot {
     pub depth_ranges: BTreeMap<DeviceId, (f32, f32)>,
     /// Count of references by device and stream type.
     pub references: BTreeMap<DeviceId, BTreeMap<StreamType, usize>>,
+    /// The sessions whose data channel is open, and their devices.
+    pub channels: BTreeMap<SessionId, DeviceId>,
     /// Every session's state.
     pub session_states: Vec<(SessionId, SessionState)>,
     /// The encoders that failed lately.

@@ -3,6 +3,7 @@
 
 mod actor;
 pub mod api;
+pub mod clouds;
 mod command;
 mod devices;
 mod diagnostics;

@@ -51,14 +51,15 @@ impl Actor {
         self.metrics.sessions.opened.inc();
         let names: Vec<_> = request.streams.iter().map(ToString::to_string).collect();
         info!(session = id.short(), device = %request.device, streams = names.join("+"), "session created");
-        self.sessions.insert(now, id.clone(), request.device.clone(), request.streams, request.user_agent);
+        let mlines = request.streams.len() + usize::from(request.data_channel);
+        self.sessions.insert(now, id.clone(), request.device.clone(), request.streams, mlines, request.user_agent);
         let streams = choices.into_iter().map(|choice| OfferedStream {
             stream_type: choice.config.stream,
             profile: choice.config.profile,
             note: choice.note,
         });
-        let (device, streams) = (request.device, streams.collect());
-        let pending = PendingOffer { reply, device, streams, largest, codecs, asked: false };
+        let (device, streams, data_channel) = (request.device, streams.collect(), request.data_channel);
+        let pending = PendingOffer { reply, device, streams, largest, codecs, asked: false, data_channel };
         self.offers.insert(id.clone(), pending);
         self.advance_offer(&id);
     }
@@ -182,8 +183,9 @@ impl Actor {
             offer.streams.iter().map(|stream| (stream.stream_type, stream.profile)).collect();
         if streams.iter().all(|(stream, _)| self.streams.is_running(&Self::key(&device, *stream))) {
             offer.asked = true;
-            let (largest, codecs) = (offer.largest.clone(), offer.codecs.clone());
-            self.media.open_session(SessionSpec { session: id.clone(), device, streams, largest, codecs });
+            let (largest, codecs, data_channel) = (offer.largest.clone(), offer.codecs.clone(), offer.data_channel);
+            let session = id.clone();
+            self.media.open_session(SessionSpec { session, device, streams, largest, codecs, data_channel });
         }
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Actor {
     pub(super) recordings: BTreeMap<DeviceId, ActiveRecording>,
     pub(super) recording_count: u64,
     pub(super) point_clouds: BTreeSet<DeviceId>,
+    /// The sessions whose data channel is open, and their devices.
+    pub(super) channels: BTreeMap<SessionId, DeviceId>,
     pub(super) depth_ranges: BTreeMap<DeviceId, (f32, f32)>,
     /// The encoders that fail now.
     pub(super) troubles: Troubles,
@@ -105,6 +107,8 @@ pub(super) struct PendingOffer {
     pub(super) codecs: Vec<Codec>,
     /// Whether the media side was asked to make it.
     pub(super) asked: bool,
+    /// Whether it has the data channel of point clouds.
+    pub(super) data_channel: bool,
 }
 
 /// A stream as it will be offered.

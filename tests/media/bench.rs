@@ -175,6 +175,7 @@ impl Bench {
             streams: streams.to_vec(),
             largest: Vec::new(),
             codecs: codecs.to_vec(),
+            data_channel: false,
         }
     }
 

@@ -22,6 +22,7 @@ mod sensors;
 mod sessions;
 mod streams;
 mod troubles;
+mod vendor;
 
 use std::collections::BTreeSet;
 

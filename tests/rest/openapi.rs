@@ -16,7 +16,7 @@ use super::{
 
 /// What is wrong with a value, by a schema of the document; nothing when it fits. Knows as much of JSON Schema as the
 /// document uses.
-fn misfit(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<String> {
+pub(super) fn misfit(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<String> {
     let check = |schema: &Value, value: &Value, at: &str| misfit(document, schema, value, at);
     if let Some(name) = schema["$ref"].as_str() {
         let found = &document["components"]["schemas"][name.rsplit('/').next().unwrap()];
@@ -63,6 +63,7 @@ fn misfit(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<S
         return fields.iter().find_map(|(name, value)| match described.and_then(|described| described.get(name)) {
             Some(schema) => check(schema, value, &format!("{at}.{name}")),
             // An object with fields of its own has no others; a map says what its values are.
+            None if schema["additionalProperties"] == true => None,
             None if schema["additionalProperties"].is_object() => {
                 check(&schema["additionalProperties"], value, &format!("{at}.{name}"))
             }

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex,
-    mpsc::{self, Sender},
+    mpsc::{self, Receiver, Sender},
 };
 
 use serde_json::{Value, json};
@@ -122,11 +122,25 @@ async fn references(server: &TestServer) -> Value {
     server.get("/api/webrtc/stream-references").await.json()["stream_references"].clone()
 }
 
-/// A camera whose sensors begin only once the sender is dropped.
-fn held_back() -> (Arc<OddBackend>, Sender<()>) {
+/// What holds a camera's sensors back until it is dropped.
+struct Gate {
+    _release: Sender<()>,
+    held: Arc<Mutex<Receiver<()>>>,
+}
+
+impl Gate {
+    /// Waits until the camera is held back: what it is asked from now on it does after the start, not with it.
+    async fn is_reached(&self) {
+        eventually("the camera begins to start", async || self.held.try_lock().is_err().then_some(())).await;
+    }
+}
+
+/// A camera whose sensors begin only once the gate is dropped.
+fn held_back() -> (Arc<OddBackend>, Gate) {
     let (release, gate) = mpsc::channel();
-    let (backend, _) = OddBackend::new(Traits { start_gate: Some(Arc::new(Mutex::new(gate))), ..Traits::default() });
-    (backend, release)
+    let gate = Gate { _release: release, held: Arc::new(Mutex::new(gate)) };
+    let (backend, _) = OddBackend::new(Traits { start_gate: Some(gate.held.clone()), ..Traits::default() });
+    (backend, gate)
 }
 
 async fn options(server: &TestServer) -> Vec<f64> {
@@ -209,6 +223,7 @@ async fn who_hangs_up_leaves_what_a_person_has_set_since() {
     let mut body = depth_start(640, 480, 30);
     body["apply_filters"] = json!(true);
     let request = ask_to_start(&server, &body).await;
+    release.is_reached().await;
     let then = async {
         // The camera does it after the start, and before anything is put back.
         both_are_there(&server).await;

@@ -37,6 +37,8 @@ pub struct Session {
     pub device: DeviceId,
     /// Streams in m-line order.
     pub streams: Vec<StreamType>,
+    /// How many m-lines its offer has: one for each stream, and one for data channels where it has some.
+    pub mlines: usize,
     /// State.
     pub state: SessionState,
     /// The answer is being applied, and may still be refused.
@@ -131,11 +133,13 @@ impl Sessions {
         id: SessionId,
         device: DeviceId,
         streams: Vec<StreamType>,
+        mlines: usize,
         user_agent: Option<String>,
     ) {
         let session = Session {
             device,
             streams,
+            mlines,
             state: SessionState::New,
             applying: false,
             created: now,
@@ -343,7 +347,7 @@ mod tests {
     fn with_one(now: Instant) -> (Sessions, SessionId) {
         let mut sessions = Sessions::new(LIMITS);
         let id = SessionId::new("a");
-        sessions.insert(now, id.clone(), DeviceId::new("1"), vec![StreamType::Color], None);
+        sessions.insert(now, id.clone(), DeviceId::new("1"), vec![StreamType::Color], 1, None);
         (sessions, id)
     }
 
@@ -413,7 +417,7 @@ mod tests {
         let (mut sessions, id) = with_one(t0);
         sessions.offered(t0, &id, vec![]);
         sessions.check_limit(t0).unwrap();
-        sessions.insert(t0, SessionId::new("b"), DeviceId::new("1"), vec![], None);
+        sessions.insert(t0, SessionId::new("b"), DeviceId::new("1"), vec![], 1, None);
         let error = sessions.check_limit(t0 + secs(12)).unwrap_err();
         assert_eq!(error.kind(), crate::error::Kind::Limit { retry_after: secs(18) });
         sessions.remove(&id);

@@ -9,17 +9,20 @@ use axum::{
 
 use super::{
     super::{
-        cloud::Subject,
         errors::ApiResult,
         types::{PointCloudData, PointCloudStatus, unix_seconds},
     },
     responses::{AnyRoute, Named},
     streams::no_depth,
 };
-use crate::{model::DeviceId, session::Handle, work};
-
-/// Most points of a cloud as numbers in JSON.
-pub(in super::super) const MAX_POINTS: usize = 3000;
+use crate::{
+    model::{DeviceId, StreamType},
+    session::{
+        Handle,
+        clouds::{self, MAX_POINTS},
+    },
+    work,
+};
 
 /// Send the point cloud with the metadata
 ///
@@ -81,11 +84,12 @@ pub(in super::super) async fn point_cloud_data(
 ) -> ApiResult<Json<PointCloudData>> {
     let device_id = DeviceId::new(device);
     handle.device(&device_id).await?;
-    let Some(subject) = Subject::of(&handle, &device_id, None) else {
+    let frame = handle.latest_frame(&device_id, StreamType::Depth).filter(|frame| clouds::is_usable(frame));
+    let Some(frame) = frame else {
         return Err(no_depth(&handle, &device_id).await.into());
     };
-    let frame_number = subject.depth().number;
-    let vertices = work::CPU.run(move || subject.triples(MAX_POINTS)).await?;
+    let frame_number = frame.number;
+    let vertices = work::CPU.run(move || clouds::points(&frame, MAX_POINTS)).await?;
     let (vertex_count, timestamp) = (vertices.len(), unix_seconds(SystemTime::now()));
     Ok(Json(PointCloudData { success: true, device_id, vertices, vertex_count, timestamp, frame_number }))
 }

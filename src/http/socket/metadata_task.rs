@@ -113,7 +113,7 @@ impl Sockets {
 
     /// A device's cloud; `None` while there is no depth, or the machine has too much to do.
     async fn cloud(&self, device: &DeviceId, transforms: &Transforms, points: usize) -> Option<PointCloud> {
-        let subject = Subject::of(&self.handle, device, Some(transforms))?;
+        let subject = Subject::of(&self.handle, device, transforms)?;
         work::CLOUDS.run(move || subject.cloud(points)).await.ok()
     }
 

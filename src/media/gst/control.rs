@@ -122,6 +122,7 @@ impl Control {
             streams: vec![(StreamType::Color, profile)],
             largest: Vec::new(),
             codecs: self.ctx.config.pipelines.codecs.clone(),
+            data_channel: false,
         });
     }
 
@@ -132,6 +133,11 @@ impl Control {
             Msg::Candidate(session, candidate) => {
                 if let Some(session) = self.sessions.get_mut(&session) {
                     session.add_candidate(&self.ctx, &candidate);
+                }
+            }
+            Msg::Data(session, texts) => {
+                if let Some(session) = self.sessions.get(&session) {
+                    session.send_data(&texts);
                 }
             }
             Msg::Close(session) => self.close(&session),
@@ -240,6 +246,10 @@ impl Control {
             Signal::GatheringComplete => self.finish_offer(id, true),
             Signal::RemoteDescriptionSet(result) => self.answered(id, result),
             Signal::ConnectionState => self.connection_changed(id),
+            Signal::DataChannelState => {
+                let open = session.has_open_channel();
+                self.emit(MediaEvent::DataChannel { session: id.clone(), open });
+            }
             Signal::DtlsClosed => {
                 session.peer_closed = true;
                 self.end(id, SessionEnd::PeerClosed);

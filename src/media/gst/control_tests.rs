@@ -94,7 +94,14 @@ fn an_answer_that_cannot_be_carried_out_ends_the_session() {
     let profile = control.ctx.config.streams.color.profile();
     let streams = vec![(StreamType::Color, profile)];
     let device = DeviceId::new("1");
-    control.open(SessionSpec { session: id.clone(), device, streams, largest: Vec::new(), codecs: vec![Codec::H264] });
+    control.open(SessionSpec {
+        session: id.clone(),
+        device,
+        streams,
+        largest: Vec::new(),
+        codecs: vec![Codec::H264],
+        data_channel: false,
+    });
     let session = control.sessions.get_mut(&id).expect("opened");
     session.phase = Phase::Answering(vec![Some((96, Codec::H264))]);
     // Something else where the payloader should go.
@@ -128,6 +135,7 @@ fn the_warm_up_keeps_off_the_configured_ports_and_servers() {
         streams,
         largest: Vec::new(),
         codecs: vec![Codec::H264],
+        data_channel: false,
     });
     let settings = |id: &SessionId| {
         let webrtc = &control.sessions[id].webrtc;
@@ -146,7 +154,14 @@ fn connected(control: &mut Control, name: &str, rhythm: Rhythm) -> SessionId {
     let id = SessionId::new(name);
     let streams = vec![(StreamType::Color, control.ctx.config.streams.color.profile())];
     let device = DeviceId::new("1");
-    control.open(SessionSpec { session: id.clone(), device, streams, largest: Vec::new(), codecs: vec![Codec::H264] });
+    control.open(SessionSpec {
+        session: id.clone(),
+        device,
+        streams,
+        largest: Vec::new(),
+        codecs: vec![Codec::H264],
+        data_channel: false,
+    });
     let session = control.sessions.get_mut(&id).expect("opened");
     session.connected = true;
     *session.link.rhythm() = rhythm;

@@ -31,6 +31,7 @@ use crate::{
     },
     error::Error,
     metrics::ControlMetrics,
+    model::SessionId,
     sync::{Condvar, Mutex, MutexGuard, lock},
 };
 
@@ -47,6 +48,8 @@ pub(super) enum Key {
     SessionError(u64),
     Encoder(u64),
     File(String),
+    Channel(u64),
+    Data(SessionId),
 }
 
 impl Msg {
@@ -65,6 +68,8 @@ impl Msg {
             }
             Self::Session(Report::Signal(serial, Signal::GatheringComplete)) => Policy::Once(Key::Gathering(*serial)),
             Self::Session(Report::Signal(serial, Signal::ConnectionState)) => Policy::Once(Key::Connection(*serial)),
+            Self::Session(Report::Signal(serial, Signal::DataChannelState)) => Policy::Once(Key::Channel(*serial)),
+            Self::Data(session, _) => Policy::Newest(Key::Data(session.clone())),
             Self::Session(Report::Signal(serial, Signal::DtlsClosed)) => Policy::Once(Key::Dtls(*serial)),
             // The first says what happened.
             Self::Session(Report::Signal(serial, Signal::Error(_))) => Policy::Once(Key::SessionError(*serial)),
@@ -80,6 +85,7 @@ impl Msg {
             Self::Open(_) => "opens a session",
             Self::Answer(..) => "applies an answer",
             Self::Candidate(..) => "takes a candidate",
+            Self::Data(..) => "sends on a data channel",
             Self::Close(_) => "closes a session",
             Self::StreamRunning(..) | Self::StreamStopped(_) | Self::DepthRange(..) | Self::DeviceForgotten(_) => {
                 "follows a stream of the camera"

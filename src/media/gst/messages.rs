@@ -1,5 +1,6 @@
 //! What the control thread is told, and how what each part has to tell becomes a message to it. Decides nothing.
 
+use std::sync::Arc;
 #[cfg(test)]
 use std::sync::mpsc;
 
@@ -24,6 +25,7 @@ pub(super) enum Msg {
     Open(SessionSpec),
     Answer(SessionId, String),
     Candidate(SessionId, IceCandidate),
+    Data(SessionId, Arc<[String]>),
     Close(SessionId),
     StreamRunning(StreamKey, Profile),
     StreamStopped(StreamKey),

@@ -169,6 +169,10 @@ impl Media for GstMedia {
         self.send(Msg::Candidate(session, candidate));
     }
 
+    fn send_data(&self, session: SessionId, texts: Arc<[String]>) {
+        self.send(Msg::Data(session, texts));
+    }
+
     fn close_session(&self, session: SessionId) {
         self.send(Msg::Close(session));
     }

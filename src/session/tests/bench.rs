@@ -56,6 +56,7 @@ impl Bench {
             codecs: None,
             profiles: BTreeMap::new(),
             user_agent: Some("test".into()),
+            data_channel: false,
         }
     }
 

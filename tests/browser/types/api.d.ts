@@ -1077,6 +1077,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/webrtc/pointcloud-data/{device_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One point cloud
+         * @description Of the newest depth frame, without colours and with at most 3,000 points. Depth must run; the point cloud need not be activated.
+         */
+        get: operations["point_cloud_data"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/webrtc/sessions": {
         parameters: {
             query?: never;
@@ -1807,6 +1827,14 @@ export interface components {
              *     `pipelines.codecs`, in that order.
              */
             codecs?: string[] | null;
+            /**
+             * @description Data channels that the session is to have: `pointcloud-data`, which carries point clouds of the device's depth. If absent:
+             *     none.
+             * @example [
+             *       "pointcloud-data"
+             *     ]
+             */
+            data_channels?: string[] | null;
             /** @description Device. */
             device_id: string;
             /** @description Wanted size and rate by stream type. They count only for a stream that does not run yet. */
@@ -2002,10 +2030,46 @@ export interface components {
         };
         /** @description The points of a depth frame. */
         PointCloud: {
-            /** @description Always empty: the points are not textured. */
+            /** @description Base64 of red, green and blue, a byte each, for each point in the same order. Absent while colour does not run. */
+            colors?: string;
+            /** @description Always empty: the points have colours of their own. */
             texture_coordinates: number[];
             /** @description Base64 of little-endian f32 x, y, z in metres. */
             vertices: string;
+        };
+        /** @description One point cloud. */
+        PointCloudData: {
+            /** @description Device. */
+            device_id: components["schemas"]["DeviceId"];
+            /**
+             * Format: int64
+             * @description The camera's count of frames.
+             */
+            frame_number: number;
+            /** @description Always true. */
+            success: boolean;
+            /**
+             * Format: double
+             * @description Unix seconds when it was made.
+             * @example 1760000000.25
+             */
+            timestamp: number;
+            /**
+             * @description Number of points.
+             * @example 1
+             */
+            vertex_count: number;
+            /**
+             * @description The points: x (to the right), y (down) and z (ahead) in metres.
+             * @example [
+             *       [
+             *         0.12,
+             *         -0.4,
+             *         1.5
+             *       ]
+             *     ]
+             */
+            vertices: number[][];
         };
         /** @description Whether a device's point cloud is in the metadata. */
         PointCloudStatus: {
@@ -3031,6 +3095,7 @@ export type PipelineState = components['schemas']['PipelineState'];
 export type PipelineUse = components['schemas']['PipelineUse'];
 export type PlaybackStatus = components['schemas']['PlaybackStatus'];
 export type PointCloud = components['schemas']['PointCloud'];
+export type PointCloudData = components['schemas']['PointCloudData'];
 export type PointCloudStatus = components['schemas']['PointCloudStatus'];
 export type Profile = components['schemas']['Profile'];
 export type PropertyInfo = components['schemas']['PropertyInfo'];
@@ -4737,6 +4802,32 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OfferBody"];
+                };
+            };
+        };
+    };
+    point_cloud_data: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Serial number
+                 * @example 844212070924
+                 */
+                device_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The points. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PointCloudData"];
                 };
             };
         };

@@ -74,6 +74,8 @@ pub(in crate::media::gst) struct MediaSession {
     pub(in crate::media::gst) peer_closed: bool,
     /// What the offer says that each stream's H.264 is.
     h264: Vec<ProfileLevelId>,
+    /// The channel of point clouds, if there is to be one.
+    channel: Option<gst_webrtc::WebRTCDataChannel>,
 }
 
 /// Longest wait for webrtcbin to make an offer, beside the gathering itself: the first of a process takes up to 1.1 s.
@@ -103,11 +105,11 @@ impl MediaSession {
         let sent = spec.streams.iter().map(|_| (random_ssrc(), Arc::default())).collect();
         let link = Arc::new(Link::new(sent));
         let built = identities.current(Instant::now()).and_then(|identity| {
-            let (webrtc, legs) = Self::build(ctx, &signals, &spec, &pipeline, &link, &identity, warm_up)?;
-            Ok((webrtc, legs, identity))
+            let (webrtc, legs, channel) = Self::build(ctx, &signals, &spec, &pipeline, &link, &identity, warm_up)?;
+            Ok((webrtc, legs, channel, identity))
         });
         match built {
-            Ok((webrtc, legs, identity)) => Ok(Self {
+            Ok((webrtc, legs, channel, identity)) => Ok(Self {
                 serial,
                 signals,
                 spec,
@@ -134,6 +136,7 @@ impl MediaSession {
                 named: Vec::new(),
                 peer_closed: false,
                 h264: Vec::new(),
+                channel,
             }),
             Err(error) => {
                 teardown.pipeline(pipeline);
@@ -150,7 +153,7 @@ impl MediaSession {
         link: &Arc<Link>,
         identity: &Arc<Identity>,
         warm_up: bool,
-    ) -> Result<(gst::Element, Vec<Leg>)> {
+    ) -> Result<(gst::Element, Vec<Leg>, Option<gst_webrtc::WebRTCDataChannel>)> {
         let internal = |what: &str, error: &dyn std::fmt::Display| Error::internal(format!("{what}: {error}"));
         let webrtc = gst::ElementFactory::make("webrtcbin")
             .property_from_str("bundle-policy", "max-bundle")
@@ -180,6 +183,8 @@ impl MediaSession {
             legs.push(Leg { stream: *stream, ssrc, codec, counters, peer, report, pad, gate, share });
         }
         pipeline.set_state(gst::State::Playing).map_err(|error| internal("starting the session", &error))?;
+        // Before the offer, which is to have its m-line.
+        let channel = spec.data_channel.then(|| wiring::data_channel(&webrtc, signals)).transpose()?;
         let signals = signals.clone();
         let promise = gst::Promise::with_change_func(move |reply| {
             let offer = promised(reply).and_then(|reply| {
@@ -189,7 +194,7 @@ impl MediaSession {
             signals.send(Signal::OfferMade(offer));
         });
         webrtc.emit_by_name::<()>("create-offer", &[&None::<gst::Structure>, &promise]);
-        Ok((webrtc, legs))
+        Ok((webrtc, legs, channel))
     }
 
     /// Gives webrtcbin its own offer, which starts the gathering.
@@ -300,7 +305,10 @@ impl MediaSession {
         }
         let h264: Vec<_> = self.h264.iter().map(|id| id.profile).collect();
         let (codecs, tcp) = (&self.spec.codecs, ctx.config.webrtc.ice_tcp);
-        let checked = sdp::check_answer(text, &sdp::Terms { mids: &self.mids, h264: &h264, codecs, tcp })?;
+        let checked = sdp::check_answer(
+            text,
+            &sdp::Terms { mids: &self.mids, h264: &h264, codecs, tcp, data: self.channel.is_some() },
+        )?;
         let message = gst_sdp::SDPMessage::parse_buffer(checked.sdp.as_bytes())
             .map_err(|error| Error::invalid(format!("The answer's SDP cannot be used: {error}")))?;
         let answer = WebRTCSessionDescription::new(WebRTCSDPType::Answer, message);
@@ -361,6 +369,26 @@ impl MediaSession {
         }
         // All m-lines share the first one's transport; webrtcbin knows no other and drops what is for another.
         self.webrtc.emit_by_name::<()>("add-ice-candidate", &[&0u32, &text]);
+    }
+
+    /// Whether it has a data channel that takes texts.
+    pub(in crate::media::gst) fn has_open_channel(&self) -> bool {
+        let state = self.channel.as_ref().map(gst_webrtc::WebRTCDataChannel::ready_state);
+        state == Some(gst_webrtc::WebRTCDataChannelState::Open)
+    }
+
+    /// Sends texts on the data channel, unless those before are still on their way.
+    pub(in crate::media::gst) fn send_data(&self, texts: &[String]) {
+        let Some(channel) = self.channel.as_ref().filter(|_| self.has_open_channel()) else { return };
+        if channel.buffered_amount() > 0 {
+            return;
+        }
+        for text in texts {
+            if let Err(error) = channel.send_string_full(Some(text)) {
+                tracing::debug!(session = self.id().short(), %error, "The data channel takes nothing");
+                return;
+            }
+        }
     }
 
     /// Asks for the peer's reports; they come as [`Report::Stats`].

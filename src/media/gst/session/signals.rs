@@ -11,6 +11,8 @@ pub(in crate::media::gst) enum Signal {
     GatheringComplete,
     RemoteDescriptionSet(Result<(), String>),
     ConnectionState,
+    /// The data channel opened, or closed.
+    DataChannelState,
     DtlsClosed,
     /// The peer does what no receiver has to.
     Misuse(Misuse),

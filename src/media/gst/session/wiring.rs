@@ -18,11 +18,15 @@ use crate::{
         arrivals::{Arrival, Arrivals},
         rtcp::{Filter, Verdict},
     },
-    media::gst::{
-        bus::{self, Said},
-        context::Context,
-        encode::{counts::Counters, key_frame_requests::KeyFrames},
-        pipelines::build,
+    error::{Error, Result},
+    media::{
+        CLOUD_CHANNEL,
+        gst::{
+            bus::{self, Said},
+            context::Context,
+            encode::{counts::Counters, key_frame_requests::KeyFrames},
+            pipelines::build,
+        },
     },
     model::Codec,
     srtp::Authentication,
@@ -357,3 +361,22 @@ pub(super) fn forward_key_frame_requests(
 #[cfg(test)]
 #[path = "wiring_tests.rs"]
 mod tests;
+
+/// The data channel of point clouds; its m-line stands behind those of the streams.
+///
+/// # Errors
+/// Unavailable where GStreamer has no SCTP.
+pub(super) fn data_channel(webrtc: &gst::Element, signals: &Signals) -> Result<gst_webrtc::WebRTCDataChannel> {
+    let missing = || Error::unavailable("This server's GStreamer has no data channels: its plugin 'sctp' is missing.");
+    if gst::ElementFactory::find("sctpenc").is_none() {
+        return Err(missing());
+    }
+    let none = None::<gst::Structure>;
+    let made =
+        webrtc.emit_by_name::<Option<gst_webrtc::WebRTCDataChannel>>("create-data-channel", &[&CLOUD_CHANNEL, &none]);
+    let channel = made.ok_or_else(missing)?;
+    let (opened, closed) = (signals.clone(), signals.clone());
+    channel.connect_on_open(move |_| opened.send(Signal::DataChannelState));
+    channel.connect_on_close(move |_| closed.send(Signal::DataChannelState));
+    Ok(channel)
+}

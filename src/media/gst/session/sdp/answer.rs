@@ -31,6 +31,8 @@ pub(in crate::media::gst) struct Terms<'a> {
     pub(in crate::media::gst) codecs: &'a [Codec],
     /// Whether candidates of TCP are of use.
     pub(in crate::media::gst) tcp: bool,
+    /// Whether the last m-line is of data channels.
+    pub(in crate::media::gst) data: bool,
 }
 
 /// An answer that may be given to webrtcbin.
@@ -52,6 +54,15 @@ enum Line {
     Idle(Option<String>),
     /// It takes pictures.
     Accepted(Accepted),
+    /// It takes data channels.
+    Data(Sctp),
+}
+
+/// An association of data channels (RFC 8841).
+struct Sctp {
+    port: u16,
+    /// Largest message that the peer takes, in bytes; 0 for any.
+    max_message: u64,
 }
 
 struct Accepted {
@@ -106,9 +117,9 @@ pub(in crate::media::gst) fn check_answer(text: &str, terms: &Terms<'_>) -> Resu
     let transport = Transport::read(session, media, &members, terms.tcp)?;
     let chosen = lines.iter().map(|line| match line {
         Line::Accepted(accepted) => Some(accepted.choice),
-        Line::Refused | Line::Idle(_) => None,
+        Line::Refused | Line::Idle(_) | Line::Data(_) => None,
     });
-    let (chosen, sdp) = (chosen.collect(), write(&lines, &transport, terms.mids));
+    let (chosen, sdp) = (chosen.collect(), write(&lines, &transport, terms.mids, terms.data));
     Ok(CheckedAnswer { sdp, chosen, fingerprints: transport.fingerprints })
 }
 
@@ -128,7 +139,7 @@ fn nothing_accepted(lines: &[Line], terms: &Terms<'_>) -> Error {
     let names: Vec<_> = terms.codecs.iter().map(|codec| codec.name()).collect();
     let why = lines.iter().find_map(|line| match line {
         Line::Idle(why) => why.as_deref(),
-        Line::Refused | Line::Accepted(_) => None,
+        Line::Refused | Line::Accepted(_) | Line::Data(_) => None,
     });
     refused(&format!(
         "it accepts none of the streams. Offered was {}; {}",
@@ -149,6 +160,9 @@ fn direction<'a>(session: &[&'a str], section: &[&'a str]) -> &'a str {
 fn read_line(session: &[&str], section: &[&str], index: usize, terms: &Terms<'_>) -> Result<Line> {
     let refuse = |why: String| refused(&format!("m-line {index} {why}"));
     let words: Vec<_> = section.first().map(|line| line.split_whitespace().collect()).unwrap_or_default();
+    if terms.data && index + 1 == terms.mids.len() {
+        return read_data_line(section, &words, index, terms);
+    }
     let ["m=video", port, protocol, formats @ ..] = words.as_slice() else {
         return Err(refuse("is not a video line.".into()));
     };
@@ -206,6 +220,33 @@ fn read_line(session: &[&str], section: &[&str], index: usize, terms: &Terms<'_>
     Ok(Line::Accepted(Accepted { choice: (payload, codec), rtx, feedback }))
 }
 
+/// The m-line of data channels. One that asks for something else than the offer, or for nothing, is refused.
+fn read_data_line(section: &[&str], words: &[&str], index: usize, terms: &Terms<'_>) -> Result<Line> {
+    let refuse = |why: String| refused(&format!("m-line {index} {why}"));
+    let ["m=application", port, protocol, format, ..] = words else {
+        return Err(refuse("is not an application line, which the offer has there for data channels.".into()));
+    };
+    let mid = terms.mids.get(index).map_or("", String::as_str);
+    if attribute(section, "mid").is_some_and(|answered| answered != mid) {
+        return Err(refuse(format!("has another mid than the offer's '{mid}'.")));
+    }
+    let port: u16 = port.parse().map_err(|_| refuse("has no valid port.".into()))?;
+    if port == 0 {
+        return Ok(Line::Refused);
+    }
+    if !protocol.ends_with("DTLS/SCTP") || *format != "webrtc-datachannel" {
+        return Err(refuse("is not of data channels (UDP/DTLS/SCTP webrtc-datachannel).".into()));
+    }
+    // Both as in RFC 8841, sections 5 and 6: where it says nothing, the usual port and 64 KiB.
+    let number = |name: &str, otherwise: u64| match attribute(section, name) {
+        None => Ok(otherwise),
+        Some(value) => value.parse().map_err(|_| refuse(format!("has an a={name} that is no number."))),
+    };
+    let port = u16::try_from(number("sctp-port", 5000)?).ok().filter(|port| *port > 0);
+    let port = port.ok_or_else(|| refuse("has an a=sctp-port that is no port.".into()))?;
+    Ok(Line::Data(Sctp { port, max_message: number("max-message-size", 65_536)? }))
+}
+
 /// Whether an H.264 format of the answer is the one that was offered (RFC 6184, section 8.2.2): packets of mode 1, and a profile
 /// whose decoders show what is sent. The level does not count: browsers name 3.1 for themselves whatever they can do, which
 /// `level-asymmetry-allowed` permits. A format without any parameters is taken for a repetition of what was offered.
@@ -247,7 +288,7 @@ fn bundle(session: &[&str], mids: &[String], lines: &[Line]) -> Result<Vec<usize
         })
     });
     let accepted: Vec<usize> =
-        (0..lines.len()).filter(|index| matches!(lines.get(*index), Some(Line::Accepted(_)))).collect();
+        (0..lines.len()).filter(|index| matches!(lines.get(*index), Some(Line::Accepted(_) | Line::Data(_)))).collect();
     let members = groups.find(|members| accepted.iter().any(|index| members.contains(index)));
     let Some(members) = members else {
         // One stream needs no group.
@@ -334,16 +375,14 @@ fn read_fingerprints(values: &[&str]) -> Result<Vec<Fingerprint>, String> {
 }
 
 /// The answer as webrtcbin is to see it.
-fn write(lines: &[Line], transport: &Transport, mids: &[String]) -> String {
+fn write(lines: &[Line], transport: &Transport, mids: &[String], data: bool) -> String {
     let Transport { ufrag, pwd, fingerprints, setup, reduced_size, candidates } = transport;
-    let mut shared = String::from("a=rtcp-mux\r\n");
-    if *reduced_size {
-        shared.push_str("a=rtcp-rsize\r\n");
-    }
-    let _ = write!(shared, "a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\na=setup:{setup}\r\n");
+    let mut secured = format!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\na=setup:{setup}\r\n");
     for fingerprint in fingerprints {
-        let _ = write!(shared, "a=fingerprint:{fingerprint}\r\n");
+        let _ = write!(secured, "a=fingerprint:{fingerprint}\r\n");
     }
+    let reduced = if *reduced_size { "a=rtcp-rsize\r\n" } else { "" };
+    let shared = format!("a=rtcp-mux\r\n{reduced}{secured}");
     let mut out = format!("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {}\r\n", mids.join(" "));
     for (index, (line, mid)) in lines.iter().zip(mids).enumerate() {
         match line {
@@ -363,6 +402,19 @@ fn write(lines: &[Line], transport: &Transport, mids: &[String]) -> String {
                 if let Some(rtx) = rtx {
                     let _ = write!(out, "a=rtpmap:{rtx} rtx/90000\r\na=fmtp:{rtx} apt={payload}\r\n");
                 }
+            }
+            Line::Data(Sctp { port, max_message }) => {
+                let _ = write!(
+                    out,
+                    "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\n{secured}\
+                     a=sctp-port:{port}\r\na=max-message-size:{max_message}\r\n"
+                );
+            }
+            Line::Refused if data && index + 1 == lines.len() => {
+                let _ = write!(
+                    out,
+                    "m=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\n"
+                );
             }
             // webrtcbin hangs the group's transport on the first m-line and drops it with that one when its port is 0. So what
             // the peer refused is only inactive here: nothing is sent for it, and the others keep their transport.

@@ -144,7 +144,10 @@ fn check(text: &str, offer: &str) -> Result<CheckedAnswer, Error> {
     let h264: Vec<_> = media.iter().skip(1).map(profile).collect();
     let vp8 = offer.contains("a=rtpmap:97 VP8/90000");
     let codecs: &[Codec] = if vp8 { &[Codec::H264, Codec::VP8] } else { &[Codec::H264] };
-    check_answer(&text.replace('\n', "\r\n"), &Terms { mids: &mids(offer), h264: &h264, codecs, tcp: false })
+    check_answer(
+        &text.replace('\n', "\r\n"),
+        &Terms { mids: &mids(offer), h264: &h264, codecs, tcp: false, data: false },
+    )
 }
 
 /// The candidates of an answer that have an address and are of UDP, each once.

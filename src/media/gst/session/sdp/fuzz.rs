@@ -22,10 +22,12 @@ pub fn answer(data: &[u8]) {
         (&high, &[Codec::H264], false),
         (&[], &[Codec::VP9], false),
     ] {
-        check(&text, &Terms { mids: &offered, h264, codecs, tcp });
+        check(&text, &Terms { mids: &offered, h264, codecs, tcp, data: false });
     }
+    // The last m-line is one of data channels.
+    check(&text, &Terms { mids: &offered, h264: &[], codecs: &Codec::ALL, tcp: false, data: true });
     let more: Vec<_> = (0..=lines).map(|index| format!("video{index}")).collect();
-    let terms = Terms { mids: &more, h264: &[], codecs: &Codec::ALL, tcp: false };
+    let terms = Terms { mids: &more, h264: &[], codecs: &Codec::ALL, tcp: false, data: false };
     assert!(check_answer(&text, &terms).is_err(), "an answer with an m-line too few is taken");
     // The same functions read what webrtcbin writes.
     for (mline, candidate) in candidates(&text) {
@@ -74,6 +76,13 @@ fn is_read_the_same_by_gstreamer(
     assert_eq!(media.len(), terms.mids.len(), "{sdp}");
     let mut found = 0;
     for (index, media) in media.iter().enumerate() {
+        if terms.data && index + 1 == terms.mids.len() {
+            assert_eq!((media.media(), media.proto()), (Some("application"), Some("UDP/DTLS/SCTP")), "{sdp}");
+            assert_eq!((media.format(0), chosen[index]), (Some("webrtc-datachannel"), None), "{sdp}");
+            let port: Option<u16> = media.attribute_val("sctp-port").map(|port| port.parse().expect("a port"));
+            assert_eq!(port.is_some(), media.port() == 9, "{sdp}");
+            continue;
+        }
         assert_eq!((media.media(), media.proto()), (Some("video"), Some("UDP/TLS/RTP/SAVPF")), "{sdp}");
         let values = |key: &str| -> Vec<_> {
             let of_key = media.attributes().filter(|attribute| attribute.key() == key);

@@ -79,6 +79,8 @@ pub(in crate::media::gst) fn finish_offer(
             let bundle_only = *line == "a=bundle-only";
             if let Some(media) = line.strip_prefix("m=video 0 ") {
                 push(&mut out, &format!("m=video 9 {media}{formats}"));
+            } else if let Some(data) = line.strip_prefix("m=application 0 ") {
+                push(&mut out, &format!("m=application 9 {data}"));
             } else if line.starts_with("m=") {
                 push(&mut out, &format!("{line}{formats}"));
             } else if let Some(credential) = shared(line) {

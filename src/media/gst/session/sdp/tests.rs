@@ -33,7 +33,7 @@ fn check(text: &str) -> Result<CheckedAnswer, crate::error::Error> {
 /// Checks an answer to an offer of that many streams in all codecs.
 fn check_for(text: &str, streams: usize) -> Result<CheckedAnswer, crate::error::Error> {
     let mids: Vec<_> = (0..streams).map(|index| format!("video{index}")).collect();
-    check_answer(text, &Terms { mids: &mids, h264: &[], codecs: &Codec::ALL, tcp: false })
+    check_answer(text, &Terms { mids: &mids, h264: &[], codecs: &Codec::ALL, tcp: false, data: false })
 }
 
 const HD: ProfileLevelId = ProfileLevelId { profile: Profile::CONSTRAINED_BASELINE, level: Level::LEAST_OFFERED };
@@ -284,7 +284,7 @@ fn h264_that_is_not_what_is_sent_gives_way_to_the_next_codec() {
         let text = ANSWER
             .replace("96 98\r\nc=", "96 98 97\r\na=rtpmap:97 VP8/90000\r\nc=")
             .replace("a=fmtp:96 packetization-mode=1;profile-level-id=42e01f\r\n", fmtp);
-        let terms = Terms { mids: &mids, h264: &[profile], codecs: &Codec::ALL, tcp: false };
+        let terms = Terms { mids: &mids, h264: &[profile], codecs: &Codec::ALL, tcp: false, data: false };
         check_answer(&text, &terms).expect("one of both").chosen[0].expect("a codec").1
     };
     let id = |id: &str| format!("a=fmtp:96 profile-level-id={id}; packetization-mode=1\r\n");
@@ -306,7 +306,7 @@ fn h264_that_is_not_what_is_sent_gives_way_to_the_next_codec() {
     assert_eq!(chosen(Profile::HIGH, &id("42e01f")), Codec::VP8);
     assert_eq!(chosen(Profile::MAIN, &id("640028")), Codec::H264);
     assert_eq!(chosen(Profile::MAIN, &id("42e01f")), Codec::VP8);
-    let terms = Terms { mids: &mids, h264: &[Profile::HIGH], codecs: &[Codec::H264], tcp: false };
+    let terms = Terms { mids: &mids, h264: &[Profile::HIGH], codecs: &[Codec::H264], tcp: false, data: false };
     let error = check_answer(ANSWER, &terms).expect_err("a decoder that cannot show it");
     assert!(error.public().contains("constrained baseline") && error.public().contains("high"), "{error}");
 }
@@ -415,4 +415,54 @@ proptest! {
             prop_assert_eq!(check_candidate(&checked, true), Some(checked));
         }
     }
+}
+
+/// The m-line of data channels as browsers answer it.
+const DATA: &str = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\n\
+    a=ice-pwd:0123456789012345678901\r\na=mid:application1\r\na=setup:active\r\na=sctp-port:5000\r\na=max-message-size:262144\r\n";
+
+fn check_with_data(data: &str) -> Result<CheckedAnswer, crate::error::Error> {
+    let mids = ["video0".to_owned(), "application1".to_owned()];
+    let text = format!("{}{data}", ANSWER.replace("BUNDLE video0", "BUNDLE video0 application1"));
+    check_answer(&text, &Terms { mids: &mids, h264: &[], codecs: &Codec::ALL, tcp: false, data: true })
+}
+
+#[test]
+fn data_channels_are_answered_beside_the_streams() {
+    let checked = check_with_data(DATA).expect("good");
+    assert_eq!(checked.chosen, [Some((96, Codec::H264)), None]);
+    for line in ["m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "a=sctp-port:5000", "a=max-message-size:262144"] {
+        assert!(checked.sdp.contains(&format!("{line}\r\n")), "{line} in {}", checked.sdp);
+    }
+    let (_, data) = checked.sdp.split_once("m=application").expect("an m-line");
+    assert!(!data.contains("rtcp") && data.contains("a=fingerprint:"), "{data}");
+    // What is not said is the usual.
+    let bare = DATA.replace("a=sctp-port:5000\r\n", "").replace("a=max-message-size:262144\r\n", "");
+    let bare = check_with_data(&bare).expect("good").sdp;
+    assert!(bare.contains("a=sctp-port:5000\r\na=max-message-size:65536\r\n"), "{bare}");
+    let refused = check_with_data(&DATA.replace("m=application 9", "m=application 0")).expect("without channels");
+    assert!(refused.sdp.contains("m=application 0 UDP/DTLS/SCTP"), "{}", refused.sdp);
+}
+
+#[test]
+fn what_is_no_line_of_data_channels_is_refused() {
+    for (from, to, word) in [
+        ("m=application", "m=video", "application line"),
+        ("UDP/DTLS/SCTP", "UDP/TLS/RTP/SAVPF", "data channels"),
+        ("webrtc-datachannel", "96", "data channels"),
+        ("a=sctp-port:5000", "a=sctp-port:0", "no port"),
+        ("a=sctp-port:5000", "a=sctp-port:70000", "no port"),
+        ("a=sctp-port:5000", "a=sctp-port:many", "no number"),
+        ("a=max-message-size:262144", "a=max-message-size:-1", "no number"),
+        ("a=mid:application1", "a=mid:video0", "another mid"),
+        ("m=application 9", "m=application x", "no valid port"),
+    ] {
+        let error = check_with_data(&DATA.replace(from, to)).expect_err(to);
+        assert!(error.public().contains(word), "{to}: {error}");
+    }
+    // The offer of a session without a channel has no such line.
+    let mids = ["video0".to_owned(), "application1".to_owned()];
+    let text = format!("{}{DATA}", ANSWER.replace("BUNDLE video0", "BUNDLE video0 application1"));
+    let terms = Terms { mids: &mids, h264: &[], codecs: &Codec::ALL, tcp: false, data: false };
+    assert!(check_answer(&text, &terms).expect_err("no video line").public().contains("not a video line"));
 }

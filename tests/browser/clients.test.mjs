@@ -1,0 +1,94 @@
+// Clients that others wrote, or would write from the wire contract alone, against the server as it is.
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { CAMERA, Server, chromium, open, until } from './helper.mjs';
+
+const BOUND = { timeout: 90000 };
+const FOLDER = fileURLToPath(new URL('./clients', import.meta.url));
+const DEPTH = (width, height) => ({ stream_type: 'depth', format: 'z16', resolution: { width, height }, framerate: 30 });
+
+describe('a viewer of the vendor\'s family in Chromium', () => {
+  /** @type {Server} */ let server;
+  let browser, page;
+
+  before(async () => {
+    [server, browser] = await Promise.all([Server.start('127.0.0.1:0', undefined, ['--www', path.resolve(FOLDER)]), chromium()]);
+    page = await open(browser, `${server.url}/`);
+  }, BOUND);
+
+  after(async () => {
+    await browser?.close();
+    assert.equal(await server?.stop(), 0, server?.log);
+  }, BOUND);
+
+  const call = (name, ...args) => page.evaluate((method, given) => window.viewer[method](...given), name, args);
+  const shows = (stream, width, height) => until(`${stream} in ${width}x${height}`, async () => {
+    const before = await call('picture', stream);
+    await new Promise((resolve) => { setTimeout(resolve, 100); });
+    const now = await call('picture', stream);
+    return before && now && now.decoded > before.decoded && now.width === width && now.height === height;
+  });
+
+  it('lists, starts, watches, changes the size, stops and starts again', BOUND, async () => {
+    await call('listen');
+    const [device] = await call('devices');
+    assert.equal(device.device_id, CAMERA);
+    assert.equal(device.firmware_status, 'unknown');
+    const sensors = await call('sensors', CAMERA);
+    const motion = sensors.find((sensor) => sensor.name === 'Motion Module');
+    assert.ok(motion.supported_stream_profiles.every((profile) => profile.resolutions.length > 0), 'the motion module can be shown');
+    const stereo = sensors.find((sensor) => sensor.supported_stream_profiles.some((profile) => profile.stream_type === 'depth')).sensor_id;
+
+    const started = await call('start', CAMERA, stereo, DEPTH(640, 480));
+    assert.deepEqual([started.is_streaming, started.stream_type, started.resolution], [true, 'depth', { width: 640, height: 480 }]);
+    await call('watch', CAMERA, ['depth']);
+    await shows('depth', 640, 480);
+    await until('metadata of depth', () => page.evaluate(() => window.viewer.told.metadata_update?.metadata_streams?.depth?.hardware_width === 640));
+
+    const wide = await call('start', CAMERA, stereo, DEPTH(848, 480));
+    assert.deepEqual(wide.resolution, { width: 848, height: 480 });
+    await shows('depth', 848, 480);
+    await until('the change is told', () => page.evaluate(() => window.viewer.told.stream_restarted?.profile?.width === 848));
+    assert.equal((await server.get('webrtc/sessions')).length, 1, 'the same session goes on');
+
+    await call('stop', CAMERA, stereo);
+    await call('leave', 'depth');
+    await until('the sensor has stopped', async () => !(await call('status', CAMERA, stereo)).is_streaming);
+    assert.deepEqual((await server.get('webrtc/stream-references')).stream_references, {});
+
+    await call('start', CAMERA, stereo, DEPTH(640, 480));
+    await call('watch', CAMERA, ['depth']);
+    await shows('depth', 640, 480);
+    await call('leave', 'depth');
+    await call('stop', CAMERA, stereo);
+    assert.deepEqual(page.complaints, []);
+  });
+
+  it('gets point clouds on a data channel', BOUND, async () => {
+    const offer = await call('watch', CAMERA, ['depth'], { data_channels: ['pointcloud-data'] });
+    assert.match(offer.sdp, /^m=application 9 UDP\/DTLS\/SCTP webrtc-datachannel/m);
+    await shows('depth', 640, 480);
+    const clouds = await until('three whole clouds', () => page.evaluate(() => {
+      const parts = window.viewer.messages.filter((message) => message.type === 'pointcloud-data');
+      const whole = Map.groupBy(parts, (part) => part.message_id ?? part.timestamp);
+      const complete = [...whole.values()].filter((part) => part.some((message) => message.is_last_chunk ?? true));
+      return complete.length >= 3 && complete.slice(0, 3).map((messages) => ({
+        channel: messages[0].channel,
+        device: messages[0].device_id,
+        total: messages[0].total_vertices,
+        sent: messages.reduce((sum, message) => sum + message.sent_vertices, 0),
+        points: messages.flatMap((message) => message.vertices),
+        longest: Math.max(...messages.map((message) => JSON.stringify(message).length)),
+      }));
+    }));
+    for (const cloud of clouds) {
+      assert.deepEqual([cloud.channel, cloud.device], ['pointcloud-data', CAMERA]);
+      assert.ok(cloud.total > 500 && cloud.total <= 3000 && cloud.sent === cloud.total && cloud.points.length === cloud.total, `${cloud.total}`);
+      assert.ok(cloud.points.every(([, , z]) => z > 0.1 && z < 20));
+    }
+    await call('leave', 'depth');
+    assert.deepEqual(page.complaints, []);
+  });
+});
