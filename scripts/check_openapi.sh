@@ -48,7 +48,7 @@ dir = "$work/recordings"
 [debug]
 settable = ["encoder.bitrate"]
 TOML
-RUST_BACKTRACE=1 "$program" --config "$work/server.toml" --sim-cameras 2 >"$work/server.log" 2>&1 &
+RUST_BACKTRACE=1 "$program" --config "$work/server.toml" --sim-cameras 3 >"$work/server.log" 2>&1 &
 server=$!
 started+=("$server")
 url=
