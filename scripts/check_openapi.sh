@@ -73,9 +73,17 @@ REALSENSE_WEBRTC_TOKEN=$token "$program" probe watch --url "$url" --device 84421
 started+=("$!")
 for _ in 1 2 3; do offered; done >"$work/sessions.txt"
 for _ in 1 2; do offered; done >"$work/leaving.txt"
+# Another, of another camera, whose streams can be changed.
+REALSENSE_WEBRTC_TOKEN=$token "$program" probe watch --url "$url" --device 844212070926 --streams color,depth --secs 300 \
+  >"$work/changing.log" 2>&1 &
+changing=$!
+started+=("$changing")
 cp tests/openapi/schemathesis.toml "$work/"
 for _ in $(seq 300); do
-  ask "$url/api/webrtc/sessions" | grep -q '"connected":true' && break
+  ask "$url/api/webrtc/sessions" | python3 -c 'import json, sys
+connected = {one["device_id"]: one["session_id"] for one in json.load(sys.stdin) if one["connected"]}
+if len(connected) < 2: sys.exit(1)
+print(json.dumps(connected["844212070926"]))' >"$work/changing.txt" && break
   sleep 0.1
 done
 
@@ -88,6 +96,9 @@ run() {
 echo "A running element, while nothing has disturbed its viewer yet"
 run --header "Authorization: Bearer admin-$token" --include-name "PATCH /api/debug/elements/{device_id}/{stream_type}/{codec}/{element}" \
   --phases examples
+echo "The streams of a session that is watched"
+run --header "Authorization: Bearer $token" --include-name "PATCH /api/webrtc/sessions/{session_id}" --phases examples
+kill "$changing" 2>/dev/null || true
 echo "Every operation, with the admin token"
 away='(/hw_reset|/reset|/fault)$'
 run --header "Authorization: Bearer admin-$token" --exclude-name "DELETE /api/webrtc/sessions" --exclude-path-regex "$away"

@@ -319,12 +319,19 @@ impl Open<'_> {
                     info!(device = %self.thread.device, sensor, option, value, "option set");
                     self.options.set();
                 }
-                drop(reply.send(result.and_then(|()| self.option(sensor, &option))));
+                // It is set, so that a camera that does not tell it then is no reason to say otherwise.
+                let applied = result.and_then(|()| match self.option(sensor, &option) {
+                    Ok(applied) => Ok(applied),
+                    Err(_) => self.processing.described(sensor, &option, value),
+                });
+                drop(reply.send(applied));
             }
             DeviceCommand::HwReset(reply) => drop(reply.send(self.camera.hw_reset())),
             DeviceCommand::Control(control) => self.control(control),
             // Taken up by the caller, once for all that wait.
-            DeviceCommand::Apply | DeviceCommand::Watch => {}
+            DeviceCommand::Apply => {}
+            // What is set from now on is a change.
+            DeviceCommand::Watch => self.watch_options(),
         }
     }
 

@@ -14,6 +14,7 @@ use tracing::{debug, error, warn};
 use super::{Camera, Frame, FrameSink};
 use crate::{
     core::{
+        options::on_step,
         picture::depth::{DepthCalibration, DepthSettings, Picture, Stage},
         wishes::{profile, sensor_steps::BySensor},
     },
@@ -82,6 +83,19 @@ impl Processing {
         if let Some(depth) = depth {
             depth.options.extend(lock(&self.settings).all());
         }
+    }
+
+    /// An option as the device described it when it was opened, with another value.
+    ///
+    /// # Errors
+    /// NotFound for one that it did not describe.
+    pub(super) fn described(&self, sensor: usize, option: &str, value: f64) -> Result<OptionInfo> {
+        let known = self.sensors.iter().find(|info| info.index == sensor);
+        let known = known.and_then(|info| info.options.iter().find(|known| known.option_id == option));
+        let known = known.ok_or_else(|| Error::not_found(format!("This sensor has no option '{option}'.")))?;
+        let (min, max) = (known.min_value.unwrap_or(value), known.max_value.unwrap_or(value));
+        let current_value = on_step(min, max, known.step.unwrap_or(0.0), value).unwrap_or(value);
+        Ok(OptionInfo { current_value, ..known.clone() })
     }
 
     /// The values of these options, by id; nothing for another sensor.

@@ -2,8 +2,9 @@
 //! device's colour camera stands to its depth camera; sends nothing.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -21,8 +22,10 @@ use crate::{
     sync::{Mutex, lock},
 };
 
-/// Most points of a cloud: every fourth pixel of 640x480 and every sixteenth of 1280x720.
+/// Most points of a cloud: every 16th pixel of 1280x720 and every 9th of 640x480 are fewer.
 pub(super) const MAX_POINTS: usize = 60_000;
+/// How long a device that does not tell how its colour camera stands is left alone.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// Bytes of one point on the wire: twelve of coordinates and three of colour, in base64.
 pub(super) const POINT_BYTES: usize = 20;
 
@@ -86,7 +89,8 @@ impl Subject {
 #[derive(Clone, Default)]
 pub(super) struct Transforms {
     known: Arc<Mutex<BTreeMap<DeviceId, Extrinsics>>>,
-    asked: Arc<Mutex<BTreeSet<DeviceId>>>,
+    /// When each was last asked.
+    asked: Arc<Mutex<BTreeMap<DeviceId, Instant>>>,
 }
 
 impl Transforms {
@@ -95,7 +99,10 @@ impl Transforms {
         if let Some(known) = lock(&self.known).get(device) {
             return Some(*known);
         }
-        if lock(&self.asked).insert(device.clone()) {
+        // One that does not tell, because one of the streams had just stopped or for good, is asked again later.
+        let mut asked = lock(&self.asked);
+        if asked.get(device).is_none_or(|at| at.elapsed() >= ASK_AGAIN) {
+            asked.insert(device.clone(), Instant::now());
             let (transforms, handle, device) = (self.clone(), handle.clone(), device.clone());
             tokio::spawn(async move {
                 let found = handle.calibration(&device).await.ok().and_then(|calibration| {
@@ -108,8 +115,6 @@ impl Transforms {
                 if let Some(found) = found {
                     lock(&transforms.known).insert(device.clone(), found);
                 }
-                // What was not found, because one of the streams had just stopped, is asked for again.
-                lock(&transforms.asked).remove(&device);
             });
         }
         None
@@ -118,13 +123,12 @@ impl Transforms {
     /// Forgets the devices that are not among these.
     pub(super) fn keep(&self, devices: impl Fn(&DeviceId) -> bool) {
         lock(&self.known).retain(|device, _| devices(device));
+        lock(&self.asked).retain(|device, _| devices(device));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
     use crate::model::{Intrinsics, PixelFormat, TimestampDomain};
 

@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     extract::{Request, State},
+    http::StatusCode,
     middleware::Next,
     response::Response,
 };
@@ -44,15 +45,16 @@ impl Connections {
 
 /// Notes the connection of a client that changes from polling to a WebSocket.
 pub(super) async fn note(State(connections): State<Connections>, request: Request, next: Next) -> Response {
-    if guard::is_socket_path(request.uri().path())
-        && let Some(connection) = request.extensions().get::<Connection>()
-    {
-        let query = request.uri().query().unwrap_or_default();
-        let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-        // An id of Engine.IO has 16 characters.
-        if let (Some("websocket"), Some(client)) = (value("transport"), value("sid").filter(|sid| sid.len() == 16)) {
-            connections.remember(client, connection);
-        }
+    let connection = request.extensions().get::<Connection>().filter(|_| guard::is_socket_path(request.uri().path()));
+    let query = request.uri().query().unwrap_or_default();
+    let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let upgrades = value("transport") == Some("websocket");
+    let upgrading = connection.zip(value("sid")).filter(|_| upgrades);
+    let upgrading = upgrading.map(|(connection, client)| (connection.clone(), client.to_owned()));
+    let response = next.run(request).await;
+    // A stranger's made-up client is refused.
+    if let Some((connection, client)) = upgrading.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
+        connections.remember(&client, &connection);
     }
-    next.run(request).await
+    response
 }

@@ -30,9 +30,10 @@ use crate::{
 };
 
 /// The routes that take a body.
-const BODIES: [(Method, &str); 18] = [
+const BODIES: [(Method, &str); 19] = [
     (Method::POST, "/api/webrtc/offer"),
     (Method::POST, "/api/webrtc/answer"),
+    (Method::PATCH, "/api/webrtc/sessions/x"),
     (Method::POST, "/api/webrtc/ice-candidates"),
     (Method::PUT, "/api/devices/1/sensors/1-sensor-0/options/gain"),
     (Method::POST, "/api/devices/1/stream/start"),

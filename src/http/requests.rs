@@ -15,12 +15,14 @@ use crate::{
     camera::SimFault,
     error::{Error, Result},
     media::CLOUD_CHANNEL,
-    model::{Codec, DeviceId, IceCandidate, Profile, SensorInfo, StreamType},
-    session::api::OfferRequest,
+    model::{Codec, DeviceId, IceCandidate, Profile, SensorInfo, SessionId, StreamType},
+    session::api::{ChangeRequest, OfferRequest},
 };
 
 /// Most stream types in one offer: twice what any device has.
 const MAX_STREAMS: usize = 8;
+/// Most m-lines for streams that come later: as many as a device has.
+const MAX_SPARE: usize = 4;
 /// Largest picture side that makes sense for these cameras, in pixels.
 const MAX_SIDE: i64 = 4096;
 /// Highest frame rate that any of these cameras has, in frames per second.
@@ -48,6 +50,9 @@ pub struct OfferRequestBody {
     /// none.
     #[schema(example = json!(["pointcloud-data"]))]
     pub data_channels: Option<Vec<String>>,
+    /// m-lines for streams that come later by a PATCH of the session: 0 to 4. If absent: none.
+    #[schema(example = 1, minimum = 0, maximum = 4)]
+    pub spare_streams: Option<u8>,
 }
 
 /// A wanted size and rate.
@@ -73,24 +78,9 @@ impl OfferRequestBody {
     /// # Errors
     /// Invalid, naming the valid values.
     pub(super) fn parse(self, user_agent: Option<&str>) -> Result<OfferRequest> {
-        let mut streams = Vec::new();
-        for text in &self.stream_types {
-            let stream = StreamType::parse_video(text)?;
-            if !streams.contains(&stream) {
-                streams.push(stream);
-            }
-        }
-        if streams.is_empty() {
-            return Err(Error::invalid(format!("No stream type given. Valid stream types: {}.", video_names())));
-        }
-        if self.stream_types.len() > MAX_STREAMS {
-            return Err(Error::invalid(format!("At most {MAX_STREAMS} stream types fit in one offer.")));
-        }
+        let streams = parse_streams(&self.stream_types)?;
         let codecs = self.codecs.map(|names| parse_codecs(&names)).transpose()?;
-        let mut profiles = BTreeMap::new();
-        for (name, wanted) in self.profiles.unwrap_or_default() {
-            profiles.insert(StreamType::parse_video(&name)?, wanted.parse(&name)?);
-        }
+        let profiles = parse_profiles(self.profiles)?;
         let user_agent = user_agent.map(|text| {
             let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= MAX_USER_AGENT);
             text[..end.last().unwrap_or(0)].to_owned()
@@ -102,9 +92,63 @@ impl OfferRequestBody {
                 "There is no data channel '{shown}'. The only one is {CLOUD_CHANNEL}."
             )));
         }
+        let spare = usize::from(self.spare_streams.unwrap_or_default());
+        if spare > MAX_SPARE {
+            return Err(Error::invalid(format!("'spare_streams' goes from 0 to {MAX_SPARE}; got {spare}.")));
+        }
         let (device, data_channel) = (DeviceId::new(self.device_id), !data_channels.is_empty());
-        Ok(OfferRequest { device, streams, codecs, profiles, user_agent, data_channel })
+        Ok(OfferRequest { device, streams, codecs, profiles, user_agent, data_channel, spare })
     }
+}
+
+/// Changes what a session carries.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(example = json!({"stream_types": ["color", "depth"], "profiles": {"depth": {"width": 848, "height": 480, "framerate": 30}}}))]
+pub struct ChangeBody {
+    /// The video streams that it is to carry. Duplicates count once. If absent: those that it carries.
+    #[serde(default)]
+    pub stream_types: Option<Vec<String>>,
+    /// Size and rate by stream type. A stream that runs otherwise is restarted, whoever else watches it.
+    #[serde(default)]
+    pub profiles: Option<BTreeMap<String, WantedProfile>>,
+}
+
+impl ChangeBody {
+    /// Checks everything that needs no session.
+    ///
+    /// # Errors
+    /// Invalid, naming the valid values.
+    pub(super) fn parse(self, session: &str) -> Result<ChangeRequest> {
+        if self.stream_types.is_none() && self.profiles.is_none() {
+            return Err(Error::invalid("Nothing to change is named: give 'stream_types', 'profiles' or both."));
+        }
+        let streams = self.stream_types.map(|names| parse_streams(&names)).transpose()?;
+        let profiles = parse_profiles(self.profiles)?;
+        Ok(ChangeRequest { session: SessionId::new(session), streams, profiles })
+    }
+}
+
+/// Video streams in the order of their names, each once.
+fn parse_streams(names: &[String]) -> Result<Vec<StreamType>> {
+    let mut streams = Vec::new();
+    for text in names {
+        let stream = StreamType::parse_video(text)?;
+        if !streams.contains(&stream) {
+            streams.push(stream);
+        }
+    }
+    if streams.is_empty() {
+        return Err(Error::invalid(format!("No stream type given. Valid stream types: {}.", video_names())));
+    }
+    if names.len() > MAX_STREAMS {
+        return Err(Error::invalid(format!("At most {MAX_STREAMS} stream types fit in one session.")));
+    }
+    Ok(streams)
+}
+
+fn parse_profiles(wanted: Option<BTreeMap<String, WantedProfile>>) -> Result<BTreeMap<StreamType, Profile>> {
+    let wanted = wanted.unwrap_or_default().into_iter();
+    wanted.map(|(name, wanted)| Ok((StreamType::parse_video(&name)?, wanted.parse(&name)?))).collect()
 }
 
 fn video_names() -> String {

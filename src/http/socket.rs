@@ -46,7 +46,7 @@ const MAX_CLIENTS: usize = 200;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Events waiting for one client: `welcome`, `sessions_changed`, answers. Metadata is not among them.
 const MAX_WAITING: usize = 32;
-/// Largest message from a client. They have nothing to say but to connect.
+/// Largest message from a client. They have little to say: that they connect, and how much metadata they want.
 const MAX_INCOMING_BYTES: usize = 64 * 1024;
 /// Largest answer to a poll: an update with its point cloud fits.
 const MAX_POLL_BYTES: u64 = 256 * 1024;

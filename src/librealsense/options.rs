@@ -28,7 +28,7 @@ impl OptionId {
     /// Metres per unit of Z16.
     pub const DEPTH_UNITS: Self = Self(sys::rs2_option_RS2_OPTION_DEPTH_UNITS);
 
-    /// The option of this name in lower case with dashes ("enable_auto_exposure"), of those that the library knows.
+    /// The option of this name in lower case with underscores ("enable_auto_exposure"), of those that the library knows.
     pub fn named(sdk: super::Sdk, id: &str) -> Option<Self> {
         static NAMES: LazyLock<BTreeMap<String, OptionId>> = LazyLock::new(|| {
             let Some(api) = super::library::loaded() else { return BTreeMap::new() };

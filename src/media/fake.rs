@@ -27,6 +27,8 @@ pub enum Call {
     Answer(SessionId),
     /// A candidate came.
     Candidate(SessionId, String),
+    /// A session's m-lines carry these streams.
+    Switch(SessionId, Vec<Option<StreamType>>),
     /// Texts for a session's data channel.
     Data(SessionId, Vec<String>),
     /// A session was closed.
@@ -166,9 +168,10 @@ impl Media for FakeMedia {
 
     fn set_answer(&self, session: SessionId, sdp: String) {
         self.record(Call::Answer(session.clone()));
-        let streams = self.state().open.iter().find(|(id, _)| *id == session).map(|(_, streams)| streams.clone());
+        let spec = self.state().specs.iter().find(|spec| spec.session == session).cloned();
+        let lines = spec.map_or(0, |spec| spec.streams.len() + spec.spare);
         let result = if sdp.starts_with("v=0") {
-            Ok(streams.unwrap_or_default().into_iter().map(|stream| (stream, Codec::H264)).collect())
+            Ok(vec![Some(Codec::H264); lines])
         } else {
             Err(Error::invalid("The answer is not SDP: it must begin with 'v=0'. Send what createAnswer() gave."))
         };
@@ -177,6 +180,11 @@ impl Media for FakeMedia {
 
     fn add_candidate(&self, session: SessionId, candidate: IceCandidate) {
         self.record(Call::Candidate(session, candidate.candidate));
+    }
+
+    fn switch_session(&self, session: SessionId, lines: Vec<Option<(StreamType, Profile)>>) {
+        let streams = lines.into_iter().map(|line| line.map(|(stream, _)| stream)).collect();
+        self.state().calls.push(Call::Switch(session, streams));
     }
 
     fn send_data(&self, session: SessionId, texts: Arc<[String]>) {

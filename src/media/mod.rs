@@ -33,6 +33,10 @@ pub trait Media: Send + Sync + 'static {
     /// Adds a candidate of the peer. Called only after the answer was applied. A bad one is logged and ignored.
     fn add_candidate(&self, session: SessionId, candidate: IceCandidate);
 
+    /// Has a session's m-lines carry other streams, which run already, or nothing; one that stays as it is is not touched. Called only
+    /// after the answer was applied; lines that the peer refused stay dark.
+    fn switch_session(&self, session: SessionId, lines: Vec<Option<(StreamType, Profile)>>);
+
     /// Sends texts on a session's data channel, in this order, unless some of those before are still on their way: then these are
     /// dropped. Sessions without an open channel are ignored.
     fn send_data(&self, session: SessionId, texts: Arc<[String]>);
@@ -77,6 +81,8 @@ pub struct SessionSpec {
     pub largest: Vec<Profile>,
     /// Codecs to offer, best first; never empty.
     pub codecs: Vec<Codec>,
+    /// How many m-lines there are behind those of the streams that carry nothing yet.
+    pub spare: usize,
     /// Whether there is a data channel for point clouds ([`CLOUD_CHANNEL`]) as well.
     pub data_channel: bool,
 }
@@ -108,8 +114,8 @@ pub enum MediaEvent {
     Answered {
         /// Session.
         session: SessionId,
-        /// The codec chosen for each stream, or why the answer was refused.
-        result: Result<Vec<(StreamType, Codec)>>,
+        /// The codec chosen for each m-line of streams, spare ones included, or why the answer was refused.
+        result: Result<Vec<Option<Codec>>>,
     },
     /// A late candidate of ours, gathered after the offer was sent.
     LocalCandidate {

@@ -29,14 +29,14 @@ use crate::{
         wishes::{
             ended::Ended,
             references::{Effect, Holder, Streams, Timing},
-            sessions::{CandidateFate, Limits, Session, Sessions},
+            sessions::{CandidateFate, Limits, Sessions},
             trouble::Troubles,
         },
     },
     error::{Error, Result},
-    media::{Media, MediaEvent},
+    media::Media,
     metrics::End,
-    model::{DeviceId, IceCandidate, SessionEnd, SessionId, SessionState, StreamKey},
+    model::{DeviceId, IceCandidate, SessionId, StreamKey},
 };
 
 /// Commands that may wait for the actor. It answers in microseconds, so more than this means a flood; senders then wait.
@@ -99,6 +99,7 @@ pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
         offers: HashMap::new(),
         answers: HashMap::new(),
         starts: Vec::new(),
+        changes: Vec::new(),
         start_count: 0,
         recordings: BTreeMap::new(),
         recording_count: 0,
@@ -209,6 +210,7 @@ impl Actor {
                 }
                 Err(error) => drop(reply.send(Err(error))),
             },
+            Command::Change(request, reply) => self.change(now, &request, reply),
             Command::Candidate(session, candidate, reply) => {
                 drop(reply.send(self.candidate(now, &session, candidate)));
             }
@@ -299,74 +301,6 @@ impl Actor {
         }
     }
 
-    fn media_event(&mut self, now: Instant, event: MediaEvent) {
-        match event {
-            MediaEvent::Offer { session, result } => self.offer_made(now, &session, result),
-            MediaEvent::Answered { session, result } => {
-                let reply = self.answers.remove(&session);
-                let early = self.sessions.answered(now, &session, result.is_ok());
-                for candidate in early {
-                    self.media.add_candidate(session.clone(), candidate);
-                }
-                match &result {
-                    Ok(codecs) => {
-                        let chosen: Vec<_> = codecs.iter().map(|(stream, codec)| format!("{stream}={codec}")).collect();
-                        info!(session = session.short(), codecs = chosen.join(" "), "answer applied");
-                    }
-                    Err(error) => info!(session = session.short(), error = error.for_log(), "answer refused"),
-                }
-                if let Some(reply) = reply {
-                    drop(reply.send(result.map(drop)));
-                }
-            }
-            MediaEvent::LocalCandidate { session, candidate } => self.sessions.local_candidate(&session, candidate),
-            MediaEvent::Connected { session, remote_address } => {
-                info!(session = session.short(), peer = remote_address.as_deref().unwrap_or("?"), "connected");
-                self.count_connection(now, &session);
-                self.sessions.connected(now, &session, remote_address);
-            }
-            MediaEvent::DataChannel { session, open } => {
-                debug!(session = session.short(), open, "data channel");
-                let device = self.sessions.get(&session).ok().filter(|_| open).map(|known| known.device.clone());
-                match device {
-                    Some(device) => drop(self.channels.insert(session, device)),
-                    None => drop(self.channels.remove(&session)),
-                }
-            }
-            MediaEvent::Disconnected { session } => {
-                info!(session = session.short(), "the peer is silent");
-                self.sessions.disconnected(now, &session);
-            }
-            MediaEvent::Activity { session } => {
-                if self.sessions.activity(now, &session) {
-                    info!(session = session.short(), "the peer is back");
-                }
-            }
-            MediaEvent::Ended { session, reason } => {
-                let end = End::from(&reason);
-                let why = match reason {
-                    SessionEnd::PeerClosed => "the peer closed the connection".to_owned(),
-                    SessionEnd::PeerSilent(silence) => {
-                        format!("nothing came from the peer for {} s", silence.as_secs())
-                    }
-                    SessionEnd::ConnectFailed(why) => format!("the connection failed: {why}"),
-                    SessionEnd::PeerMisbehaved(why) => why,
-                    SessionEnd::PipelineError(why) => format!("its pipeline failed: {why}"),
-                };
-                self.close(now, &session, end, &why);
-            }
-            MediaEvent::Failed => {
-                error!("the media side ended by a bug or hangs; the server ends, too, so that it can be started again");
-                self.broken = true;
-            }
-            MediaEvent::StreamError { key, codec, message, retry_in } => {
-                warn!(stream = %key, %codec, message, ?retry_in, "the stream's pipeline failed; its sessions stay connected");
-                let made = self.made(&key, codec);
-                self.troubles.failed(now, key, codec, message, retry_in, made);
-            }
-        }
-    }
-
     fn timeout(&mut self) {
         let now = now();
         for (session, why) in self.sessions.expired(now) {
@@ -386,6 +320,7 @@ impl Actor {
         let lasted = now.saturating_duration_since(session.created);
         info!(session = id.short(), why, seconds = lasted.as_secs(), "session ended");
         let ended = || Error::unavailable(format!("Session {id} ended before this was done: {why}."));
+        self.end_changes(now, id, &ended());
         // Whoever still waits for this session hears of its end.
         if let Some(offer) = self.offers.remove(id) {
             drop(offer.reply.send(Err(ended())));
@@ -394,15 +329,6 @@ impl Actor {
             drop(reply.send(Err(ended())));
         }
         true
-    }
-
-    /// Counts a session's first connection; a silent peer that comes back is announced as connected, too.
-    fn count_connection(&self, now: Instant, id: &SessionId) {
-        let first = |session: &&Session| !matches!(session.state, SessionState::Connected | SessionState::Disconnected);
-        if let Some(session) = self.sessions.get(id).ok().filter(first) {
-            self.metrics.sessions.connected.inc();
-            self.metrics.sessions.connect_seconds.observe_time(now.saturating_duration_since(session.created));
-        }
     }
 
     pub(super) fn carry_out_effects(&mut self) {
@@ -472,12 +398,11 @@ impl Actor {
 
     /// Shows what changed to those who watch the snapshot.
     fn publish(&self) {
+        // A restart is no stop.
         let running: BTreeMap<_, Vec<_>> = self
             .devices
             .keys()
-            .map(|id| {
-                (id.clone(), self.streams.running(id).into_iter().map(|(_, config, _)| config).collect::<Vec<_>>())
-            })
+            .map(|id| (id.clone(), self.streams.shown(id)))
             .filter(|(_, configs)| !configs.is_empty())
             .collect();
         let states: Vec<_> = self.sessions.iter().map(|(id, session)| (id.clone(), session.state)).collect();

@@ -33,6 +33,28 @@ pub struct OfferRequest {
     pub user_agent: Option<String>,
     /// Whether the session is to have the data channel of point clouds.
     pub data_channel: bool,
+    /// How many m-lines there are to be for streams that come later.
+    pub spare: usize,
+}
+
+/// A request to change what a session carries, parsed.
+#[derive(Debug, Clone)]
+pub struct ChangeRequest {
+    /// Session.
+    pub session: SessionId,
+    /// The streams that it is to carry, without duplicates and never empty; `None` for those it has.
+    pub streams: Option<Vec<StreamType>>,
+    /// What they are to run at, whoever else watches them.
+    pub profiles: BTreeMap<StreamType, Profile>,
+}
+
+/// What a session carries after a change.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    /// The session.
+    pub session: SessionId,
+    /// Its streams, in the order of their m-lines.
+    pub streams: Vec<OfferedStream>,
 }
 
 /// An offer for the browser.
@@ -56,6 +78,8 @@ pub struct OfferedStream {
     pub profile: Profile,
     /// Why this is not what was asked for: the stream already ran, or an encoder fails now. Null if it is.
     pub note: Option<String>,
+    /// Which m-line of the session carries it, counted from 0.
+    pub mline_index: usize,
 }
 
 /// A session as the API shows it.
@@ -141,7 +165,8 @@ pub struct StreamStatus {
     pub framerate: Option<f64>,
     /// Seconds since the first running stream started.
     pub duration: Option<f64>,
-    /// Whether a stream that nobody uses any more still runs for a moment (`camera.linger_s`).
+    /// Whether a stream that nobody uses any more still runs for a moment (`camera.linger_s`); in the answer to a stop also
+    /// whether only viewers hold what runs.
     pub stopping: bool,
 }
 

@@ -2,7 +2,7 @@
 //! those channels; how clouds look elsewhere is the HTTP side's.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -122,11 +122,12 @@ pub(super) async fn send(media: Arc<dyn Media>, hub: Arc<FrameHub>, mut snapshot
         let Ok(now) = snapshot.wait_for(|now| !now.channels.is_empty()).await.map(|now| now.clone()) else { return };
         ticks.tick().await;
         alive.retain(|session, _| now.channels.contains_key(session));
+        let mut due: BTreeSet<SessionId> = BTreeSet::new();
         for session in now.channels.keys() {
             let told = alive.entry(session.clone()).or_insert_with(Instant::now);
             if told.elapsed() >= HEARTBEAT {
                 *told = Instant::now();
-                media.send_data(session.clone(), [text(&Message::Heartbeat { timestamp: unix_seconds() })].into());
+                due.insert(session.clone());
             }
         }
         let mut devices: BTreeMap<&DeviceId, Vec<&SessionId>> = BTreeMap::new();
@@ -136,18 +137,31 @@ pub(super) async fn send(media: Arc<dyn Media>, hub: Arc<FrameHub>, mut snapshot
         sent.retain(|device, _| devices.contains_key(device));
         for (device, sessions) in devices {
             let frame = hub.latest(&StreamKey::new(device.clone(), StreamType::Depth)).filter(|frame| is_usable(frame));
-            let Some(frame) = frame.filter(|frame| sent.get(device) != Some(&frame.number)) else { continue };
-            sent.insert(device.clone(), frame.number);
-            let id = device.clone();
-            let made = work::CLOUDS.run(move || {
-                let points = points(&frame, MAX_POINTS);
-                messages(&id, &points, unix_seconds(), &format!("{id}-{}", frame.number))
-            });
-            // Who does not get this one gets the next.
-            let Ok(texts) = made.await else { continue };
+            let texts = match frame.filter(|frame| sent.get(device) != Some(&frame.number)) {
+                Some(frame) => {
+                    sent.insert(device.clone(), frame.number);
+                    let id = device.clone();
+                    let made = work::CLOUDS.run(move || {
+                        let points = points(&frame, MAX_POINTS);
+                        messages(&id, &points, unix_seconds(), &format!("{id}-{}", frame.number))
+                    });
+                    // Who does not get this one gets the next.
+                    made.await.unwrap_or_default()
+                }
+                None => Vec::new(),
+            };
             let texts: Arc<[String]> = texts.into();
             for session in sessions {
-                media.send_data(session.clone(), texts.clone());
+                // One message, because another in its place would take it away.
+                let texts = if due.remove(session) {
+                    let heartbeat = text(&Message::Heartbeat { timestamp: unix_seconds() });
+                    std::iter::once(heartbeat).chain(texts.iter().cloned()).collect()
+                } else {
+                    texts.clone()
+                };
+                if !texts.is_empty() {
+                    media.send_data(session.clone(), texts);
+                }
             }
         }
     }

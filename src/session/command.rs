@@ -3,8 +3,8 @@
 use tokio::sync::oneshot;
 
 use super::api::{
-    Offer, OfferRequest, RecordRequest, References, SensorStatus, SessionStatus, StartRequest, Started, Stopped,
-    StreamStatus,
+    ChangeRequest, Changed, Offer, OfferRequest, RecordRequest, References, SensorStatus, SessionStatus, StartRequest,
+    Started, Stopped, StreamStatus,
 };
 use crate::{
     camera::recording::RecordingStatus,
@@ -16,6 +16,7 @@ use crate::{
 pub(crate) enum Command {
     Offer(OfferRequest, Reply<Offer>),
     Answer(SessionId, String, Reply<()>),
+    Change(ChangeRequest, Reply<Changed>),
     Candidate(SessionId, IceCandidate, Reply<()>),
     Sessions(oneshot::Sender<Vec<SessionStatus>>),
     Session(SessionId, Reply<SessionStatus>),

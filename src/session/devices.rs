@@ -115,7 +115,9 @@ impl Actor {
     pub(super) fn stream_is_running(&mut self) {
         self.advance_offers();
         self.finish_starts();
-        self.advance_recordings(tokio::time::Instant::now().into_std());
+        let now = tokio::time::Instant::now().into_std();
+        self.finish_changes(now);
+        self.advance_recordings(now);
     }
 
     /// A stream could not start: each offer and start that waited for it is refused and lets go of everything else it took.
@@ -133,6 +135,7 @@ impl Actor {
                 Holder::Start(number) => {
                     let failed = self.starts.extract_if(.., |start| start.number == *number).collect();
                     self.refuse_starts(now, failed, error);
+                    self.refuse_changes(now, |change| change.number == *number, error);
                 }
                 // An answered start's streams ran, so that they are interrupted and come back.
                 Holder::Explicit | Holder::Sensor => {}

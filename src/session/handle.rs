@@ -7,8 +7,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::{
     api::{
-        Notice, Observe, Offer, OfferRequest, References, SensorStatus, SessionStatus, Snapshot, StartRequest, Started,
-        Stopped, StreamStatus,
+        ChangeRequest, Changed, Notice, Observe, Offer, OfferRequest, References, SensorStatus, SessionStatus,
+        Snapshot, StartRequest, Started, Stopped, StreamStatus,
     },
     command::Command,
     turns::Turns,
@@ -68,6 +68,15 @@ impl Handle {
     /// NotFound, or Invalid for a bad or a second answer.
     pub async fn answer(&self, session: SessionId, sdp: String) -> Result<()> {
         self.ask(|reply| Command::Answer(session, sdp, reply)).await?
+    }
+
+    /// Has a session carry other streams on the m-lines that it has, or streams run otherwise, under everybody who watches them.
+    ///
+    /// # Errors
+    /// NotFound, Invalid, Conflict for a session that is not answered or has too few m-lines, or a stream that is recorded,
+    /// Unavailable when a stream cannot start; a refused request changes nothing.
+    pub async fn change(&self, request: ChangeRequest) -> Result<Changed> {
+        self.ask(|reply| Command::Change(request, reply)).await?
     }
 
     /// Takes a browser's candidate, before or after the answer.

@@ -3,6 +3,7 @@
 
 mod actor;
 pub mod api;
+mod changes;
 pub mod clouds;
 mod command;
 mod devices;
@@ -10,6 +11,7 @@ mod diagnostics;
 mod events;
 pub mod handle;
 mod machine;
+mod media_events;
 mod offers;
 #[cfg(test)]
 mod presence_tests;

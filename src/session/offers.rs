@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     camera::StreamConfig,
-    core::wishes::{profile, references::Holder, trouble::Advice},
+    core::wishes::{profile, references::Holder, sessions::Opening, trouble::Advice},
     error::{Error, Result},
     media::{LocalOffer, SessionSpec},
     metrics::End,
@@ -51,15 +51,23 @@ impl Actor {
         self.metrics.sessions.opened.inc();
         let names: Vec<_> = request.streams.iter().map(ToString::to_string).collect();
         info!(session = id.short(), device = %request.device, streams = names.join("+"), "session created");
-        let mlines = request.streams.len() + usize::from(request.data_channel);
-        self.sessions.insert(now, id.clone(), request.device.clone(), request.streams, mlines, request.user_agent);
-        let streams = choices.into_iter().map(|choice| OfferedStream {
+        let (spare, data_channel) = (request.spare, request.data_channel);
+        let opening = Opening {
+            device: request.device.clone(),
+            streams: request.streams,
+            spare,
+            data_channel,
+            user_agent: request.user_agent,
+        };
+        self.sessions.insert(now, id.clone(), opening);
+        let streams = choices.into_iter().enumerate().map(|(mline_index, choice)| OfferedStream {
+            mline_index,
             stream_type: choice.config.stream,
             profile: choice.config.profile,
             note: choice.note,
         });
-        let (device, streams, data_channel) = (request.device, streams.collect(), request.data_channel);
-        let pending = PendingOffer { reply, device, streams, largest, codecs, asked: false, data_channel };
+        let (device, streams) = (request.device, streams.collect());
+        let pending = PendingOffer { reply, device, streams, largest, codecs, asked: false, data_channel, spare };
         self.offers.insert(id.clone(), pending);
         self.advance_offer(&id);
     }
@@ -184,8 +192,8 @@ impl Actor {
         if streams.iter().all(|(stream, _)| self.streams.is_running(&Self::key(&device, *stream))) {
             offer.asked = true;
             let (largest, codecs, data_channel) = (offer.largest.clone(), offer.codecs.clone(), offer.data_channel);
-            let session = id.clone();
-            self.media.open_session(SessionSpec { session, device, streams, largest, codecs, data_channel });
+            let (session, spare) = (id.clone(), offer.spare);
+            self.media.open_session(SessionSpec { session, device, streams, largest, codecs, spare, data_channel });
         }
     }
 

@@ -44,7 +44,7 @@ impl Actor {
     }
 
     /// Has streams that run run otherwise, under everybody who watches them.
-    fn restart(&mut self, now: Instant, device: &DeviceId, configs: &[StreamConfig], by: &Holder) {
+    pub(super) fn restart(&mut self, now: Instant, device: &DeviceId, configs: &[StreamConfig], by: &Holder) {
         for config in configs {
             info!(%device, stream = %config.stream, profile = %config.profile, "the stream is to run otherwise");
         }
@@ -67,6 +67,11 @@ impl Actor {
     /// A stream that was to run otherwise could not, and is brought back as it was.
     pub(super) fn restart_refused(&mut self, now: Instant, key: &StreamKey, error: &Error, by: Holder) {
         warn!(stream = %key, error = error.for_log(), "the stream could not be restarted otherwise; it is brought back as it was");
+        let profile = self.streams.config(key).map(|config| config.profile);
+        let offers = self.offers.values_mut().filter(|offer| offer.device == key.device);
+        for stream in offers.flat_map(|offer| &mut offer.streams).filter(|stream| stream.stream_type == key.stream) {
+            (stream.profile, stream.note) = (profile.unwrap_or(stream.profile), None);
+        }
         self.stream_failed(now, key, error, &[by]);
     }
 
@@ -74,9 +79,15 @@ impl Actor {
     pub(super) fn refuse_starts(&mut self, now: Instant, starts: Vec<PendingStart>, why: &Error) {
         for start in starts {
             // First, so that nothing is held any more when the refusal is heard.
-            self.streams.release(now, &start.device, &Holder::Start(start.number));
+            self.let_go(now, &start.device, start.number);
             drop(start.reply.send(Err(why.clone())));
         }
+    }
+
+    /// Gives back what an unanswered request holds, and what it has under way becomes what it was.
+    pub(super) fn let_go(&mut self, now: Instant, device: &DeviceId, number: u64) {
+        self.streams.undo_restarts(device, &Holder::Start(number));
+        self.streams.release(now, device, &Holder::Start(number));
     }
 
     /// Everything that can be refused is refused here, before anything changes. Gives what runs and is to run otherwise.
@@ -89,6 +100,10 @@ impl Actor {
             profile::check(sensors, *sensor, config).map_err(|error| self.with_usb_hint(device, error))?;
             let key = Self::key(device, config.stream);
             self.streams.check(&key)?;
+            // Depth and both infrareds come from one sensor, which runs all of them at one size and rate.
+            if request.sensor.is_some() && config.stream.is_video() {
+                check_same(on_sensor.entry(*sensor).or_insert(*config), config)?;
+            }
             // What only lingers is in nobody's way.
             let running = self.streams.held_config(&key);
             // The pixel format is how frames come from the camera; a viewer never sees it.
@@ -104,12 +119,12 @@ impl Actor {
                         config.stream, running.profile
                     )));
                 }
+                self.check_started(&key)?;
                 otherwise.push(*config);
             }
             if !config.stream.is_video() {
                 continue;
             }
-            // Depth and both infrareds come from one sensor, which runs all of them at one size and rate.
             if let Some(sibling) = self.streams.held_sensor_config(device, *sensor).filter(|_| !may_restart)
                 && sibling.profile != config.profile
             {
@@ -118,13 +133,7 @@ impl Actor {
                     config.stream, sibling.stream, sibling.profile
                 )));
             }
-            let first = on_sensor.entry(*sensor).or_insert(*config);
-            if first.profile != config.profile {
-                return Err(Error::invalid(format!(
-                    "{} and {} come from the same sensor and must have the same resolution and framerate.",
-                    first.stream, config.stream
-                )));
-            }
+            check_same(on_sensor.entry(*sensor).or_insert(*config), config)?;
         }
         for (sensor, config) in on_sensor {
             if request.sensor.is_some() {
@@ -136,7 +145,7 @@ impl Actor {
     }
 
     /// Adds the other streams of a sensor that somebody holds, at the profile that the sensor is to run at.
-    fn add_siblings(
+    pub(super) fn add_siblings(
         &self,
         device: &DeviceId,
         sensors: &[SensorInfo],
@@ -156,13 +165,24 @@ impl Actor {
                     running.stream, running.profile
                 )));
             };
+            self.check_started(&Self::key(device, running.stream))?;
             otherwise.push(config);
         }
         Ok(())
     }
 
+    /// A stream that starts for the first time has nothing to go back to, and somebody waits for it as it is.
+    pub(super) fn check_started(&self, key: &StreamKey) -> Result<()> {
+        if self.streams.is_first_start(key) {
+            return Err(Error::unavailable(format!(
+                "{key} is just being started for somebody else. Try again in a moment."
+            )));
+        }
+        Ok(())
+    }
+
     /// What is being recorded stays as it is.
-    fn check_not_recorded(&self, device: &DeviceId, otherwise: &[StreamConfig]) -> Result<()> {
+    pub(super) fn check_not_recorded(&self, device: &DeviceId, otherwise: &[StreamConfig]) -> Result<()> {
         let recorded = self.streams.held_by(device, &Holder::Recording);
         let Some(config) = otherwise.iter().find(|config| recorded.contains(&config.stream)) else { return Ok(()) };
         let running = self.streams.config(&Self::key(device, config.stream)).unwrap_or(*config);
@@ -184,7 +204,21 @@ impl Actor {
         let ready: Vec<_> = waiting.extract_if(.., ready).collect();
         self.starts = waiting;
         for start in ready {
-            self.finish_start(now, start);
+            let other = start.configs.iter().find_map(|(_, asked)| {
+                let runs = self.streams.config(&Self::key(&start.device, asked.stream))?;
+                (runs.profile != asked.profile && !start.reply.is_closed()).then_some(runs)
+            });
+            match other {
+                // Somebody restarted it otherwise meanwhile, or what it waited for was refused to somebody else.
+                Some(runs) => {
+                    let why = Error::conflict(format!(
+                        "{} runs at {} now, because of another request that came meanwhile; ask again if it is to run otherwise.",
+                        runs.stream, runs.profile
+                    ));
+                    self.refuse_starts(now, vec![start], &why);
+                }
+                None => self.finish_start(now, start),
+            }
         }
     }
 
@@ -210,7 +244,7 @@ impl Actor {
         } else {
             info!(%device, "not started: the client that asked for it went away");
         }
-        self.streams.release(now, &device, &Holder::Start(number));
+        self.let_go(now, &device, number);
     }
 
     pub(super) fn stop(&mut self, now: Instant, id: &DeviceId) -> Result<Stopped> {
@@ -228,7 +262,7 @@ impl Actor {
         // Old clients read of the answer whether they have stopped what they started: what viewers hold is told apart.
         let mut left = status.active_streams.clone();
         left.retain(|stream| self.streams.is_held_without_viewers(&Self::key(id, *stream)));
-        let only_viewers = left.is_empty() && !status.active_streams.is_empty();
+        let only_viewers = left.is_empty() && !held_by.is_empty();
         let status = StreamStatus {
             is_streaming: !left.is_empty(),
             stopping: only_viewers || status.stopping,
@@ -283,4 +317,15 @@ impl Actor {
 
 fn taken_back() -> Error {
     Error::unavailable("The start was taken back by a stop request.")
+}
+
+/// Refuses two streams of one sensor with different sizes or rates.
+fn check_same(first: &StreamConfig, other: &StreamConfig) -> Result<()> {
+    if first.profile == other.profile {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{} and {} come from the same sensor and must have the same resolution and framerate.",
+        first.stream, other.stream
+    )))
 }

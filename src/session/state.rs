@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::{broadcast, watch};
 
 use super::{
-    api::{Notice, Offer, OfferedStream, Snapshot, Started},
+    api::{Changed, Notice, Offer, OfferedStream, Snapshot, Started},
     command::Reply,
     machine::Machine,
 };
@@ -42,6 +42,7 @@ pub(super) struct Actor {
     pub(super) offers: HashMap<SessionId, PendingOffer>,
     pub(super) answers: HashMap<SessionId, Reply<()>>,
     pub(super) starts: Vec<PendingStart>,
+    pub(super) changes: Vec<PendingChange>,
     pub(super) start_count: u64,
     pub(super) recordings: BTreeMap<DeviceId, ActiveRecording>,
     pub(super) recording_count: u64,
@@ -97,6 +98,18 @@ pub(super) struct PendingStart {
     pub(super) configs: Vec<(usize, StreamConfig)>,
 }
 
+/// A change of what a session carries, until its streams run.
+pub(super) struct PendingChange {
+    pub(super) reply: Reply<Changed>,
+    pub(super) number: u64,
+    pub(super) session: SessionId,
+    pub(super) device: DeviceId,
+    /// What each m-line carries then.
+    pub(super) lines: Vec<Option<StreamType>>,
+    /// The streams in the order of their m-lines.
+    pub(super) streams: Vec<OfferedStream>,
+}
+
 /// An offer that somebody waits for.
 pub(super) struct PendingOffer {
     pub(super) reply: Reply<Offer>,
@@ -109,6 +122,8 @@ pub(super) struct PendingOffer {
     pub(super) asked: bool,
     /// Whether it has the data channel of point clouds.
     pub(super) data_channel: bool,
+    /// How many m-lines carry nothing yet.
+    pub(super) spare: usize,
 }
 
 /// A stream as it will be offered.

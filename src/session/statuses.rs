@@ -23,7 +23,7 @@ impl Actor {
         SessionStatus {
             session: id.clone(),
             device: session.device.clone(),
-            streams: session.streams.clone(),
+            streams: session.streams(),
             state: session.state,
             created_at: self.wall_time(session.created),
             last_activity: self.wall_time(session.last_activity),

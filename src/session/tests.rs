@@ -1,6 +1,7 @@
 //! The actor with a fake media side and the simulated camera; tokio's clock is paused where time matters.
 
 mod bench;
+mod changes;
 mod starts;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

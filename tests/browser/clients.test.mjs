@@ -91,4 +91,51 @@ describe('a viewer of the vendor\'s family in Chromium', () => {
     await call('leave', 'depth');
     assert.deepEqual(page.complaints, []);
   });
+
+  it('changes streams without losing a picture of those that stay', BOUND, async () => {
+    const offer = await call('watch', CAMERA, ['color'], { spare_streams: 2 });
+    await shows('color', 640, 480);
+    // Every picture of colour is noted from here on.
+    await page.evaluate(() => {
+      const { video } = window.viewer.tiles.get('color');
+      window.gaps = [];
+      let last = performance.now();
+      const note = (now) => { window.gaps.push(now - last); last = now; video.requestVideoFrameCallback(note); };
+      video.requestVideoFrameCallback(note);
+    });
+    for (const streams of [['color', 'depth'], ['color', 'depth', 'infrared-1'], ['color', 'infrared-1'], ['color', 'infrared-2'], ['color']]) {
+      const changed = await call('change', offer.session_id, { stream_types: streams });
+      assert.deepEqual([...changed.stream_types].sort(), [...streams].sort());
+      for (const stream of streams) await shows(stream, 640, 480);
+    }
+    const changed = await call('change', offer.session_id, { stream_types: ['color', 'depth'], profiles: { depth: { width: 848, height: 480, framerate: 30 } } });
+    assert.equal(changed.streams.find((stream) => stream.stream_type === 'depth').profile.width, 848);
+    await shows('depth', 848, 480);
+    await shows('color', 640, 480);
+    const gaps = await page.evaluate(() => window.gaps.slice(1));
+    assert.ok(gaps.length > 10, `${gaps.length} pictures`);
+    assert.ok(Math.max(...gaps) < 1000, `colour stood still for ${Math.round(Math.max(...gaps))} ms`);
+    assert.equal((await server.get('webrtc/sessions')).length, 1);
+    assert.deepEqual((await server.get('webrtc/stream-references')).stream_references[CAMERA], { color: 1, depth: 1 });
+    console.log(`longest pause of colour: ${Math.round(Math.max(...gaps))} ms`);
+    await call('leave', 'color');
+    assert.deepEqual(page.complaints, []);
+  });
+
+  it('is disconnected when it opens data channels of its own, and nobody else is', BOUND, async () => {
+    const offer = await call('watch', CAMERA, ['color'], { data_channels: ['pointcloud-data'] });
+    await call('watch', CAMERA, ['depth'], { profiles: { depth: { width: 640, height: 480, framerate: 30 } } });
+    await shows('color', 640, 480);
+    await shows('depth', 640, 480);
+    await page.evaluate(() => { for (let n = 0; n < 50; n += 1) window.viewer.tiles.get('color').peer.createDataChannel(`own-${n}`); });
+    const gone = await until('the session is gone', async () => {
+      const answer = await server.request('GET', `webrtc/sessions/${offer.session_id}`);
+      return answer.status === 404 && answer;
+    });
+    assert.equal(gone.body.reason, 'peer_misbehaved');
+    await shows('depth', 640, 480);
+    await page.evaluate(() => window.viewer.tiles.get('color').peer.close());
+    await call('leave', 'depth');
+    assert.deepEqual(page.complaints, []);
+  });
 });

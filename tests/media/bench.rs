@@ -175,6 +175,7 @@ impl Bench {
             streams: streams.to_vec(),
             largest: Vec::new(),
             codecs: codecs.to_vec(),
+            spare: 0,
             data_channel: false,
         }
     }
@@ -188,7 +189,7 @@ impl Bench {
         offer.await.expect("an offer in time")
     }
 
-    pub(crate) async fn answer(&mut self, session: &SessionId, sdp: &str) -> Result<Vec<(StreamType, Codec)>, Error> {
+    pub(crate) async fn answer(&mut self, session: &SessionId, sdp: &str) -> Result<Vec<Option<Codec>>, Error> {
         self.media.set_answer(session.clone(), sdp.to_owned());
         let answered = self.event(SOON, |event| match event {
             MediaEvent::Answered { session: id, result } if id == session => Some(result.clone()),

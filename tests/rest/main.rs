@@ -84,6 +84,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("DELETE", "/api/webrtc/sessions"),
     ("GET", "/api/webrtc/sessions/{session_id}"),
     ("DELETE", "/api/webrtc/sessions/{session_id}"),
+    ("PATCH", "/api/webrtc/sessions/{session_id}"),
     ("GET", "/api/webrtc/sessions/{session_id}/ice-candidates"),
     ("GET", "/api/webrtc/ice-servers"),
     ("GET", "/api/webrtc/stream-references"),

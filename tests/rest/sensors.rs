@@ -1,9 +1,15 @@
 //! Starts and stops of one sensor, as clients of the camera's vendor send them.
 
+use std::sync::{Arc, Mutex, mpsc};
+
+use realsense_webrtc::error::Error;
 use serde_json::{Value, json};
 
 use super::{
-    common::{CAMERA, TestServer},
+    common::{
+        CAMERA, TestServer, config, eventually,
+        fakes::{OddBackend, Traits},
+    },
     depth_start,
 };
 
@@ -150,5 +156,72 @@ async fn the_two_ways_of_starting_do_not_contradict_each_other() {
     let stopped = server.post_nothing(&format!("{device}/stop")).await.json();
     assert_eq!((&stopped["is_streaming"], &stopped["held_by"]), (&json!(false), &json!({})));
     assert_eq!(references(&server).await, json!({}));
+    server.shutdown().await;
+}
+
+/// A camera whose depth somebody watches, and whose next start is held back until the sender is dropped.
+async fn watched_and_held() -> (TestServer, Arc<Mutex<Traits>>, mpsc::Sender<()>, Arc<Mutex<mpsc::Receiver<()>>>) {
+    let (backend, traits) = OddBackend::new(Traits::default());
+    let server = TestServer::with_backend(config(), backend).await;
+    server.offer(&["depth"]).await;
+    let (release, gate) = mpsc::channel();
+    let gate = Arc::new(Mutex::new(gate));
+    traits.lock().unwrap().start_gate = Some(gate.clone());
+    (server, traits, release, gate)
+}
+
+async fn width(server: &TestServer) -> Value {
+    server.get(&path(0, "status")).await.json()["resolution"]["width"].clone()
+}
+
+#[tokio::test]
+async fn a_restart_that_is_taken_back_leaves_the_viewers_what_they_had() {
+    let (server, _traits, release, gate) = watched_and_held().await;
+    let wide = json!({"config": depth(848, 480, 30)});
+    let (start, stop) = (path(0, "start"), path(0, "stop"));
+    let taken_back = async {
+        eventually("the camera begins to start", async || gate.try_lock().is_err().then_some(())).await;
+        let stopped = server.post_nothing(&stop).await;
+        drop(release);
+        stopped
+    };
+    let (started, stopped) = tokio::join!(server.post(&start, &wide), taken_back);
+    assert!(started.expect_error(503).contains("taken back"));
+    assert_eq!(stopped.status, 200);
+    eventually("depth is what it was", async || (width(&server).await == 640).then_some(())).await;
+    assert_eq!(references(&server).await, json!({CAMERA: {"depth": 1}}));
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn of_two_starts_that_wait_for_a_refused_restart_none_is_answered_well() {
+    let (server, traits, release, gate) = watched_and_held().await;
+    let wide = json!({"config": depth(848, 480, 30)});
+    let start = path(0, "start");
+    let refused = async {
+        eventually("the camera begins to start", async || gate.try_lock().is_err().then_some(())).await;
+        traits.lock().unwrap().start_error = Some(Error::unavailable("no power"));
+        // The second waits by now, or comes later and is refused for itself.
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        drop(release);
+    };
+    let (first, second, ()) = tokio::join!(server.post(&start, &wide), server.post(&start, &wide), async {
+        refused.await;
+        eventually("the restart is refused", async || {
+            let status = server.get(&path(0, "status")).await.json();
+            status["error"].is_string().then_some(())
+        })
+        .await;
+        traits.lock().unwrap().start_error = None;
+    });
+    let statuses = [first.status, second.status];
+    assert!(
+        statuses.iter().all(|status| [409, 503].contains(status)),
+        "{statuses:?}: {} {}",
+        first.text(),
+        second.text()
+    );
+    eventually("depth is what it was", async || (width(&server).await == 640).then_some(())).await;
+    assert_eq!(references(&server).await, json!({CAMERA: {"depth": 1}}));
     server.shutdown().await;
 }

@@ -216,3 +216,51 @@ async fn ice_servers_come_from_the_configuration() {
     );
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_session_is_changed_without_a_new_offer() {
+    let server = TestServer::start().await;
+    let body = json!({"device_id": CAMERA, "stream_types": ["color"], "spare_streams": 1});
+    let offer = server.post("/api/webrtc/offer", &body).await.json();
+    assert_eq!(offer["streams"][0]["mline_index"], 0);
+    let session = offer["session_id"].as_str().unwrap();
+    let path = format!("/api/v1/webrtc/sessions/{session}/");
+    let change = async |body: Value| server.send(Method::PATCH, &path, JSON, &body.to_string()).await;
+    let early = change(json!({"stream_types": ["depth"]})).await.expect_error(409);
+    assert!(early.contains("no answer yet"), "{early}");
+    let answer = json!({"session_id": session, "sdp": "v=0", "type": "answer"});
+    assert_eq!(server.post("/api/webrtc/answer", &answer).await.status, 200);
+    let changed = change(json!({"stream_types": ["depth", "color", "depth"]})).await;
+    assert_eq!(changed.status, 200, "{}", changed.text());
+    let changed = changed.json();
+    assert_eq!((&changed["session_id"], &changed["stream_types"]), (&json!(session), &json!(["color", "depth"])));
+    assert_eq!(changed["streams"][1]["mline_index"], 1);
+    assert!(changed.get("sdp").is_none(), "nothing is to be negotiated");
+    let wide = json!({"width": 848, "height": 480, "framerate": 30});
+    let changed = change(json!({"profiles": {"depth": wide}})).await.json();
+    assert_eq!(changed["streams"][1]["profile"], wide);
+    assert_eq!(server.get(&path).await.json()["stream_types"], json!(["color", "depth"]));
+    for (body, status, word) in [
+        (json!({}), 400, "Nothing to change"),
+        (json!({"stream_types": []}), 400, "Valid stream types"),
+        (json!({"stream_types": ["thermal"]}), 400, "infrared-1"),
+        (json!({"stream_types": ["color", "depth", "infrared-1"]}), 409, "spare_streams"),
+        (json!({"profiles": {"depth": {"width": 641, "height": 480, "framerate": 30}}}), 400, "nearest"),
+        (json!({"profiles": {"infrared-1": wide}}), 400, "not to carry"),
+        (json!({"stream_types": "depth"}), 422, "stream_types"),
+        (json!({"profiles": {"depth": {"width": 640}}}), 422, "height"),
+    ] {
+        let detail = change(body.clone()).await.expect_error(status);
+        assert!(detail.contains(word), "{body}: {detail}");
+    }
+    server
+        .send(Method::PATCH, "/api/webrtc/sessions/nobody", JSON, r#"{"stream_types":["color"]}"#)
+        .await
+        .expect_error(404);
+    let references = server.get("/api/webrtc/stream-references").await.json();
+    assert_eq!(references["stream_references"], json!({CAMERA: {"color": 1, "depth": 1}}));
+    let too_many = json!({"device_id": CAMERA, "stream_types": ["color"], "spare_streams": 5});
+    let detail = server.post("/api/webrtc/offer", &too_many).await.expect_error(400);
+    assert!(detail.contains("0 to 4"), "{detail}");
+    server.shutdown().await;
+}

@@ -57,6 +57,8 @@ pub enum Misuse {
     Sources,
     /// It asks for many times more retransmissions than it is sent packets.
     Retransmissions,
+    /// It opens data channels of its own.
+    DataChannels,
 }
 
 impl std::fmt::Display for Misuse {
@@ -64,6 +66,7 @@ impl std::fmt::Display for Misuse {
         f.write_str(match self {
             Self::Sources => "the peer sends RTCP from more sources than a receiver has",
             Self::Retransmissions => "the peer asks for many times more retransmissions than it is sent packets",
+            Self::DataChannels => "the peer opens data channels of its own, for which the server has no use",
         })
     }
 }

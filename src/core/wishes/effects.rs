@@ -14,8 +14,8 @@ pub enum Holder {
     Explicit,
     /// The explicit start of the stream's sensor over REST.
     Sensor,
-    /// An explicit start that is not answered yet, by its number. Becomes [`Self::Explicit`] or [`Self::Sensor`] when it is;
-    /// until then it can be taken back without taking anything from another.
+    /// An explicit start, or a change of a session, that is not answered yet, by its number. Becomes [`Self::Explicit`],
+    /// [`Self::Sensor`] or [`Self::Session`] when it is; until then it can be taken back without taking anything from another.
     Start(u64),
     /// The server itself, for motion data beside running video. Never counted as a reference.
     Metadata,

@@ -3,6 +3,7 @@
 pub mod attachments;
 mod effects;
 pub mod ended;
+pub mod lines;
 pub mod machine_room;
 pub mod option_changes;
 pub mod profile;

@@ -123,6 +123,11 @@ fn instead(sensors: &[SensorInfo]) -> String {
     format!("It has: {}.", names.join(", "))
 }
 
+/// The sensor that offers a stream.
+pub fn sensor_of(sensors: &[SensorInfo], stream: StreamType) -> Option<usize> {
+    offered(sensors, stream).next().map(|(sensor, _)| sensor)
+}
+
 /// The stream types a device offers.
 pub fn streams(sensors: &[SensorInfo]) -> Vec<StreamType> {
     let mut all: Vec<_> =

@@ -239,6 +239,18 @@ impl Streams {
         }
     }
 
+    /// Has what `by` asked to run otherwise, and does not yet, be what it was.
+    pub fn undo_restarts(&mut self, id: &DeviceId, by: &Holder) {
+        let Some(device) = self.devices.get_mut(id) else { return };
+        for stream in device.streams.values_mut().filter(|stream| stream.is_restarting()) {
+            let Some(Restart { before, .. }) = stream.restart.take_if(|restart| restart.by == *by) else { continue };
+            stream.config = before;
+            stream.state = State::Interrupted { retry_at: None, attempt: 0 };
+            stream.asked_in = device.generation + 1;
+            self.dirty.insert(id.clone());
+        }
+    }
+
     /// Gives every reference of a holder on a device back. Giving back what is not held does nothing. A session's streams
     /// linger, because a page reload comes back at once; an explicit stop is meant and takes effect now.
     pub fn release(&mut self, now: Instant, id: &DeviceId, holder: &Holder) {

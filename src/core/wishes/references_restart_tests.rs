@@ -141,3 +141,28 @@ fn the_device_and_its_sensor_hold_a_reference_each() {
     assert!(!bench.streams.is_held_without_viewers(&bench.key(StreamType::Depth)));
     assert_eq!(bench.streams.viewers(&bench.device).get(&StreamType::Depth), Some(&1));
 }
+
+#[test]
+fn a_restart_that_is_taken_back_leaves_what_ran() {
+    let mut bench = watched();
+    restart(&mut bench, 848);
+    bench.said();
+    bench.streams.undo_restarts(&bench.device.clone(), &Holder::Start(8));
+    bench.drain();
+    assert!(bench.said().is_empty(), "it is somebody else's");
+    let stale = bench.generation;
+    bench.streams.undo_restarts(&bench.device.clone(), &BY);
+    bench.drain();
+    assert_eq!(bench.said(), ["apply depth+infrared-1"]);
+    // What the camera says of the older wish counts no more.
+    let running = vec![stereo(StreamType::Depth, 848)];
+    bench.streams.applied(bench.now, &bench.device.clone(), stale, Applied { running, failed: vec![] });
+    assert_eq!(runs(&bench, StreamType::Depth), None);
+    bench.obey();
+    assert_eq!(runs(&bench, StreamType::Depth), Some(stereo(StreamType::Depth, 640)));
+    // One that runs already is nobody's to take back.
+    restart(&mut bench, 848);
+    bench.obey();
+    bench.streams.undo_restarts(&bench.device.clone(), &BY);
+    assert_eq!(runs(&bench, StreamType::Depth), Some(stereo(StreamType::Depth, 848)));
+}

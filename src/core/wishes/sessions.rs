@@ -10,6 +10,7 @@ use crate::{
     error::{Error, Result},
     model::{DeviceId, IceCandidate, SessionId, SessionState, StreamType},
     peer::silence,
+    wishes::lines::Line,
 };
 
 /// Most candidates of a peer kept before its answer, and of ours kept for reading. Browsers send under 30.
@@ -30,13 +31,28 @@ pub struct Limits {
     pub max_lifetime: Option<Duration>,
 }
 
+/// What a session begins with.
+#[derive(Debug)]
+pub struct Opening {
+    /// Device.
+    pub device: DeviceId,
+    /// One m-line each, in this order.
+    pub streams: Vec<StreamType>,
+    /// How many m-lines behind them carry nothing yet.
+    pub spare: usize,
+    /// Whether there is an m-line of data channels behind those.
+    pub data_channel: bool,
+    /// The requester's `User-Agent`.
+    pub user_agent: Option<String>,
+}
+
 /// One session.
 #[derive(Debug)]
 pub struct Session {
     /// Device.
     pub device: DeviceId,
-    /// Streams in m-line order.
-    pub streams: Vec<StreamType>,
+    /// The m-lines of its streams, spare ones behind them.
+    pub lines: Vec<Line>,
     /// How many m-lines its offer has: one for each stream, and one for data channels where it has some.
     pub mlines: usize,
     /// State.
@@ -127,18 +143,15 @@ impl Sessions {
     }
 
     /// Adds a session in state New. The caller has checked the limit.
-    pub fn insert(
-        &mut self,
-        now: Instant,
-        id: SessionId,
-        device: DeviceId,
-        streams: Vec<StreamType>,
-        mlines: usize,
-        user_agent: Option<String>,
-    ) {
+    pub fn insert(&mut self, now: Instant, id: SessionId, opening: Opening) {
+        let Opening { device, streams, spare, data_channel, user_agent } = opening;
+        let mlines = streams.len() + spare + usize::from(data_channel);
+        // Until it answers otherwise, the peer takes what it is offered.
+        let line = |stream| Line { stream, accepted: true };
+        let lines = streams.into_iter().map(Some).chain(std::iter::repeat_n(None, spare)).map(line).collect();
         let session = Session {
             device,
-            streams,
+            lines,
             mlines,
             state: SessionState::New,
             applying: false,
@@ -229,6 +242,22 @@ impl Sessions {
         mem::take(&mut session.early_candidates)
     }
 
+    /// Which of its m-lines the peer takes pictures on.
+    pub fn accepts(&mut self, id: &SessionId, lines: &[bool]) {
+        let Some(session) = self.table.get_mut(id) else { return };
+        for (line, accepted) in session.lines.iter_mut().zip(lines) {
+            line.accepted = *accepted;
+        }
+    }
+
+    /// Its m-lines carry other streams from now on.
+    pub fn carries(&mut self, id: &SessionId, streams: &[Option<StreamType>]) {
+        let Some(session) = self.table.get_mut(id) else { return };
+        for (line, stream) in session.lines.iter_mut().zip(streams) {
+            line.stream = *stream;
+        }
+    }
+
     /// A candidate of the peer came.
     ///
     /// # Errors
@@ -297,6 +326,16 @@ impl Sessions {
 }
 
 impl Session {
+    /// Its streams in m-line order.
+    pub fn streams(&self) -> Vec<StreamType> {
+        self.lines.iter().filter_map(|line| line.stream).collect()
+    }
+
+    /// Whether its answer was applied, so that its m-lines are known.
+    pub fn is_answered(&self) -> bool {
+        !self.is_unanswered()
+    }
+
     /// Whether no answer was applied yet.
     fn is_unanswered(&self) -> bool {
         self.applying || matches!(self.state, SessionState::New | SessionState::Offered)
@@ -344,10 +383,14 @@ mod tests {
         IceCandidate { candidate: text.into(), sdp_mid: None, sdp_mline_index: None }
     }
 
+    fn opening(streams: Vec<StreamType>) -> Opening {
+        Opening { device: DeviceId::new("1"), streams, spare: 0, data_channel: false, user_agent: None }
+    }
+
     fn with_one(now: Instant) -> (Sessions, SessionId) {
         let mut sessions = Sessions::new(LIMITS);
         let id = SessionId::new("a");
-        sessions.insert(now, id.clone(), DeviceId::new("1"), vec![StreamType::Color], 1, None);
+        sessions.insert(now, id.clone(), opening(vec![StreamType::Color]));
         (sessions, id)
     }
 
@@ -417,7 +460,7 @@ mod tests {
         let (mut sessions, id) = with_one(t0);
         sessions.offered(t0, &id, vec![]);
         sessions.check_limit(t0).unwrap();
-        sessions.insert(t0, SessionId::new("b"), DeviceId::new("1"), vec![], 1, None);
+        sessions.insert(t0, SessionId::new("b"), opening(vec![]));
         let error = sessions.check_limit(t0 + secs(12)).unwrap_err();
         assert_eq!(error.kind(), crate::error::Kind::Limit { retry_after: secs(18) });
         sessions.remove(&id);

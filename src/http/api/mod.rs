@@ -59,7 +59,7 @@ pub(super) fn routes() -> OpenApiRouter<Handle> {
         .routes(routes!(webrtc::answer))
         .routes(routes!(webrtc::add_candidate))
         .routes(routes!(webrtc::sessions, webrtc::close_all))
-        .routes(routes!(webrtc::session, webrtc::close))
+        .routes(routes!(webrtc::session, webrtc::change, webrtc::close))
         .routes(routes!(webrtc::local_candidates))
         .routes(routes!(webrtc::ice_servers))
         .routes(routes!(webrtc::stream_references))

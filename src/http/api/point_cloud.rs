@@ -86,10 +86,10 @@ pub(in super::super) async fn point_cloud_data(
     handle.device(&device_id).await?;
     let frame = handle.latest_frame(&device_id, StreamType::Depth).filter(|frame| clouds::is_usable(frame));
     let Some(frame) = frame else {
-        return Err(no_depth(&handle, &device_id).await.into());
+        return Err(no_depth(&handle, &device_id).into());
     };
     let frame_number = frame.number;
-    let vertices = work::CPU.run(move || clouds::points(&frame, MAX_POINTS)).await?;
+    let vertices = work::CLOUDS.run(move || clouds::points(&frame, MAX_POINTS)).await?;
     let (vertex_count, timestamp) = (vertices.len(), unix_seconds(SystemTime::now()));
     Ok(Json(PointCloudData { success: true, device_id, vertices, vertex_count, timestamp, frame_number }))
 }

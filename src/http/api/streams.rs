@@ -183,7 +183,7 @@ pub(in super::super) async fn depth_at_pixel(
     let y = coordinate("y", query.y.as_deref())?;
     let frame = handle.latest_frame(&device, StreamType::Depth);
     let Some(frame) = frame.filter(|frame| frame.format == PixelFormat::Z16 && frame.size_fits()) else {
-        return Err(no_depth(&handle, &device).await.into());
+        return Err(no_depth(&handle, &device).into());
     };
     if frame.captured_at.elapsed() > FRESH && !(info.playback && is_paused(&handle, &device).await) {
         return Err(Error::unavailable(format!("Depth of device {device} has stalled; it is being restarted.")).into());
@@ -196,9 +196,10 @@ pub(in super::super) async fn depth_at_pixel(
 }
 
 /// Why there is no depth picture: depth is not wanted, or runs and its first frame has not come yet.
-pub(super) async fn no_depth(handle: &Handle, device: &DeviceId) -> Error {
-    let status = handle.status(device.clone()).await;
-    Error::unavailable(if status.is_ok_and(|status| status.active_streams.contains(&StreamType::Depth)) {
+pub(super) fn no_depth(handle: &Handle, device: &DeviceId) -> Error {
+    let snapshot = handle.snapshot().borrow().clone();
+    let running = snapshot.running.get(device).into_iter().flatten();
+    Error::unavailable(if running.into_iter().any(|config| config.stream == StreamType::Depth) {
         format!("Depth of device {device} has no picture yet; try again in a moment.")
     } else {
         format!(

@@ -10,10 +10,10 @@ use super::{
     super::{
         errors::ApiResult,
         extract::JsonBody,
-        requests::{AnswerBody, CandidateBody, OfferRequestBody},
-        types::{self, ClosedSessions, IceServer, OfferBody, StreamReferences, Success, WebRtcStatus},
+        requests::{AnswerBody, CandidateBody, ChangeBody, OfferRequestBody},
+        types::{self, ChangedBody, ClosedSessions, IceServer, OfferBody, StreamReferences, Success, WebRtcStatus},
     },
-    responses::{Addressed, AnyRoute, Checked, Limited, Named, WithBody},
+    responses::{Addressed, AnyRoute, Checked, Conflicting, Limited, Named, WithBody},
 };
 use crate::{
     model::{IceCandidate, SessionId},
@@ -98,6 +98,25 @@ pub(in super::super) async fn local_candidates(
     Path(session): Path<String>,
 ) -> ApiResult<Json<Vec<IceCandidate>>> {
     Ok(Json(handle.local_candidates(SessionId::new(session)).await?))
+}
+
+/// Change what a session carries
+///
+/// Other streams on the m-lines that it has, without a new negotiation: what stays goes on, and what is new begins with a key frame.
+/// `streams` says which m-line carries which. `profiles` restarts streams that run otherwise, whoever else watches them, and holds
+/// nothing by itself. The answer comes once all of them run. 409 where there are too few m-lines; an offer with `spare_streams` has
+/// room for more. A request that is refused changes nothing.
+#[utoipa::path(patch, path = "/webrtc/sessions/{session_id}", tag = "webrtc", operation_id = "change_session",
+    params(("session_id" = String, Path, description = "Session")),
+    request_body = ChangeBody,
+    responses((status = 200, description = "What it carries now.", body = ChangedBody),
+        AnyRoute, Named, Checked, Conflicting, WithBody))]
+pub(in super::super) async fn change(
+    State(handle): State<Handle>,
+    Path(session): Path<String>,
+    JsonBody(body): JsonBody<ChangeBody>,
+) -> ApiResult<Json<ChangedBody>> {
+    Ok(Json(handle.change(body.parse(&session)?).await?.into()))
 }
 
 /// End a session

@@ -101,14 +101,15 @@ impl Sockets {
                 Share::Cloud(points) => drop(with_cloud.entry(points).or_default().insert(room_of(&socket))),
             }
         }
+        // Who waits for no cloud waits for nothing.
+        self.emit(numbers, update).await;
         for (points, rooms) in with_cloud {
             let rooms: Vec<_> = rooms.into_iter().collect();
             match self.cloud(device, transforms, points).await {
                 Some(cloud) => self.emit(rooms, &update.with_cloud(cloud)).await,
-                None => numbers.extend(rooms),
+                None => self.emit(rooms, update).await,
             }
         }
-        self.emit(numbers, update).await;
     }
 
     /// A device's cloud; `None` while there is no depth, or the machine has too much to do.

@@ -15,10 +15,13 @@ pub(super) const MAX_HZ: f64 = 30.0;
 const CLOUD_HZ: f64 = 10.0;
 /// Most bytes of clouds a second for one client, all devices together.
 const CLOUD_BYTES_PER_S: f64 = 4e6;
+/// How many points a cloud may have at most: few kinds, so that few are made however many rates clients ask for.
+const STEPS: [usize; 7] = [MAX_POINTS, 40_000, 20_000, 10_000, POLLED_POINTS, 5000, 2500];
 /// Most points for a client that polls: an answer to a poll has 256 KiB at most.
 const POLLED_POINTS: usize = 8000;
-/// As long as more than this is on its way to a client, it has not taken the cloud before. Small updates may be on theirs.
-const STILL_ON_ITS_WAY: usize = 64 * 1024;
+/// As long as more than this is on its way to a client, it has not taken the cloud before. Small updates may be on theirs; the
+/// system's queue of a client that reads nothing holds 64 KB or more.
+const STILL_ON_ITS_WAY: usize = 32 * 1024;
 /// Sending follows the clock of the task that sends, which may be this much early.
 const EARLY: Duration = Duration::from_millis(5);
 
@@ -87,7 +90,8 @@ impl Pace {
         self.clouded.insert(device.clone(), now);
         let bytes = CLOUD_BYTES_PER_S / hz / devices.max(1) as f64;
         let most = if link.polls { POLLED_POINTS } else { MAX_POINTS };
-        Share::Cloud(most.min(bytes as usize / POINT_BYTES))
+        let points = most.min(bytes as usize / POINT_BYTES);
+        Share::Cloud(STEPS.into_iter().find(|step| *step <= points).unwrap_or(points))
     }
 
     /// What the client is sent that is said once.

@@ -5,15 +5,12 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Resolution, sensor_id};
+use super::sensors::{MOTION_SIZE, Resolution, sensor_id};
 use crate::{
     logging::time::rfc3339,
     model::{DeviceId, Profile, StreamConfig, StreamType},
     session::api::{RunningStream, SensorStatus, Started, Stopped, StreamStatus},
 };
-
-/// The size that clients of the camera's vendor expect of a motion stream, which has none.
-pub(in super::super) const MOTION_SIZE: Resolution = Resolution { width: 320, height: 120 };
 
 /// What a device streams after an explicit start.
 #[derive(Debug, Serialize, ToSchema)]

@@ -122,6 +122,7 @@ impl Control {
             streams: vec![(StreamType::Color, profile)],
             largest: Vec::new(),
             codecs: self.ctx.config.pipelines.codecs.clone(),
+            spare: 0,
             data_channel: false,
         });
     }
@@ -135,6 +136,7 @@ impl Control {
                     session.add_candidate(&self.ctx, &candidate);
                 }
             }
+            Msg::Switch(session, lines) => self.switch(&session, &lines),
             Msg::Data(session, texts) => {
                 if let Some(session) = self.sessions.get(&session) {
                     session.send_data(&texts);
@@ -319,19 +321,54 @@ impl Control {
         }
     }
 
-    fn build_legs(&mut self, id: &SessionId, chosen: &[Option<(u8, Codec)>]) -> Result<Vec<(StreamType, Codec)>> {
+    fn build_legs(&mut self, id: &SessionId, chosen: &[Option<(u8, Codec)>]) -> Result<Vec<Option<Codec>>> {
         let session = self.sessions.get_mut(id).ok_or_else(|| Error::unknown_session(id))?;
-        let mut streams = Vec::with_capacity(chosen.len());
+        let mut codecs = Vec::with_capacity(chosen.len());
         let specs: Vec<(StreamType, Profile)> = session.spec.streams.clone();
-        for (index, ((stream, profile), choice)) in specs.into_iter().zip(chosen).enumerate() {
+        // Behind the lines of the streams and the spare ones there may be one of data.
+        let lines = session.legs.len();
+        for (index, choice) in chosen.iter().take(lines).enumerate() {
+            codecs.push(choice.map(|(_, codec)| codec));
             let Some((payload, codec)) = *choice else { continue };
-            let key = StreamKey::new(session.spec.device.clone(), stream);
-            let key_frames = self.streams.key_frames(&key, profile, codec);
-            let gate = session.build_leg(&self.ctx, index, (payload, codec), key_frames)?;
+            let Some((stream, profile)) = specs.get(index) else {
+                session.build_leg(&self.ctx, index, (payload, codec), None)?;
+                continue;
+            };
+            let key = StreamKey::new(session.spec.device.clone(), *stream);
+            let key_frames = self.streams.key_frames(&key, *profile, codec);
+            let gate = session.build_leg(&self.ctx, index, (payload, codec), Some(key_frames))?;
             self.streams.join(&self.ctx, &key, codec, session.serial, gate);
-            streams.push((stream, codec));
         }
-        Ok(streams)
+        Ok(codecs)
+    }
+
+    /// Has a session's m-lines carry other streams.
+    fn switch(&mut self, id: &SessionId, lines: &[Option<(StreamType, Profile)>]) {
+        let Some(session) = self.sessions.get_mut(id).filter(|session| matches!(session.phase, Phase::Answered)) else {
+            return;
+        };
+        let (serial, now) = (session.serial, Instant::now());
+        for (index, line) in lines.iter().enumerate() {
+            let Some(leg) = session.legs.get(index) else { continue };
+            let (before, after) = (leg.stream, line.map(|(stream, _)| stream));
+            let (true, Some(codec)) = (before != after, leg.codec) else { continue };
+            if let Some(before) = before {
+                let key = StreamKey::new(session.spec.device.clone(), before);
+                self.streams.leave_one(serial, &key, now);
+            }
+            let joined = line.map(|(stream, profile)| {
+                let key = StreamKey::new(session.spec.device.clone(), stream);
+                let key_frames = self.streams.key_frames(&key, profile, codec);
+                (stream, key, key_frames)
+            });
+            let carried = joined.as_ref().map(|(stream, _, key_frames)| (*stream, key_frames.clone()));
+            if let (Some(gate), Some((_, key, _))) = (session.switch_leg(&self.ctx, index, carried), joined) {
+                self.streams.join(&self.ctx, &key, codec, serial, gate);
+            }
+        }
+        if session.connected {
+            self.streams.go_live(serial);
+        }
     }
 
     fn connection_changed(&mut self, id: &SessionId) {

@@ -100,6 +100,7 @@ fn an_answer_that_cannot_be_carried_out_ends_the_session() {
         streams,
         largest: Vec::new(),
         codecs: vec![Codec::H264],
+        spare: 0,
         data_channel: false,
     });
     let session = control.sessions.get_mut(&id).expect("opened");
@@ -135,6 +136,7 @@ fn the_warm_up_keeps_off_the_configured_ports_and_servers() {
         streams,
         largest: Vec::new(),
         codecs: vec![Codec::H264],
+        spare: 0,
         data_channel: false,
     });
     let settings = |id: &SessionId| {
@@ -160,6 +162,7 @@ fn connected(control: &mut Control, name: &str, rhythm: Rhythm) -> SessionId {
         streams,
         largest: Vec::new(),
         codecs: vec![Codec::H264],
+        spare: 0,
         data_channel: false,
     });
     let session = control.sessions.get_mut(&id).expect("opened");

@@ -60,7 +60,15 @@ fn spec(number: usize) -> SessionSpec {
     let profile = Config::default().streams.color.profile();
     let (session, device) = (SessionId::new(format!("session-{number}")), DeviceId::new("1"));
     let streams = vec![(StreamType::Color, profile)];
-    SessionSpec { session, device, streams, largest: Vec::new(), codecs: vec![Codec::H264], data_channel: false }
+    SessionSpec {
+        session,
+        device,
+        streams,
+        largest: Vec::new(),
+        codecs: vec![Codec::H264],
+        spare: 0,
+        data_channel: false,
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::{
         SessionSpec, SessionStats,
         diagnostics::{Answer, ReloadAnswer},
     },
-    model::{DeviceId, IceCandidate, PipelineInfo, Profile, SessionId, StreamKey},
+    model::{DeviceId, IceCandidate, PipelineInfo, Profile, SessionId, StreamKey, StreamType},
 };
 
 /// Everything the control thread acts on.
@@ -26,6 +26,7 @@ pub(super) enum Msg {
     Answer(SessionId, String),
     Candidate(SessionId, IceCandidate),
     Data(SessionId, Arc<[String]>),
+    Switch(SessionId, Vec<Option<(StreamType, Profile)>>),
     Close(SessionId),
     StreamRunning(StreamKey, Profile),
     StreamStopped(StreamKey),

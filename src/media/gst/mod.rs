@@ -46,7 +46,7 @@ use crate::{
     core::watchdog::LOOK_EVERY,
     error::{Error, Result},
     metrics::Metrics,
-    model::{DeviceId, IceCandidate, Profile, SessionId, StreamKey},
+    model::{DeviceId, IceCandidate, Profile, SessionId, StreamKey, StreamType},
 };
 
 pub use self::pipelines::installation::{check_installation, check_pipelines};
@@ -167,6 +167,10 @@ impl Media for GstMedia {
 
     fn add_candidate(&self, session: SessionId, candidate: IceCandidate) {
         self.send(Msg::Candidate(session, candidate));
+    }
+
+    fn switch_session(&self, session: SessionId, lines: Vec<Option<(StreamType, Profile)>>) {
+        self.send(Msg::Switch(session, lines));
     }
 
     fn send_data(&self, session: SessionId, texts: Arc<[String]>) {

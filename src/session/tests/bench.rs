@@ -57,6 +57,7 @@ impl Bench {
             profiles: BTreeMap::new(),
             user_agent: Some("test".into()),
             data_channel: false,
+            spare: 0,
         }
     }
 

@@ -134,6 +134,8 @@ async fn what_a_sensor_may_not_be_asked_changes_nothing() {
     for (configs, word) in [
         (vec![stereo(StreamType::Depth, odd)], "nearest"),
         (vec![stereo(StreamType::Depth, VGA), stereo(StreamType::Infrared(2), WIDE)], "same resolution"),
+        // One of both runs already as it is asked for.
+        (vec![stereo(StreamType::Infrared(1), VGA), stereo(StreamType::Depth, WIDE)], "same resolution"),
         (vec![(0, COLOR.1)], "Stereo Module"),
     ] {
         let error = bench.start(Some(0), &configs).await.unwrap_err();
@@ -173,4 +175,19 @@ async fn a_stop_takes_a_start_back_that_is_under_way() {
     }
     assert_eq!(bench.counts().await, BTreeMap::new());
     bench.until(|now| now.running.is_empty()).await;
+}
+
+/// A camera without a motion module, of which nothing else runs meanwhile.
+#[tokio::test]
+async fn a_restart_is_no_stop() {
+    let bench = Bench::new(|config| config.camera.motion = false).await;
+    bench.connect(&[StreamType::Depth]).await;
+    let mut snapshot = bench.handle.snapshot();
+    snapshot.wait_for(|now| !now.running.is_empty()).await.unwrap();
+    let other = |now: &Arc<Snapshot>| now.running.values().flatten().all(|config| config.profile != VGA);
+    let watching = async { snapshot.wait_for(other).await.unwrap().running.clone() };
+    let wanted = [stereo(StreamType::Depth, WIDE)];
+    let (changed, started) = tokio::join!(watching, bench.start(Some(0), &wanted));
+    started.unwrap();
+    assert!(!changed.is_empty(), "it is said to run all the time");
 }

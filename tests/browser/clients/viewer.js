@@ -18,6 +18,8 @@ async function ask(method, route, body) {
 export class Viewer {
   /** @type {Map<string, {session: string, peer: RTCPeerConnection, video: HTMLVideoElement}>} */
   tiles = new Map();
+  /** Every m-line's video. @type {Map<string, any>} */
+  lines = new Map();
   /** Events of Socket.IO, the newest of each name. @type {Record<string, any>} */
   told = {};
   /** Messages of data channels. @type {any[]} */
@@ -41,14 +43,16 @@ export class Viewer {
   async watch(device, streams, more = {}) {
     const offer = await ask('POST', '/webrtc/offer/', { device_id: device, stream_types: streams, ...more });
     const peer = new RTCPeerConnection();
-    const waiting = [...streams];
-    peer.ontrack = ({ track }) => {
-      const stream = /** @type {string} */ (waiting.shift());
+    peer.ontrack = ({ track, transceiver }) => {
+      const index = peer.getTransceivers().indexOf(transceiver);
+      const stream = streams[index] ?? '';
       const video = document.createElement('video');
       Object.assign(video, { muted: true, autoplay: true, playsInline: true, srcObject: new MediaStream([track]) });
       video.dataset.stream = stream;
       document.body.append(video);
-      this.tiles.set(stream, { session: offer.session_id, peer, video });
+      const line = { session: offer.session_id, peer, video, index };
+      this.lines.set(`${offer.session_id} ${index}`, line);
+      if (stream) this.tiles.set(stream, line);
     };
     peer.ondatachannel = ({ channel }) => {
       channel.onmessage = ({ data }) => this.messages.push({ channel: channel.label, ...JSON.parse(data) });
@@ -62,6 +66,21 @@ export class Viewer {
     await peer.setLocalDescription(await peer.createAnswer());
     await ask('POST', '/webrtc/answer/', { session_id: offer.session_id, sdp: peer.localDescription?.sdp, type: 'answer' });
     return offer;
+  }
+
+  /** Has a session carry other streams, without a new connection. @param {string} session @param {object} change */
+  async change(session, change) {
+    const changed = await ask('PATCH', `/webrtc/sessions/${session}/`, change);
+    const peers = [...this.lines.values()].filter((line) => line.session === session);
+    this.tiles.clear();
+    for (const line of peers) line.video.dataset.stream = '';
+    for (const { stream_type: stream, mline_index: index } of changed.streams) {
+      const line = peers.find((known) => known.index === index);
+      if (!line) throw new Error(`no m-line ${index}`);
+      line.video.dataset.stream = stream;
+      this.tiles.set(stream, line);
+    }
+    return changed;
   }
 
   /** Size and number of decoded pictures of a tile. @param {string} stream */

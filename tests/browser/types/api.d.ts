@@ -1133,7 +1133,14 @@ export interface paths {
         delete: operations["close_session"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Change what a session carries
+         * @description Other streams on the m-lines that it has, without a new negotiation: what stays goes on, and what is new begins with a key frame.
+         *     `streams` says which m-line carries which. `profiles` restarts streams that run otherwise, whoever else watches them, and holds
+         *     nothing by itself. The answer comes once all of them run. 409 where there are too few m-lines; an offer with `spare_streams` has
+         *     room for more. A request that is refused changes nothing.
+         */
+        patch: operations["change_session"];
         trace?: never;
     };
     "/api/webrtc/sessions/{session_id}/ice-candidates": {
@@ -1226,6 +1233,45 @@ export interface components {
             sdpMid?: string | null;
             /** @description Session. */
             session_id: string;
+        };
+        /**
+         * @description Changes what a session carries.
+         * @example {
+         *       "profiles": {
+         *         "depth": {
+         *           "framerate": 30,
+         *           "height": 480,
+         *           "width": 848
+         *         }
+         *       },
+         *       "stream_types": [
+         *         "color",
+         *         "depth"
+         *       ]
+         *     }
+         */
+        ChangeBody: {
+            /** @description Size and rate by stream type. A stream that runs otherwise is restarted, whoever else watches it. */
+            profiles?: {
+                [key: string]: components["schemas"]["WantedProfile"];
+            } | null;
+            /** @description The video streams that it is to carry. Duplicates count once. If absent: those that it carries. */
+            stream_types?: string[] | null;
+        };
+        /** @description What a session carries after a change. */
+        ChangedBody: {
+            /** @description The session. */
+            session_id: components["schemas"]["SessionId"];
+            /**
+             * @description Its streams in m-line order.
+             * @example [
+             *       "color",
+             *       "depth"
+             *     ]
+             */
+            stream_types: string[];
+            /** @description The same with what they run at and which m-line carries them. */
+            streams: components["schemas"]["OfferedStream"][];
         };
         /** @description How many sessions were closed. */
         ClosedSessions: {
@@ -1841,11 +1887,19 @@ export interface components {
             profiles?: {
                 [key: string]: components["schemas"]["WantedProfile"];
             } | null;
+            /**
+             * Format: int32
+             * @description m-lines for streams that come later by a PATCH of the session: 0 to 4. If absent: none.
+             * @example 1
+             */
+            spare_streams?: number | null;
             /** @description Video streams, in the order of the offer's m-lines. Duplicates count once. */
             stream_types: string[];
         };
         /** @description What an offered stream really runs at. */
         OfferedStream: {
+            /** @description Which m-line of the session carries it, counted from 0. */
+            mline_index: number;
             /** @description Why this is not what was asked for: the stream already ran, or an encoder fails now. Null if it is. */
             note?: string | null;
             /** @description Size and rate it runs at. */
@@ -2875,7 +2929,10 @@ export interface components {
             framerate?: number | null;
             /** @description Whether any stream runs. */
             is_streaming: boolean;
-            /** @description Whether a stream that nobody uses any more still runs for a moment (`camera.linger_s`). */
+            /**
+             * @description Whether a stream that nobody uses any more still runs for a moment (`camera.linger_s`); in the answer to a stop also
+             *     whether only viewers hold what runs.
+             */
             stopping: boolean;
         };
         /** @description The result of a request that returns nothing else. */
@@ -3048,6 +3105,8 @@ export interface components {
 export type AnswerBody = components['schemas']['AnswerBody'];
 export type Calibration = components['schemas']['Calibration'];
 export type CandidateBody = components['schemas']['CandidateBody'];
+export type ChangeBody = components['schemas']['ChangeBody'];
+export type ChangedBody = components['schemas']['ChangedBody'];
 export type ClosedSessions = components['schemas']['ClosedSessions'];
 export type Codec = components['schemas']['Codec'];
 export type DepthAtPixel = components['schemas']['DepthAtPixel'];
@@ -4914,6 +4973,33 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Success"];
+                };
+            };
+        };
+    };
+    change_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Session */
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeBody"];
+            };
+        };
+        responses: {
+            /** @description What it carries now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangedBody"];
                 };
             };
         };

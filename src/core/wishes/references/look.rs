@@ -14,6 +14,11 @@ impl Streams {
         self.stream(key).map(|stream| stream.config)
     }
 
+    /// The same with the sensor that it comes from.
+    pub fn sensor_and_config(&self, key: &StreamKey) -> Option<(usize, StreamConfig)> {
+        self.stream(key).map(|stream| (stream.sensor, stream.config))
+    }
+
     /// The same of a stream that somebody holds: who wants it otherwise cannot have it.
     pub fn held_config(&self, key: &StreamKey) -> Option<StreamConfig> {
         self.stream(key).filter(|stream| !stream.lingers()).map(|stream| stream.config)
@@ -36,6 +41,19 @@ impl Streams {
             let runs = matches!(stream.state, State::Running { .. }) || stream.is_restarting();
             stream.config.stream.is_video() && runs
         })
+    }
+
+    /// Whether the stream is being started and never ran.
+    pub fn is_first_start(&self, key: &StreamKey) -> bool {
+        let starts = |stream: &Stream| matches!(stream.state, State::Starting { .. }) && stream.restart.is_none();
+        self.stream(key).is_some_and(starts)
+    }
+
+    /// What runs on a device, or is only being restarted.
+    pub fn shown(&self, id: &DeviceId) -> Vec<StreamConfig> {
+        let streams = self.devices.get(id).into_iter().flat_map(|device| device.streams.values());
+        let shown = |stream: &&Stream| matches!(stream.state, State::Running { .. }) || stream.is_restarting();
+        streams.filter(shown).map(|stream| stream.config).collect()
     }
 
     /// Why a stream is interrupted.

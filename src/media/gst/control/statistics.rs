@@ -85,7 +85,8 @@ impl Control {
                 leg.peer.take(peer.stats, peer.report.is_some());
                 // A report that was seen before says nothing new.
                 if peer.report.is_some() && std::mem::replace(&mut leg.report, peer.report) != peer.report {
-                    let key = StreamKey::new(session.spec.device.clone(), leg.stream);
+                    let Some(stream) = leg.stream else { continue };
+                    let key = StreamKey::new(session.spec.device.clone(), stream);
                     counts::observe_report(&self.ctx.metrics.stream(&key), &leg.peer);
                 }
             }
@@ -134,14 +135,14 @@ impl Control {
         // Of a time stamp that is 0 for never.
         let since = |at_ms: u64| (at_ms > 0).then(|| Duration::from_millis(now_ms.saturating_sub(at_ms)).as_secs_f64());
         let mut streaming = false;
-        let streams = session.legs.iter().map(|leg| {
+        let streams = session.legs.iter().filter_map(|leg| Some((leg.stream?, leg))).map(|(stream, leg)| {
             let counters = &leg.counters;
             let sent_ms = counters.sent_ms.load(Relaxed);
             streaming |= sent_ms > 0 && now_ms.saturating_sub(sent_ms) <= STREAMING_MS;
             let rate = leg.share.as_ref().and_then(|share| share.encoder().rate(now));
             let plis = leg.peer.pli_count.max(counters.plis.load(Relaxed));
             StreamStats {
-                stream_type: leg.stream.to_string(),
+                stream_type: stream.to_string(),
                 codec: leg.codec,
                 bytes_sent: counters.bytes.load(Relaxed),
                 packets_sent: counters.packets.load(Relaxed),

@@ -13,9 +13,10 @@ use super::{
     epochs::{Alone, Entry, Epochs},
     key_frame_requests::KeyFrames,
 };
-use crate::media::gst::context::Context;
-#[cfg(test)]
-use crate::sync::{Mutex, lock};
+use crate::{
+    media::gst::context::Context,
+    sync::{Mutex, lock},
+};
 
 /// Access units that may wait in a session before it counts as behind: half a second at 30 fps. On a network that keeps
 /// up, none waits.
@@ -28,7 +29,8 @@ const ASK_AGAIN_MS: u64 = 500;
 pub(in crate::media::gst) struct Gate {
     ctx: Arc<Context>,
     source: gst_app::AppSrc,
-    pub(in crate::media::gst) key_frames: Arc<KeyFrames>,
+    /// Who is asked for key frames: another when the session's m-line gets another stream.
+    key_frames: Mutex<Arc<KeyFrames>>,
     epochs: Epochs,
     closed: AtomicBool,
     asked_ms: AtomicU64,
@@ -48,7 +50,7 @@ impl Gate {
         Arc::new(Self {
             ctx,
             source,
-            key_frames,
+            key_frames: Mutex::new(key_frames),
             epochs: Epochs::new(),
             closed: AtomicBool::new(false),
             asked_ms: AtomicU64::new(0),
@@ -56,6 +58,17 @@ impl Gate {
             #[cfg(test)]
             before_push: Mutex::default(),
         })
+    }
+
+    /// Who is asked for key frames now.
+    pub(in crate::media::gst) fn key_frames(&self) -> Arc<KeyFrames> {
+        lock(&self.key_frames).clone()
+    }
+
+    /// The m-line gets another stream, whose key frames are asked for there. What the encoder before still has under way is lost.
+    pub(in crate::media::gst) fn redirect(&self, key_frames: Arc<KeyFrames>) {
+        *lock(&self.key_frames) = key_frames;
+        self.epochs.restart();
     }
 
     /// Starts over with a key frame: the session is being attached to an encoder. Gives back that encoder's number, by which
@@ -88,7 +101,8 @@ impl Gate {
 
     fn pass(&self, alone: &Alone<'_>, unit: &gst::BufferRef, shared: gst::Buffer) {
         let is_key = !unit.flags().contains(gst::BufferFlags::DELTA_UNIT);
-        self.key_frames.saw(is_key, self.ctx.now_ms());
+        let key_frames = self.key_frames();
+        key_frames.saw(is_key, self.ctx.now_ms());
         if self.closed.load(Relaxed) {
             return;
         }
@@ -108,7 +122,7 @@ impl Gate {
                 if now.saturating_sub(self.asked_ms.load(Relaxed)) >= ASK_AGAIN_MS {
                     self.ask();
                 }
-                self.key_frames.remember(&self.counters, now);
+                key_frames.remember(&self.counters, now);
                 return;
             }
             alone.open();
@@ -132,7 +146,7 @@ impl Gate {
                 self.counters.own_requests().served();
             }
         }
-        self.key_frames.remember(&self.counters, self.ctx.now_ms());
+        key_frames.remember(&self.counters, self.ctx.now_ms());
     }
 
     /// Asks for a key frame: at once, or later where this session needs one again and again, because its network is too thin.
@@ -140,7 +154,7 @@ impl Gate {
         let now = self.ctx.now_ms();
         self.asked_ms.store(now, Relaxed);
         self.counters.asked.fetch_add(1, Relaxed);
-        self.key_frames.asked_by(&self.counters, self.counters.own_requests(), now);
+        self.key_frames().asked_by(&self.counters, self.counters.own_requests(), now);
     }
 }
 

@@ -204,7 +204,7 @@ fn a_gate_asks_on_its_own_account_and_not_on_its_peers() {
         gate.ask();
     }
     assert_eq!((gate.counters.asked.load(Relaxed), gate.counters.refused.load(Relaxed)), (3, 2));
-    gate.key_frames.asked_by_peer(&gate.counters, gate.ctx.now_ms());
+    gate.key_frames().asked_by_peer(&gate.counters, gate.ctx.now_ms());
     assert_eq!(gate.counters.refused.load(Relaxed), 2, "the peer's first request is heeded");
     pipeline.set_state(gst::State::Null).expect("stops");
 }
@@ -215,7 +215,7 @@ fn a_gate_asks_on_its_own_account_and_not_on_its_peers() {
 fn a_key_frame_serves_all_that_was_put_off() {
     let (pipeline, gate, _out) = open();
     let (_upstream, fanout, asked) = encoder();
-    let (key_frames, counters) = (&gate.key_frames, &gate.counters);
+    let (key_frames, counters) = (gate.key_frames(), &gate.counters);
     key_frames.set_target(&fanout);
     key_frames.saw(true, 1000);
     // By the peer: one is heeded, the next put off until 100 500.

@@ -152,6 +152,22 @@ impl Streams {
         }
     }
 
+    /// A session's m-line carries this stream no more, and another or nothing from now on; its gate stays.
+    pub(in crate::media::gst) fn leave_one(&mut self, session: u64, key: &StreamKey, now: Instant) {
+        let slots = self.streams.get_mut(key).into_iter().flat_map(|stream| stream.slots.values_mut());
+        for slot in slots {
+            let Some(user) = slot.users.remove(&session) else { continue };
+            // What the encoder still has under way no longer counts.
+            user.gate.restart();
+            if let Some(branch) = user.branch {
+                branch.detach(&self.ports.encoders);
+            }
+            if slot.users.is_empty() {
+                slot.idle_since = Some(now);
+            }
+        }
+    }
+
     /// An encoder's pipeline failed by itself.
     pub(in crate::media::gst) fn encoder_failed(
         &mut self,

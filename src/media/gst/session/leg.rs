@@ -24,7 +24,8 @@ pub(in crate::media::gst) enum Phase {
 
 /// One stream of a session.
 pub(in crate::media::gst) struct Leg {
-    pub(in crate::media::gst) stream: StreamType,
+    /// What it carries; nothing on a spare m-line.
+    pub(in crate::media::gst) stream: Option<StreamType>,
     pub(in crate::media::gst) ssrc: u32,
     pub(in crate::media::gst) codec: Option<Codec>,
     pub(in crate::media::gst) counters: Arc<Counters>,

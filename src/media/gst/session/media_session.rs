@@ -31,7 +31,7 @@ use crate::{
             teardown::Teardown,
         },
     },
-    model::{Codec, IceCandidate, SessionId, StreamKey},
+    model::{Codec, IceCandidate, SessionId, StreamKey, StreamType},
     sync::lock,
 };
 
@@ -102,7 +102,8 @@ impl MediaSession {
         let pipeline = gst::Pipeline::builder().name(format!("session-{}", spec.session.short())).build();
         ctx.synchronise(&pipeline);
         wiring::watch_bus(&pipeline, &signals);
-        let sent = spec.streams.iter().map(|_| (random_ssrc(), Arc::default())).collect();
+        let lines = spec.streams.len() + spec.spare;
+        let sent = (0..lines).map(|_| (wiring::random_ssrc(), Arc::default())).collect();
         let link = Arc::new(Link::new(sent));
         let built = identities.current(Instant::now()).and_then(|identity| {
             let (webrtc, legs, channel) = Self::build(ctx, &signals, &spec, &pipeline, &link, &identity, warm_up)?;
@@ -160,7 +161,7 @@ impl MediaSession {
             .property("latency", 0u32)
             .build()
             .map_err(|error| internal("webrtcbin", &error))?;
-        report_capture_times(&webrtc);
+        wiring::report_capture_times(&webrtc);
         if warm_up {
             wiring::configure_warm_up(&webrtc);
         } else {
@@ -168,8 +169,9 @@ impl MediaSession {
         }
         wiring::watch_webrtc(ctx, &webrtc, signals, link, identity.clone());
         pipeline.add(&webrtc).map_err(|error| internal("adding webrtcbin", &error))?;
-        let mut legs = Vec::with_capacity(spec.streams.len());
-        for ((stream, _), (ssrc, counters)) in spec.streams.iter().zip(&link.sent) {
+        let mut legs = Vec::with_capacity(link.sent.len());
+        let streams = spec.streams.iter().map(|(stream, _)| Some(*stream)).chain(std::iter::repeat(None));
+        for (stream, (ssrc, counters)) in streams.zip(&link.sent) {
             // The pad first, then its transceiver: add-transceiver and then a pad make two m-lines.
             let pad =
                 webrtc.request_pad_simple("sink_%u").ok_or_else(|| Error::internal("webrtcbin gives no sink pad"))?;
@@ -177,10 +179,10 @@ impl MediaSession {
             let (ssrc, counters) = (*ssrc, counters.clone());
             transceiver.set_property("direction", WebRTCRTPTransceiverDirection::Sendonly);
             transceiver.set_property("do-nack", true);
-            transceiver.set_property("codec-preferences", codec_preferences(&spec.codecs, ssrc));
+            transceiver.set_property("codec-preferences", wiring::codec_preferences(&spec.codecs, ssrc));
             let peer = StreamStats::default();
             let (codec, report, gate, share) = (None, None, None, None);
-            legs.push(Leg { stream: *stream, ssrc, codec, counters, peer, report, pad, gate, share });
+            legs.push(Leg { stream, ssrc, codec, counters, peer, report, pad, gate, share });
         }
         pipeline.set_state(gst::State::Playing).map_err(|error| internal("starting the session", &error))?;
         // Before the offer, which is to have its m-line.
@@ -280,9 +282,14 @@ impl MediaSession {
                 ctx.announced.of(&ctx.config, &key, [*profile, *largest.unwrap_or(profile)])
             });
             self.h264 = ids.collect();
+            // A spare line may get any of them.
+            let most = self.h264.iter().copied().max_by_key(|id| id.level);
+            self.h264.extend(most.into_iter().flat_map(|id| std::iter::repeat_n(id, self.spec.spare)));
         }
         let ids = self.h264.iter().copied().map(Some).chain(std::iter::repeat(None));
-        let streams: Vec<_> = self.spec.streams.iter().map(|(stream, _)| *stream).zip(ids).collect();
+        let names = self.spec.streams.iter().map(|(stream, _)| stream.to_string());
+        let names = names.chain((1..=self.spec.spare).map(|number| format!("spare-{number}")));
+        let streams: Vec<_> = names.zip(ids).collect();
         let session = &self.spec.session;
         let sdp = sdp::finish_offer(&text, session, &streams, &self.spec.codecs, &self.candidates, complete);
         let candidates =
@@ -327,7 +334,7 @@ impl MediaSession {
         ctx: &Arc<Context>,
         index: usize,
         (payload, codec): (u8, Codec),
-        key_frames: Arc<KeyFrames>,
+        key_frames: Option<Arc<KeyFrames>>,
     ) -> Result<Arc<Gate>> {
         let leg =
             self.legs.get_mut(index).ok_or_else(|| Error::internal("the answer has more streams than the offer"))?;
@@ -335,22 +342,46 @@ impl MediaSession {
         let source = wiring::session_source(codec);
         let payloader = wiring::payloader(codec, payload, leg.ssrc).map_err(|error| failed(&error))?;
         // For the log and the graph; neither has a parent yet that could refuse.
-        source.set_property("name", format!("source-{}", leg.stream));
-        payloader.set_property("name", format!("payloader-{}", leg.stream));
+        let name = leg.stream.map_or_else(|| format!("line-{index}"), |stream| stream.to_string());
+        source.set_property("name", format!("source-{name}"));
+        payloader.set_property("name", format!("payloader-{name}"));
         self.pipeline.add_many([source.upcast_ref(), &payloader]).map_err(|error| failed(&error))?;
         source.link(&payloader).map_err(|error| failed(&error))?;
         let out = payloader.static_pad("src").ok_or_else(|| failed(&"no src pad"))?;
         wiring::count_packets(ctx, &out, &leg.counters);
         out.link(&leg.pad).map_err(|error| failed(&error))?;
-        wiring::forward_key_frame_requests(ctx, &source, &key_frames, &leg.counters);
         payloader.sync_state_with_parent().map_err(|error| failed(&error))?;
         source.sync_state_with_parent().map_err(|error| failed(&error))?;
-        let gate = Gate::new(ctx.clone(), source, key_frames, leg.counters.clone());
-        let key = StreamKey::new(self.spec.device.clone(), leg.stream);
-        leg.share = Some(Share::new(ctx.metrics.encoder(&key, codec), leg.counters.clone()));
+        let gate = Gate::new(ctx.clone(), source.clone(), key_frames.unwrap_or_default(), leg.counters.clone());
+        wiring::forward_key_frame_requests(ctx, &source, &gate);
+        if let Some(stream) = leg.stream {
+            let key = StreamKey::new(self.spec.device.clone(), stream);
+            leg.share = Some(Share::new(ctx.metrics.encoder(&key, codec), leg.counters.clone()));
+        }
         leg.codec = Some(codec);
         leg.gate = Some(gate.clone());
         Ok(gate)
+    }
+
+    /// Has an m-line carry another stream, or nothing: who passes its pictures on, and as what. `None` for a line that the peer refused.
+    pub(in crate::media::gst) fn switch_leg(
+        &mut self,
+        ctx: &Context,
+        index: usize,
+        stream: Option<(StreamType, Arc<KeyFrames>)>,
+    ) -> Option<Arc<Gate>> {
+        self.add_shares(ctx);
+        let leg = self.legs.get_mut(index)?;
+        let (gate, codec) = (leg.gate.clone()?, leg.codec?);
+        leg.share = None;
+        leg.stream = stream.as_ref().map(|(stream, _)| *stream);
+        // Without a stream nobody is asked.
+        gate.redirect(stream.as_ref().map(|(_, key_frames)| key_frames.clone()).unwrap_or_default());
+        if let Some((stream, _)) = stream {
+            let key = StreamKey::new(self.spec.device.clone(), stream);
+            leg.share = Some(Share::new(ctx.metrics.encoder(&key, codec), leg.counters.clone()));
+        }
+        Some(gate)
     }
 
     /// Gives webrtcbin a candidate of the peer; one that cannot be used is logged and forgotten.
@@ -459,42 +490,6 @@ impl MediaSession {
             }
         });
     }
-}
-
-fn codec_preferences(codecs: &[Codec], ssrc: u32) -> gst::Caps {
-    let mut caps = gst::Caps::new_empty();
-    let writable = caps.get_mut().expect("caps made just now have one owner");
-    for (payload, codec) in sdp::payload_types(codecs) {
-        let mut structure = gst::Structure::builder("application/x-rtp")
-            .field("media", "video")
-            .field("encoding-name", codec.name())
-            .field("payload", i32::from(payload))
-            .field("clock-rate", 90_000i32)
-            .field("ssrc", ssrc)
-            .field("rtcp-fb-nack-pli", true)
-            .field("rtcp-fb-ccm-fir", true)
-            .build();
-        if codec == Codec::H264 {
-            structure.set("packetization-mode", "1");
-        }
-        writable.append_structure(structure);
-    }
-    caps
-}
-
-/// Sender reports are to relate RTP times to when the frames were captured, not to when their packets were sent. For the latter
-/// GStreamer 1.26 waits for a latency event that no live pipeline of ours sends: it then makes no sender report at all,
-/// and without any, peers can neither bring streams in step nor tell the round trip.
-fn report_capture_times(webrtc: &gst::Element) {
-    match webrtc.downcast_ref::<gst::Bin>().and_then(|bin| bin.by_name("rtpbin")) {
-        Some(rtpbin) => rtpbin.set_property("rtcp-sync-send-time", false),
-        None => tracing::warn!("webrtcbin has no rtpbin of that name; peers may get no sender reports"),
-    }
-}
-
-fn random_ssrc() -> u32 {
-    let bytes = *uuid::Uuid::new_v4().as_bytes();
-    u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]).max(1)
 }
 
 /// A promise's reply, or the error that webrtcbin put into it.

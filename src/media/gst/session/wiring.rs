@@ -11,12 +11,13 @@ use gst::{glib, prelude::*};
 use super::{
     dtls::{self, Identity},
     link::{Link, offered_addresses},
+    sdp,
     signals::{Signal, Signals},
 };
 use crate::{
     core::peer::{
         arrivals::{Arrival, Arrivals},
-        rtcp::{Filter, Verdict},
+        rtcp::{Filter, Misuse, Verdict},
     },
     error::{Error, Result},
     media::{
@@ -24,7 +25,7 @@ use crate::{
         gst::{
             bus::{self, Said},
             context::Context,
-            encode::{counts::Counters, key_frame_requests::KeyFrames},
+            encode::{counts::Counters, gate::Gate},
             pipelines::build,
         },
     },
@@ -119,6 +120,15 @@ pub(super) fn watch_webrtc(
     let to = signals.clone();
     webrtc.connect_notify(Some("connection-state"), move |_, _| {
         to.send(Signal::ConnectionState);
+    });
+    let to = signals.clone();
+    // Each channel that the peer opens is elements and a thread here, and there can be thousands.
+    webrtc.connect("prepare-data-channel", false, move |values| {
+        let is_ours = values.get(2).and_then(|value| value.get::<bool>().ok()).unwrap_or_default();
+        if !is_ours {
+            to.send(Signal::Misuse(Misuse::DataChannels));
+        }
+        None
     });
     let Some(bin) = webrtc.downcast_ref::<gst::Bin>() else { return };
     let (ctx, signals, link) = (Arc::downgrade(ctx), signals.clone(), link.clone());
@@ -338,29 +348,21 @@ pub(super) fn count_packets(ctx: &Arc<Context>, pad: &gst::Pad, counters: &Arc<C
 
 /// Forwards the peer's picture loss indications to the encoder, unless there are too many: as upstream events they end at the
 /// session's appsrc.
-pub(super) fn forward_key_frame_requests(
-    ctx: &Arc<Context>,
-    source: &gst_app::AppSrc,
-    key_frames: &Arc<KeyFrames>,
-    counters: &Arc<Counters>,
-) {
+pub(super) fn forward_key_frame_requests(ctx: &Arc<Context>, source: &gst_app::AppSrc, gate: &Arc<Gate>) {
     let Some(pad) = source.static_pad("src") else { return };
-    let (ctx, key_frames, counters) = (Arc::downgrade(ctx), key_frames.clone(), counters.clone());
+    // Weak, because the gate holds the source.
+    let (ctx, gate) = (Arc::downgrade(ctx), Arc::downgrade(gate));
     pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, move |_, info| {
         if let Some(gst::PadProbeData::Event(event)) = &info.data
             && gst_video::UpstreamForceKeyUnitEvent::parse(event).is_ok()
-            && let Some(ctx) = ctx.upgrade()
+            && let (Some(ctx), Some(gate)) = (ctx.upgrade(), gate.upgrade())
         {
-            key_frames.asked_by_peer(&counters, ctx.now_ms());
+            gate.key_frames().asked_by_peer(&gate.counters, ctx.now_ms());
         }
         // Let it pass: it ends at the appsrc, and dropping it here makes 1.22 unref it twice.
         gst::PadProbeReturn::Ok
     });
 }
-
-#[cfg(test)]
-#[path = "wiring_tests.rs"]
-mod tests;
 
 /// The data channel of point clouds; its m-line stands behind those of the streams.
 ///
@@ -380,3 +382,45 @@ pub(super) fn data_channel(webrtc: &gst::Element, signals: &Signals) -> Result<g
     channel.connect_on_close(move |_| closed.send(Signal::DataChannelState));
     Ok(channel)
 }
+
+/// The codecs of an m-line, best first, with what is offered beside them.
+pub(super) fn codec_preferences(codecs: &[Codec], ssrc: u32) -> gst::Caps {
+    let mut caps = gst::Caps::new_empty();
+    let writable = caps.get_mut().expect("caps made just now have one owner");
+    for (payload, codec) in sdp::payload_types(codecs) {
+        let mut structure = gst::Structure::builder("application/x-rtp")
+            .field("media", "video")
+            .field("encoding-name", codec.name())
+            .field("payload", i32::from(payload))
+            .field("clock-rate", 90_000i32)
+            .field("ssrc", ssrc)
+            .field("rtcp-fb-nack-pli", true)
+            .field("rtcp-fb-ccm-fir", true)
+            .build();
+        if codec == Codec::H264 {
+            structure.set("packetization-mode", "1");
+        }
+        writable.append_structure(structure);
+    }
+    caps
+}
+
+/// Sender reports are to relate RTP times to when the frames were captured, not to when their packets were sent. For the latter
+/// GStreamer 1.26 waits for a latency event that no live pipeline of ours sends: it then makes no sender report at all,
+/// and without any, peers can neither bring streams in step nor tell the round trip.
+pub(super) fn report_capture_times(webrtc: &gst::Element) {
+    match webrtc.downcast_ref::<gst::Bin>().and_then(|bin| bin.by_name("rtpbin")) {
+        Some(rtpbin) => rtpbin.set_property("rtcp-sync-send-time", false),
+        None => tracing::warn!("webrtcbin has no rtpbin of that name; peers may get no sender reports"),
+    }
+}
+
+/// A new stream's number.
+pub(super) fn random_ssrc() -> u32 {
+    let bytes = *uuid::Uuid::new_v4().as_bytes();
+    u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]).max(1)
+}
+
+#[cfg(test)]
+#[path = "wiring_tests.rs"]
+mod tests;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{attribute, payload_types, push, sections};
 use crate::{
     core::peer::h264::ProfileLevelId,
-    model::{Codec, SessionId, StreamType},
+    model::{Codec, SessionId},
 };
 
 /// First payload type given to a retransmission format that webrtcbin does not write itself.
@@ -15,7 +15,7 @@ const FIRST_EXTRA_RTX: u8 = 110;
 const CREDENTIALS: [&str; 2] = ["ice-ufrag", "ice-pwd"];
 
 /// Finishes webrtcbin's offer for the wire: stream names as `a=msid`, H.264 parameters, retransmission for every codec,
-/// and the transport with all gathered candidates on every m-line. Each stream comes with what its H.264
+/// and the transport with all gathered candidates on every m-line. Each stream comes by its name, with what its H.264
 /// will be, where that is offered.
 ///
 /// webrtcbin writes credentials of its own on each m-line and the candidates on the first, though it has the first's transport only.
@@ -23,7 +23,7 @@ const CREDENTIALS: [&str; 2] = ["ice-ufrag", "ice-pwd"];
 pub(in crate::media::gst) fn finish_offer(
     local: &str,
     session: &SessionId,
-    streams: &[(StreamType, Option<ProfileLevelId>)],
+    streams: &[(String, Option<ProfileLevelId>)],
     codecs: &[Codec],
     candidates: &[(u32, String)],
     complete: bool,

@@ -9,7 +9,7 @@ use crate::{
         h264::{Level, Profile, ProfileLevelId},
     },
     error::Kind,
-    model::{Codec, IceCandidate, SessionId, StreamType},
+    model::{Codec, IceCandidate, SessionId},
 };
 
 const LOCAL: &str = "v=0\r\no=- 1898 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE video0\r\n\
@@ -37,13 +37,15 @@ fn check_for(text: &str, streams: usize) -> Result<CheckedAnswer, crate::error::
 }
 
 const HD: ProfileLevelId = ProfileLevelId { profile: Profile::CONSTRAINED_BASELINE, level: Level::LEAST_OFFERED };
-const COLOR: [(StreamType, Option<ProfileLevelId>); 1] = [(StreamType::Color, Some(HD))];
+fn color() -> [(String, Option<ProfileLevelId>); 1] {
+    [("color".into(), Some(HD))]
+}
 
 #[test]
 fn the_offer_names_streams_and_offers_retransmission_for_every_codec() {
     let session = SessionId::new("s");
     let candidates = vec![(0, "candidate:9 1 UDP 1 127.0.0.1 5 typ host".to_owned())];
-    let offer = finish_offer(LOCAL, &session, &COLOR, &[Codec::H264, Codec::VP8], &candidates, true);
+    let offer = finish_offer(LOCAL, &session, &color(), &[Codec::H264, Codec::VP8], &candidates, true);
     for line in [
         "m=video 9 UDP/TLS/RTP/SAVPF 96 97 98 110",
         "a=msid:s color",
@@ -58,7 +60,7 @@ fn the_offer_names_streams_and_offers_retransmission_for_every_codec() {
         assert_eq!(offer.lines().filter(|known| *known == line).count(), 1, "{line} in\n{offer}");
     }
     assert!(!offer.contains("transport-cc") && !offer.contains("192.0.2.2") && !offer.contains("webrtctransceiver"));
-    assert!(!finish_offer(LOCAL, &session, &COLOR, &Codec::ALL, &candidates, false).contains("end-of"));
+    assert!(!finish_offer(LOCAL, &session, &color(), &Codec::ALL, &candidates, false).contains("end-of"));
     assert_eq!(mids(&offer), ["video0"]);
     assert_eq!(super::candidates(&offer), candidates);
 }
@@ -72,7 +74,7 @@ fn every_m_line_of_the_offer_names_the_one_transport() {
     let second = own(first, "second").replace("video0", "video1");
     let local = format!("{head}m=video 9{}m=video 0{second}", own(first, "first"));
     let candidates = vec![(0, "candidate:9 1 UDP 1 127.0.0.1 5 typ host".to_owned())];
-    let streams = [(StreamType::Color, Some(HD)), (StreamType::Depth, Some(HD))];
+    let streams = [("color".into(), Some(HD)), ("depth".into(), Some(HD))];
     let offer = finish_offer(&local, &SessionId::new("s"), &streams, &[Codec::H264], &candidates, true);
     let (_, media) = offer.split_once("m=video 9").expect("an m-line");
     let (first, second) = media.split_once("m=video 9").expect("two m-lines");
