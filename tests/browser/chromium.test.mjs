@@ -74,6 +74,33 @@ describe('the demo page in Chromium', () => {
     assert.deepEqual(pages.slice(0, 2).flatMap((page) => page.complaints), [], 'nothing is complained about in the console');
   });
 
+  it('takes other streams in and out while the picture that stays goes on, in one session', BOUND, async () => {
+    const page = await start(browser, server, 'color');
+    await advancing(page, 'color');
+    const [{ session_id: session }] = await sessions();
+    const gap = await measureGaps(page);
+    const apply = async (stream) => {
+      await (await page.$(`#stream-list input[value="${stream}"]`)).click();
+      await (await page.waitForSelector('#start:not(:disabled)')).click();
+    };
+    for (const stream of ['depth', 'infrared-1']) {
+      await apply(stream);
+      assert.equal((await advancing(page, stream)).stream, stream, 'the m-line to spare carries what its tile is labelled with');
+    }
+    await apply('depth');
+    await until('the tile is gone', async () => !(await page.$('[data-stream="depth"]')));
+    await until('its reference is gone', async () => JSON.stringify(await references()) === '{"color":1,"infrared-1":1}');
+    await apply('infrared-2');
+    assert.equal((await advancing(page, 'infrared-2')).stream, 'infrared-2', 'an m-line that carried depth carries another stream');
+    assert.equal((await advancing(page, 'infrared-1')).stream, 'infrared-1');
+    const [color] = await until('45 more frames', async () => (await gap())[0].frames > 45 && gap());
+    assert.ok(color.longest < 1000, `colour goes on: ${JSON.stringify(color)}`);
+    console.log(`longest pause of colour on the page: ${Math.round(color.longest)} ms`);
+    assert.deepEqual((await sessions()).map((one) => one.session_id), [session], 'it is the same session');
+    await shoot(page, 'streams-in-and-out');
+    assert.deepEqual(page.complaints, []);
+  });
+
   it('notices a killed browser', BOUND, async () => {
     const other = await chromium();
     try {

@@ -138,6 +138,10 @@ fn what_comes_and_goes_leaves_the_rest_of_a_recording_alone() {
     let recorded = record(&mut Bench::new(Kind::SoftwareDevice), &which, Duration::from_secs(8));
     let mut played = play(&recorded.file, true);
     played.start(1, &[StreamType::Color]);
+    // The jump to the beginning that every start ends with comes late on a busy machine: it shows a few pictures twice.
+    for _ in 0..20 {
+        played.frame();
+    }
     let mut colour = vec![played.frame().number];
     for _ in 0..5 {
         played.start(0, &[StreamType::Depth]);

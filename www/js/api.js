@@ -202,6 +202,11 @@ export class Api {
     return this.request('GET', `webrtc/sessions/${encodeURIComponent(session)}`);
   }
 
+  /** @param {string} session @param {Asked<'change_session'>} wish a stream that begins may have to wait for its camera @returns {Answer<'change_session'>} */
+  changeSession(session, wish) {
+    return this.request('PATCH', `webrtc/sessions/${encodeURIComponent(session)}`, wish, { timeoutMs: OFFER_TIMEOUT_MS });
+  }
+
   /** @param {string} session @param {{keepalive?: boolean}} [options] keepalive outlives the page @returns {Answer<'close_session'>} */
   closeSession(session, options) {
     return this.request('DELETE', `webrtc/sessions/${encodeURIComponent(session)}`, undefined, options);

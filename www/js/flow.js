@@ -73,7 +73,7 @@ export class Flow extends EventTarget {
    */
   get #isCamera() {
     const { tiles, panels } = this.#parts;
-    return this.#settled && (tiles.flowing.length > 0 || panels.confirmedAt > Math.max(tiles.lastFrameAt, this.#delayedAt));
+    return !this.#parts.viewer.changing && this.#settled && (tiles.flowing.length > 0 || panels.confirmedAt > Math.max(tiles.lastFrameAt, this.#delayedAt));
   }
 
   /** Asks for another session where all is there but pictures; call about once a second. */
@@ -81,7 +81,7 @@ export class Flow extends EventTarget {
     const { tiles, viewer, devices, deck, server } = this.#parts;
     const now = this.#now();
     const frozenMs = now - Math.max(tiles.lastFrameAt, this.#delayedAt);
-    if (viewer.state === 'live' && server.reachable && devices.device && !deck.paused && frozenMs > this.#giveUpMs) {
+    if (viewer.state === 'live' && !viewer.changing && server.reachable && devices.device && !deck.paused && frozenMs > this.#giveUpMs) {
       this.#reopenedAt = now;
       this.#giveUpMs = Math.min(GIVE_UP_MOST_MS, this.#giveUpMs * 2);
       viewer.reopen(`no video for ${Math.round(frozenMs / 1000)} s`);

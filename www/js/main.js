@@ -134,17 +134,21 @@ async function showFigures() {
   flow.revive();
 }
 
-/** @param {{streams: string[], profiles?: import('./viewer.js').Profiles}} choice */
+/** @param {{streams: string[], profiles?: import('./viewer.js').Profiles, spare?: number}} choice */
 function watch(choice) {
   sensors.autostart = false;
-  const wish = { device: devices.picked, streams: choice.streams, profiles: choice.profiles ?? {} };
-  flow.wasLive = false;
+  const wish = { device: devices.picked, streams: choice.streams, profiles: choice.profiles ?? {}, spare: choice.spare };
+  const stays = viewer.canChangeTo(wish);
   tiles.arrange(wish);
-  tiles.notes([]);
-  tiles.say('Connecting…');
+  flow.wasLive &&= stays && tiles.flowing.length > 0;
+  if (!stays) {
+    tiles.notes([]);
+    tiles.say('Connecting…');
+  }
   address.keep(wish);
   say('info', `Asking for ${wish.streams.map(streamName).join(', ')} of camera ${wish.device}.`);
   viewer.watch(wish);
+  render();
   if (matchMedia('(max-width: 860px)').matches) tiles.scrollIntoView();
 }
 

@@ -94,6 +94,7 @@ export class Peer extends EventTarget {
       stream_types: choice.streams,
       codecs: receivableCodecs(),
       profiles: choice.profiles,
+      spare_streams: choice.spare,
     });
     this.sessionId = offer.session_id;
     if (this.#closed) {
@@ -121,6 +122,29 @@ export class Peer extends EventTarget {
     });
   }
 
+  /** Whether the session has an m-line for each of that many streams, and the server is one that says which is whose. @param {number} streams */
+  hasRoomFor(streams) {
+    return this.offered.length > 0 && this.offered.every((one) => typeof one.mline_index === 'number')
+      && (this.pc?.getTransceivers().length ?? 0) >= streams;
+  }
+
+  /**
+   * Has the session carry other streams on the m-lines it has. Streams that stay are not touched; the others come as `track`.
+   * @param {import('./viewer.js').Choice} choice of the same camera
+   * @throws {ApiError} when the server refuses; the session is as it was then
+   */
+  async change(choice) {
+    const stay = new Map(this.offered.map((one) => [one.stream_type, one.mline_index]));
+    const begin = Object.entries(choice.profiles).filter(([stream]) => !stay.has(stream));
+    const { streams } = await this.#api.changeSession(this.sessionId ?? '', { stream_types: choice.streams, profiles: Object.fromEntries(begin) });
+    if (this.#closed) return;
+    this.offered = streams;
+    for (const { stream_type: stream, mline_index: index } of streams) {
+      const transceiver = this.pc?.getTransceivers()[index];
+      if (transceiver && stay.get(stream) !== index) this.#tell(stream, transceiver);
+    }
+  }
+
   /** Ends the session. With `keepalive` the good-bye outlives the page. */
   close({ keepalive = false } = {}) {
     if (this.#closed) return;
@@ -144,11 +168,15 @@ export class Peer extends EventTarget {
     // The m-lines come in request order; the transceivers of a remote offer are in m-line order.
     const index = this.pc?.getTransceivers().indexOf(event.transceiver) ?? -1;
     const stream = this.offered[index]?.stream_type ?? this.streams[index];
-    if (!stream) return;
+    if (stream) this.#tell(stream, event.transceiver);
+  }
+
+  /** @param {string} stream @param {RTCRtpTransceiver} transceiver that carries it */
+  #tell(stream, { receiver, mid }) {
     // Show frames as they come: this is live, not a film. Browsers without the field keep their own target.
-    if ('jitterBufferTarget' in event.receiver) event.receiver.jitterBufferTarget = 0;
+    if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
     /** @type {Track} */
-    const detail = { stream, track: event.track, receiver: event.receiver, mid: event.transceiver.mid };
+    const detail = { stream, track: receiver.track, receiver, mid };
     this.dispatchEvent(new CustomEvent('track', { detail }));
   }
 

@@ -4,6 +4,8 @@ import { byId, el, reconcile, setText } from './dom.js';
 import { nearest, videoStreams } from './profiles.js';
 import { profileText, streamName } from './words.js';
 
+/** The most m-lines for later streams that the server lets a session ask for. */
+const MOST_SPARE = 4;
 const USUAL = { width: 640, height: 480, framerate: 30 };
 
 /** Event `change`: the user changed the choice. */
@@ -69,7 +71,7 @@ export class Streams extends EventTarget {
     this.anyRuns = some;
   }
 
-  /** @returns {{streams: string[], profiles: import('./viewer.js').Profiles}} */
+  /** @returns {{streams: string[], profiles: import('./viewer.js').Profiles, spare: number}} spare: how many are not ticked */
   choice() {
     /** @type {string[]} */
     const streams = [];
@@ -82,7 +84,7 @@ export class Streams extends EventTarget {
       streams.push(type);
       profiles[type] = { width, height, framerate: Number(this.#select(row, 'rate').value) };
     }
-    return { streams, profiles };
+    return { streams, profiles, spare: Math.min(MOST_SPARE, this.#offers.length - streams.length) };
   }
 
   /** Ticks the first stream if none is ticked: a recording need not have those of the camera before it. */

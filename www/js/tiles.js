@@ -38,7 +38,7 @@ export class Tiles {
       this.#legends.get(stream)?.remove();
       this.#legends.delete(stream);
     }
-    for (const stream of streams) {
+    for (const [index, stream] of streams.entries()) {
       let tile = this.#tiles.get(stream);
       if (!tile) {
         tile = new Tile(stream, this.#offsetMs, this.#awake);
@@ -51,7 +51,8 @@ export class Tiles {
           tile.caption.after(legend.node);
         }
       }
-      this.#grid.append(tile.node);
+      // A picture that stays where it is need not be moved.
+      if (this.#grid.children[index] !== tile.node) this.#grid.insertBefore(tile.node, this.#grid.children[index] ?? null);
     }
     this.#grid.dataset.count = String(streams.length);
     this.#empty.hidden = streams.length > 0;

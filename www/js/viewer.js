@@ -11,7 +11,7 @@ const CLOSED = 'This session was closed by the server or by another viewer.';
 
 /**
  * @typedef {NonNullable<import('./api.js').Asked<'create_offer'>['profiles']>} Profiles wanted sizes and rates, by stream type
- * @typedef {{device: string, streams: string[], profiles: Profiles}} Choice
+ * @typedef {{device: string, streams: string[], profiles: Profiles, spare?: number}} Choice spare: how many more streams may be wanted later
  */
 
 /**
@@ -28,6 +28,8 @@ export class Viewer extends EventTarget {
   choice = null;
   /** @type {Peer|null} */
   peer = null;
+  /** Whether the server is being asked for other streams of the present session. */
+  changing = false;
   /** Whether nobody sits before the page to press a button. */
   unattended = false;
   #api;
@@ -49,8 +51,37 @@ export class Viewer extends EventTarget {
     return ['connecting', 'live', 'waiting'].includes(this.state);
   }
 
+  /** Whether the present session can carry this choice, so that the pictures that stay go on. @param {Choice} choice */
+  canChangeTo(choice) {
+    return this.state === 'live' && !this.changing && choice.device === this.choice?.device && Boolean(this.peer?.hasRoomFor(choice.streams.length));
+  }
+
   /** Watches this choice from now on, in place of any other. @param {Choice} choice */
   watch(choice) {
+    if (this.canChangeTo(choice)) this.#change(choice);
+    else this.#begin(choice);
+  }
+
+  /** Has the present session carry this choice; opens another where the server does not want that. @param {Choice} choice */
+  async #change(choice) {
+    const generation = this.#generation;
+    this.choice = choice;
+    this.changing = true;
+    try {
+      await this.peer?.change(choice);
+    } catch (error) {
+      if (generation !== this.#generation) return;
+      this.#log('info', `Opening another session: ${error.message}`);
+      this.#begin(choice);
+      return;
+    }
+    if (generation !== this.#generation) return;
+    this.changing = false;
+    this.#live();
+  }
+
+  /** Opens a session for this choice. @param {Choice} choice */
+  #begin(choice) {
     this.#drop();
     this.choice = choice;
     this.#failures = 0;
@@ -114,6 +145,7 @@ export class Viewer extends EventTarget {
   /** @param {{keepalive?: boolean}} [options] */
   #drop(options) {
     this.#generation += 1;
+    this.changing = false;
     this.#asking = false;
     clearTimeout(this.#timer);
     this.peer?.close(options);
@@ -144,12 +176,16 @@ export class Viewer extends EventTarget {
       if (!mine()) return;
       this.#failures = 0;
       this.#wasLive = true;
-      for (const offered of peer.offered) if (offered.note) this.#log('info', offered.note);
-      this.#set('live', '');
+      this.#live();
     } catch (error) {
       if (!mine()) return;
       this.#onFailure(error instanceof ApiError ? error : new ApiError(400, `The browser could not use the server's offer: ${error.message}`));
     }
+  }
+
+  #live() {
+    for (const { note } of this.peer?.offered ?? []) if (note) this.#log('info', note);
+    this.#set('live', '');
   }
 
   /** @param {ApiError} error */

@@ -12,6 +12,7 @@ class PaperConnection extends EventTarget {
   transport = Object.assign(new EventTarget(), { state: 'new' });
   iceConnectionState = 'new';
   closed = false;
+  lines = [0, 1];
 
   constructor() {
     super();
@@ -23,6 +24,7 @@ class PaperConnection extends EventTarget {
   createAnswer() { return Promise.resolve({ type: 'answer', sdp: 'v=0' }); }
   setLocalDescription() { return Promise.resolve(); }
   getReceivers() { return [{ transport: this.transport }]; }
+  getTransceivers() { return this.lines.map((line) => ({ mid: `video${line}`, receiver: { track: `track ${line}` } })); }
   close() { this.closed = true; }
 
   connect() {
@@ -46,6 +48,7 @@ class PaperConnection extends EventTarget {
 class PaperApi {
   offered = 0;
   closed = [];
+  changes = [];
   asked = 0;
   /** What is told of a session that is no more; undefined while all live. */
   ended = undefined;
@@ -54,7 +57,12 @@ class PaperApi {
   iceServers() { return Promise.resolve([]); }
   offer() {
     this.offered += 1;
-    return Promise.resolve({ session_id: `session ${this.offered}`, sdp: 'v=0', streams: [] });
+    return Promise.resolve({ session_id: `session ${this.offered}`, sdp: 'v=0', streams: [{ stream_type: 'color', note: null, mline_index: 0 }] });
+  }
+  async changeSession(session, wish) {
+    this.changes.push([session, wish]);
+    if (this.refusal) throw this.refusal;
+    return { streams: wish.stream_types.map((stream_type, mline_index) => ({ stream_type, note: null, mline_index })) };
   }
   async answer() {
     if (this.refusal) throw this.refusal;
@@ -115,6 +123,52 @@ describe('the viewer', () => {
       assert.deepEqual([api.offered, api.asked, api.closed], [2, 1, ['session 1']]);
     });
   }
+
+  const both = { device: '1', streams: ['color', 'depth'], profiles: { color: { width: 1 }, depth: { width: 2 } } };
+
+  it('takes another stream into its session, and touches nothing of the one that stays', async () => {
+    const live = reaches(viewer, 'live');
+    const tracks = [];
+    viewer.addEventListener('track', ({ detail }) => tracks.push(detail));
+    viewer.watch(both);
+    assert.deepEqual([viewer.state, viewer.changing], ['live', true]);
+    await live;
+    assert.deepEqual(api.changes, [['session 1', { stream_types: ['color', 'depth'], profiles: { depth: { width: 2 } } }]]);
+    assert.deepEqual(tracks.map(({ stream, track, mid }) => [stream, track, mid]), [['depth', 'track 1', 'video1']]);
+    assert.deepEqual([api.offered, api.closed, viewer.changing], [1, [], false]);
+  });
+
+  for (const [what, prepare, choice] of [
+    ['has no m-line to spare', () => { connections[0].lines = [0]; }, both],
+    ['is of another camera', () => {}, { ...both, device: '2' }],
+    ['is being changed already', () => viewer.watch(both), { ...both, streams: ['depth'] }],
+  ]) {
+    it(`opens another session where this one ${what}`, async () => {
+      prepare();
+      const live = reaches(viewer, 'live');
+      viewer.watch(choice);
+      await live;
+      await new Promise(setImmediate);
+      assert.deepEqual([api.offered, api.closed, viewer.state, viewer.changing], [2, ['session 1'], 'live', false]);
+    });
+  }
+
+  it('opens another session where the server does not change this one', async () => {
+    const told = reaches(viewer, 'connecting');
+    api.refusal = new ApiError(409, 'There are too few m-lines.');
+    viewer.watch(both);
+    await told;
+    api.refusal = null;
+    await reaches(viewer, 'live');
+    assert.deepEqual([api.offered, api.closed], [2, ['session 1']]);
+  });
+
+  it('stops at once while its session is being changed', async () => {
+    viewer.watch(both);
+    viewer.stop();
+    await new Promise(setImmediate);
+    assert.deepEqual([viewer.state, viewer.changing, api.closed], ['idle', false, ['session 1']]);
+  });
 
   it('leaves a session alone that only a list had not yet', async () => {
     viewer.sessionGone();
