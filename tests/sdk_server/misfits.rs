@@ -130,7 +130,7 @@ fn a_folder_is_enough_to_name_the_library() {
     for folder in [lib, lib.parent().unwrap()] {
         let config = format!("[realsense]\nenabled = false\nlibrary = {:?}\n", folder.display().to_string());
         let server = Server::start(&config, &["--software-device"]);
-        assert!(server.program.log().contains("librealsense loaded"));
+        server.program.says("librealsense loaded", LIMIT).expect("librealsense loaded");
     }
 }
 
@@ -157,7 +157,7 @@ async fn without_the_library_it_is_told_how_to_get_it() {
     let server = Server::listening(bare(&["--sim-cameras", "auto"]));
     let health = get(&server, "/health").await;
     assert_eq!((&health["status"], &health["cameras"]), (&json!("ok"), &json!(1)));
-    assert!(server.program.log().contains("SIMULATED"));
+    server.program.says("SIMULATED", LIMIT).expect("SIMULATED");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -167,7 +167,7 @@ async fn without_a_camera_it_waits_for_one() {
     let server = Server::start(&config(folder.path()).replace("enabled = false", "enabled = true"), &[]);
     let health = get(&server, "/health").await;
     assert_eq!((&health["status"], &health["cameras"]), (&json!("ok"), &json!(0)), "{health}");
-    assert!(server.program.log().contains("no camera was found"));
+    server.program.says("no camera was found", LIMIT).expect("no camera was found");
     assert_eq!(get(&server, "/devices").await, json!([]));
 }
 
@@ -187,7 +187,7 @@ fn what_a_configuration_names_is_looked_for() {
     assert!(words.contains("it is no JSON"), "{words}");
     let server = Server::start(&config(Some("{}")), &["--software-device"]);
     let told = format!("realsense.presets names camera 888, which is not there now (there are {SOFTWARE})");
-    assert!(server.program.log().contains(&told), "{}", server.program.log());
+    assert!(server.program.says(&told, LIMIT).is_some(), "{}", server.program.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
