@@ -115,8 +115,9 @@ async fn serve(cli: Cli) -> Result<ExitCode, String> {
         }
     };
     let mut app = started.map_err(|error| error.for_log().to_owned())?;
-    say(&format!("realsense-webrtc listening on http://{}", app.address()));
-    say(&app::describe_reach(app.address(), &token));
+    // In one piece, so that no line of the log comes between.
+    let reach = app::describe_reach(app.address(), &token);
+    say(&format!("realsense-webrtc listening on http://{}\n{reach}", app.address()));
     let code = tokio::select! {
         name = signals.next() => {
             tracing::info!(signal = name, "shutting down");
@@ -149,8 +150,8 @@ impl Signals {
 }
 
 /// Prints a line; a closed standard output is no reason to stop serving.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+fn say(lines: &str) {
+    let _ = std::io::stdout().write_all(format!("{lines}\n").as_bytes());
 }
 
 fn fail(message: &str) -> ExitCode {
