@@ -85,8 +85,10 @@ impl Control {
     }
 
     /// Runs until it is told to shut down.
-    pub(super) fn run(mut self, messages: &Receiver) {
-        self.warm_up();
+    pub(super) fn run(mut self, messages: &Receiver, warm_up: bool) {
+        if warm_up {
+            self.warm_up();
+        }
         let done = loop {
             match messages.next(self.next_timeout()) {
                 Some(Msg::Shutdown(done)) => break done,

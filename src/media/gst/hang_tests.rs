@@ -27,10 +27,12 @@ fn start(look_every: Duration) -> Bench {
     let sender = crate::sync::Mutex::new(sender);
     let tell = Arc::new(move |event| drop(sender.lock().map(|sender| sender.send(event))));
     let metrics = Arc::<Metrics>::default();
-    // What is told of the folder's files waits like the rest, and would be counted.
+    // What is told of the folder's files, and by the session that warms webrtcbin up, waits like the rest, and would be
+    // counted.
     let mut config = Config::default();
     config.pipelines.reload = false;
-    let media = start_watched(Arc::new(config), Arc::default(), metrics.clone(), tell, look_every).expect("starts");
+    let start = Start { look_every, warm_up: false };
+    let media = start_watched(Arc::new(config), Arc::default(), metrics.clone(), tell, start).expect("starts");
     Bench { media, metrics, events }
 }
 

@@ -66,7 +66,15 @@ pub fn start(
     metrics: Arc<Metrics>,
     events: Arc<dyn Fn(MediaEvent) + Send + Sync>,
 ) -> Result<Arc<dyn Media>> {
-    Ok(Arc::new(start_watched(config, hub, metrics, events, LOOK_EVERY)?))
+    Ok(Arc::new(start_watched(config, hub, metrics, events, Start { look_every: LOOK_EVERY, warm_up: true })?))
+}
+
+/// What tests want otherwise.
+struct Start {
+    /// How often the control thread is looked at.
+    look_every: Duration,
+    /// Whether a first session that nobody hears of warms webrtcbin up.
+    warm_up: bool,
 }
 
 fn start_watched(
@@ -74,7 +82,7 @@ fn start_watched(
     hub: Arc<FrameHub>,
     metrics: Arc<Metrics>,
     events: Events,
-    look_every: Duration,
+    start: Start,
 ) -> Result<GstMedia> {
     gst::init().map_err(|error| Error::internal(format!("GStreamer does not start: {error}")))?;
     tracing::info!(version = %gst::version_string(), "Media starts");
@@ -88,7 +96,7 @@ fn start_watched(
     let control = move || {
         let events = ctx.events.clone();
         // Its side of the inbox goes with it, so that nothing waits there for ever.
-        let run = AssertUnwindSafe(move || Control::new(ctx, &inbox, teardown).run(&receiver));
+        let run = AssertUnwindSafe(move || Control::new(ctx, &inbox, teardown).run(&receiver, start.warm_up));
         // Without its control thread the server would stay up and serve nobody; better it ends and is started again.
         if catch_unwind(run).is_err() {
             events(MediaEvent::Failed);
@@ -97,7 +105,7 @@ fn start_watched(
     std::thread::Builder::new().name(CONTROL.into()).spawn(control).map_err(no_thread)?;
     // The same for one that hangs.
     let lost = events.clone();
-    sender.watch(look_every, move || lost(MediaEvent::Failed)).map_err(no_thread)?;
+    sender.watch(start.look_every, move || lost(MediaEvent::Failed)).map_err(no_thread)?;
     Ok(GstMedia { control: sender, events, diagnostics })
 }
 
