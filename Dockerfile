@@ -88,6 +88,8 @@ CMD ["scripts/test.sh"]
 # --- The images ------------------------------------------------------------------------------------------------------------
 FROM scratch AS files
 COPY --from=librealsense /opt/librealsense/lib /opt/librealsense/lib
+# Whom the server trusts when it dials out to a relay.
+COPY --from=librealsense /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /out/realsense-webrtc /usr/local/bin/
 COPY realsense-webrtc.toml /etc/realsense-webrtc/
 COPY pipelines /etc/realsense-webrtc/pipelines

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Feeds damaged input to what reads text from outside, one function of src/fuzz.rs after the other, and stops at the first finding.
 # Installs what it needs first.
-#   scripts/fuzz.sh SECONDS [TARGET…]   so long each; all targets unless named: answer body candidate config pipeline socket
+#   scripts/fuzz.sh SECONDS [TARGET…]   so long each; all targets unless named: answer body candidate config pipeline relay socket
 #   scripts/fuzz.sh keep [TARGET…]      moves the found inputs that reach new code to tests/fuzz/corpus, which scripts/test.sh replays
 # JOBS is how many processes work on a target at once (1). What is found lies in target/fuzz: inputs that reach
 # new code in found/TARGET, inputs that fail in failing/TARGET.

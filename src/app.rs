@@ -25,7 +25,7 @@ use crate::{
     http,
     media::{self, Media},
     model::DeviceId,
-    process,
+    process, relay,
     session::{self, Event, Handle, Machine, Observe, Parts},
 };
 
@@ -49,6 +49,8 @@ pub struct App {
     http: JoinHandle<Result<()>>,
     actor: JoinHandle<()>,
     trimmer: JoinHandle<()>,
+    stop_relay: CancellationToken,
+    relay: JoinHandle<()>,
 }
 
 /// Checks what a configuration names outside itself, without starting anything.
@@ -105,9 +107,11 @@ impl App {
         wait_for_devices(&handle, &expected).await;
         let stop_http = CancellationToken::new();
         let http = tokio::spawn(http::serve(listener, handle.clone(), stop_http.clone()));
+        let stop_relay = CancellationToken::new();
+        let relay = tokio::spawn(relay::serve(handle.clone(), stop_relay.clone()));
         let trimmer = tokio::spawn(trim());
         info!(%address, "ready");
-        Ok(Self { address, handle, cameras, stop_http, http, actor, trimmer })
+        Ok(Self { address, handle, cameras, stop_http, http, actor, trimmer, stop_relay, relay })
     }
 
     /// The address that it really listens on.
@@ -141,6 +145,7 @@ impl App {
         let begun = Instant::now();
         // HTTP first, so that no request starts what is being stopped; its open connections end while the rest goes down.
         self.stop_http.cancel();
+        self.stop_relay.cancel();
         self.handle.shutdown().await;
         if !self.actor.is_finished()
             && let Err(error) = self.actor.await
@@ -155,6 +160,8 @@ impl App {
             warn!(%error, "the cameras did not close well");
         }
         self.trimmer.abort();
+        // It has had as long as the rest took to say good-bye.
+        self.relay.abort();
         // One that ended already may have been awaited by `failed`, and must not be awaited again.
         if !self.http.is_finished() {
             match tokio::time::timeout(HTTP_SHUTDOWN, self.http).await {

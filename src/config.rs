@@ -6,6 +6,7 @@ mod environment;
 mod load;
 mod origin;
 mod pipelines;
+mod relay;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -15,6 +16,7 @@ pub use environment::{ENV_PREFIX, OLD_PROBE_TOKEN, TOKEN};
 pub use load::Loaded;
 pub use origin::Origins;
 pub use pipelines::AUTO;
+pub use relay::{Allow, Place, Relay};
 
 use super::{
     core::wishes::recording::Limits,
@@ -39,6 +41,8 @@ pub struct Config {
     pub depth: Depth,
     /// WebRTC networking.
     pub webrtc: Webrtc,
+    /// A signalling relay.
+    pub relay: Relay,
     /// Pipeline files.
     pub pipelines: Pipelines,
     /// Looking inside.

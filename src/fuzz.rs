@@ -14,6 +14,7 @@ use crate::{
 pub use crate::{
     http::fuzz::{body, socket},
     media::gst::{fuzz_answer as answer, fuzz_pipeline as pipeline},
+    relay::fuzz::relay,
 };
 
 /// A candidate's line. What is taken is written in one form that says the same when it is read again, fits into one line of SDP,
@@ -130,6 +131,11 @@ mod tests {
     #[test]
     fn kept_pipelines_hold() {
         replay("pipeline", super::pipeline);
+    }
+
+    #[test]
+    fn kept_packets_of_relays_hold() {
+        replay("relay", super::relay);
     }
 
     #[test]

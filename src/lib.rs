@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod pipeline_cli;
 pub mod probe;
 pub mod process;
+pub mod relay;
 pub mod session;
 pub(crate) mod srtp;
 pub(crate) mod sync;

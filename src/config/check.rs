@@ -74,6 +74,7 @@ impl Config {
                 "webrtc.turn_servers.url must look like turn:HOST:PORT or turns:HOST:PORT",
             )?;
         }
+        self.relay.validate()?;
         self.pipelines.validate()?;
         check(!self.recording.dir.as_os_str().is_empty(), "recording.dir must name a folder")?;
         for (name, mb) in

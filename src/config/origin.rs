@@ -8,7 +8,7 @@ use toml::{
 };
 
 /// Keys whose values nobody is shown.
-const SECRETS: [&str; 3] = ["server.token", "server.admin_token", "webrtc.turn_servers"];
+const SECRETS: [&str; 4] = ["server.token", "server.admin_token", "relay.token", "webrtc.turn_servers"];
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]

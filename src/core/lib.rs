@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test takes a first `Instant`; the rest is arithmetic"))]
 
 pub mod bag;
+pub mod bucket;
 pub mod calendar;
 pub mod error;
 pub mod graph;

@@ -77,7 +77,7 @@ impl OfferRequestBody {
     ///
     /// # Errors
     /// Invalid, naming the valid values.
-    pub(super) fn parse(self, user_agent: Option<&str>) -> Result<OfferRequest> {
+    pub(crate) fn parse(self, user_agent: Option<&str>) -> Result<OfferRequest> {
         let streams = parse_streams(&self.stream_types)?;
         let codecs = self.codecs.map(|names| parse_codecs(&names)).transpose()?;
         let profiles = parse_profiles(self.profiles)?;
@@ -97,7 +97,7 @@ impl OfferRequestBody {
             return Err(Error::invalid(format!("'spare_streams' goes from 0 to {MAX_SPARE}; got {spare}.")));
         }
         let (device, data_channel) = (DeviceId::new(self.device_id), !data_channels.is_empty());
-        Ok(OfferRequest { device, streams, codecs, profiles, user_agent, data_channel, spare })
+        Ok(OfferRequest { device, streams, codecs, profiles, user_agent, data_channel, spare, relayed: false })
     }
 }
 
@@ -118,7 +118,7 @@ impl ChangeBody {
     ///
     /// # Errors
     /// Invalid, naming the valid values.
-    pub(super) fn parse(self, session: &str) -> Result<ChangeRequest> {
+    pub(crate) fn parse(self, session: &str) -> Result<ChangeRequest> {
         if self.stream_types.is_none() && self.profiles.is_none() {
             return Err(Error::invalid("Nothing to change is named: give 'stream_types', 'profiles' or both."));
         }
@@ -211,7 +211,7 @@ impl AnswerBody {
     ///
     /// # Errors
     /// Invalid.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if self.kind != "answer" {
             let shown: String = self.kind.chars().take(40).collect();
             return Err(Error::invalid(format!("'type' must be 'answer', not '{shown}'.")));

@@ -184,6 +184,9 @@ pub struct WebRtcStatus {
     pub remote_address: Option<String>,
     /// The header `User-Agent` of the request for the offer.
     pub user_agent: Option<String>,
+    /// "relay" for a session that came through a relay, else null.
+    #[schema(example = "relay")]
+    pub via: Option<&'static str>,
     /// Counters.
     pub stats: Option<SessionStats>,
 }
@@ -201,6 +204,7 @@ impl From<SessionStatus> for WebRtcStatus {
             last_activity: unix_seconds(status.last_activity),
             remote_address: status.remote_address,
             user_agent: status.user_agent,
+            via: status.relayed.then_some("relay"),
             stats: Some(status.stats),
         }
     }

@@ -15,7 +15,8 @@ impl Secrets {
     /// The tokens, and the TURN servers' passwords.
     pub fn of(config: &Config) -> Self {
         let turn = config.webrtc.turn_servers.iter().map(|server| &server.credential);
-        let secrets = [&config.server.token, &config.server.admin_token].into_iter().chain(turn);
+        let tokens = [&config.server.token, &config.server.admin_token, &config.relay.token];
+        let secrets = tokens.into_iter().chain(turn);
         let mut forms: Vec<String> = secrets.filter(|secret| secret.len() >= SHORTEST).flat_map(|s| forms(s)).collect();
         // The longest first: one may be part of another.
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));

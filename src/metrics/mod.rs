@@ -15,7 +15,7 @@ use self::devices::Devices;
 pub use self::{
     devices::{DeviceMetrics, EncoderMetrics, MAX_DEVICES, OTHER, StreamMetrics},
     http::{HttpMetrics, Route},
-    queues::{ControlMetrics, EventMetrics},
+    queues::{ControlMetrics, EventMetrics, RelayMetrics},
     sessions::{End, SessionMetrics},
     text::Format,
     values::{Counter, Gauge, Histogram},
@@ -33,6 +33,8 @@ pub struct Metrics {
     pub control: Arc<ControlMetrics>,
     /// The session actor's events.
     pub events: Arc<EventMetrics>,
+    /// The relay that the server dials out to.
+    pub relay: Arc<RelayMetrics>,
     /// Pipelines read again and swapped in.
     pub reloads: Counter,
     /// Pipelines read again and refused.

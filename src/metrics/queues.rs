@@ -1,5 +1,5 @@
-//! What is counted about the two queues that everything goes through: messages to the media control thread, and events to
-//! the session actor.
+//! What is counted about the two queues that everything goes through, messages to the media control thread and events to
+//! the session actor, and about the relay.
 
 use super::values::{Counter, Gauge};
 
@@ -21,4 +21,13 @@ pub struct EventMetrics {
     pub waiting: Gauge,
     /// Events that were lost because too many waited; the server ends then.
     pub lost: Counter,
+}
+
+/// What is counted about the relay that the server dials out to.
+#[derive(Debug, Default)]
+pub struct RelayMetrics {
+    /// Cameras that it knows now.
+    pub connections: Gauge,
+    /// Times that it was dialled.
+    pub attempts: Counter,
 }

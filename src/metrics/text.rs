@@ -273,7 +273,11 @@ impl Collected {
         let help = "Seconds since the media control thread last took a turn; from 10 on nobody is served";
         out.gauge("realsense_webrtc_media_control_age_seconds", help, count(control.age_s.get()))?;
         let help = "Events of cameras and media that wait for the session actor";
-        out.gauge("realsense_webrtc_session_events_waiting", help, count(events.waiting.get()))
+        out.gauge("realsense_webrtc_session_events_waiting", help, count(events.waiting.get()))?;
+        let relay = &self.metrics.relay;
+        let help = "Cameras that the relay knows now; 0 without a relay";
+        out.gauge("realsense_webrtc_relay_connections", help, count(relay.connections.get()))?;
+        out.counter("realsense_webrtc_relay_attempts", "Times that the relay was dialled", relay.attempts.get())
     }
 
     fn process(&self, out: &mut Out<'_>) -> fmt::Result {

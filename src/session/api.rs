@@ -35,6 +35,8 @@ pub struct OfferRequest {
     pub data_channel: bool,
     /// How many m-lines there are to be for streams that come later.
     pub spare: usize,
+    /// Whether it came through a relay.
+    pub relayed: bool,
 }
 
 /// A request to change what a session carries, parsed.
@@ -101,6 +103,8 @@ pub struct SessionStatus {
     pub remote_address: Option<String>,
     /// The requester's `User-Agent`.
     pub user_agent: Option<String>,
+    /// Whether it came through a relay.
+    pub relayed: bool,
     /// Counters.
     pub stats: SessionStats,
 }

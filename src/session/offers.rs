@@ -58,6 +58,7 @@ impl Actor {
             spare,
             data_channel,
             user_agent: request.user_agent,
+            relayed: request.relayed,
         };
         self.sessions.insert(now, id.clone(), opening);
         let streams = choices.into_iter().enumerate().map(|(mline_index, choice)| OfferedStream {

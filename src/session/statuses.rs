@@ -29,6 +29,7 @@ impl Actor {
             last_activity: self.wall_time(session.last_activity),
             remote_address: session.remote_address.clone(),
             user_agent: session.user_agent.clone(),
+            relayed: session.relayed,
             stats: SessionStats::default(),
         }
     }

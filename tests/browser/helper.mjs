@@ -50,15 +50,18 @@ export class Server {
   /**
    * Without a section [realsense] it has simulated cameras only, whatever is plugged into this machine.
    * @param {string} [listen] @param {string} [config] TOML @param {string[]} [args] further arguments
+   * @param {Record<string, string>} [environment] further variables
    */
-  static async start(listen = '127.0.0.1:0', config = CONFIG, args = []) {
+  static async start(listen = '127.0.0.1:0', config = CONFIG, args = [], environment = {}) {
     const server = new Server();
     server.folder = mkdtempSync(path.join(tmpdir(), 'realsense-webrtc-'));
     const file = path.join(server.folder, 'config.toml');
     const real = config.includes('[realsense]');
     writeFileSync(file, real ? config : `${config}\n[realsense]\nenabled = false\n`);
     const simulated = real ? [] : ['--sim-cameras', '1'];
-    const child = spawn(program, ['--config', file, '--listen', listen, ...simulated, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program, ['--config', file, '--listen', listen, ...simulated, ...args], {
+      cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...environment },
+    });
     server.child = child;
     server.exited = new Promise((resolve) => { child.on('exit', (code, signal) => resolve(signal ?? code)); });
     server.exited.then((how) => { server.how = how; });

@@ -18,6 +18,7 @@ mod pipelines;
 mod playback;
 mod recording_files;
 mod recordings;
+mod relay;
 mod sensors;
 mod sessions;
 mod streams;

@@ -2,7 +2,7 @@
 
 import { confirmInPage } from './confirm.js';
 import { byId, childrenOf, el, icon, isOff, reconcile, setOff, setText, showText } from './dom.js';
-import { browserName, duration, profileText, streamName } from './words.js';
+import { duration, profileText, streamName, viewerName } from './words.js';
 
 /** Seconds that a session is given to its first picture before the list speaks of none. */
 const STARTING_S = 4;
@@ -67,7 +67,7 @@ export class Panels extends EventTarget {
     reconcile(this.#body, list, (s) => s.session_id, (s) => this.#row(s), (row, s) => {
       row.classList.toggle('own', s.session_id === own);
       const cell = (/** @type {string} */ name) => /** @type {HTMLElement} */ (row.querySelector(`[data-cell="${name}"]`));
-      setText(cell('who'), browserName(s.user_agent));
+      setText(cell('who'), viewerName(s));
       showText(cell('address'), s.remote_address ?? '');
       cell('this-tab').hidden = s.session_id !== own;
       setText(cell('streams'), s.stream_types.map(streamName).join(', '));
@@ -98,7 +98,7 @@ export class Panels extends EventTarget {
   /** @param {import('realsense-webrtc/api').WebRtcStatus} session */
   #row(session) {
     const close = el('button', { type: 'button', class: 'icon-button', title: 'Close this session', onclick: () => this.#close(session.session_id, close) }, icon('close'));
-    close.setAttribute('aria-label', `Close session of ${browserName(session.user_agent)}, ${session.stream_types.map(streamName).join(', ')}`);
+    close.setAttribute('aria-label', `Close session of ${viewerName(session)}, ${session.stream_types.map(streamName).join(', ')}`);
     return el('tr', {},
       el('td', { 'data-label': 'Viewer' },
         el('span', { 'data-cell': 'who', class: 'who' }), ' ',

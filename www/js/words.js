@@ -39,6 +39,14 @@ export function megabytes(bytes) {
 }
 
 /**
+ * Who watches, in a few words.
+ * @param {{user_agent?: string|null, via?: string|null}} session @returns {string}
+ */
+export function viewerName({ user_agent: userAgent, via }) {
+  return via === 'relay' ? 'Viewer through the relay' : browserName(userAgent);
+}
+
+/**
  * The short name of a browser or program from its User-Agent.
  * @param {string|null|undefined} userAgent @returns {string}
  */

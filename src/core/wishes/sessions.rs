@@ -44,6 +44,8 @@ pub struct Opening {
     pub data_channel: bool,
     /// The requester's `User-Agent`.
     pub user_agent: Option<String>,
+    /// Whether it came through a relay.
+    pub relayed: bool,
 }
 
 /// One session.
@@ -67,6 +69,8 @@ pub struct Session {
     pub remote_address: Option<String>,
     /// The requester's `User-Agent`.
     pub user_agent: Option<String>,
+    /// Whether it came through a relay.
+    pub relayed: bool,
     /// Our candidates.
     pub local_candidates: Vec<IceCandidate>,
     state_since: Instant,
@@ -144,7 +148,7 @@ impl Sessions {
 
     /// Adds a session in state New. The caller has checked the limit.
     pub fn insert(&mut self, now: Instant, id: SessionId, opening: Opening) {
-        let Opening { device, streams, spare, data_channel, user_agent } = opening;
+        let Opening { device, streams, spare, data_channel, user_agent, relayed } = opening;
         let mlines = streams.len() + spare + usize::from(data_channel);
         // Until it answers otherwise, the peer takes what it is offered.
         let line = |stream| Line { stream, accepted: true };
@@ -159,6 +163,7 @@ impl Sessions {
             last_activity: now,
             remote_address: None,
             user_agent,
+            relayed,
             local_candidates: Vec::new(),
             state_since: now,
             offered: now,
@@ -384,7 +389,7 @@ mod tests {
     }
 
     fn opening(streams: Vec<StreamType>) -> Opening {
-        Opening { device: DeviceId::new("1"), streams, spare: 0, data_channel: false, user_agent: None }
+        Opening { device: DeviceId::new("1"), streams, spare: 0, data_channel: false, user_agent: None, relayed: false }
     }
 
     fn with_one(now: Instant) -> (Sessions, SessionId) {

@@ -69,7 +69,7 @@ impl StartBody {
     ///
     /// # Errors
     /// NotFound for a sensor that the device does not have, Invalid listing what is offered.
-    pub(in super::super) fn parse(self, device: &DeviceId, sensors: &[SensorInfo]) -> Result<StartRequest> {
+    pub(crate) fn parse(self, device: &DeviceId, sensors: &[SensorInfo]) -> Result<StartRequest> {
         let mut configs: Vec<(usize, StreamConfig)> = Vec::new();
         for config in self.configs.iter().filter(|config| config.enable.unwrap_or(true)) {
             let parsed = config.parse(device, sensors)?;

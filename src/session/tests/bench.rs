@@ -58,6 +58,7 @@ impl Bench {
             user_agent: Some("test".into()),
             data_channel: false,
             spare: 0,
+            relayed: false,
         }
     }
 

@@ -3089,6 +3089,11 @@ export interface components {
             streaming: boolean;
             /** @description The header `User-Agent` of the request for the offer. */
             user_agent?: string | null;
+            /**
+             * @description "relay" for a session that came through a relay, else null.
+             * @example relay
+             */
+            via?: string | null;
         };
         /** @description Socket.IO payload of `welcome`: the client is connected, and gets events from now on. */
         Welcome: {

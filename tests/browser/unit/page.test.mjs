@@ -11,7 +11,7 @@ import { ClockOffset, median, ratesOf, sampleOf } from '../../../www/js/stats.js
 import { ageMs, crc16, decodeStrip, framesBetween, stripSize } from '../../../www/js/strip.js';
 import { nearest, videoStreams } from '../../../www/js/profiles.js';
 import { afterLoss, worthRetrying } from '../../../www/js/verdict.js';
-import { bitrate, browserName, clockTime, duration, megabytes, recordingOf, streamName } from '../../../www/js/words.js';
+import { bitrate, browserName, clockTime, duration, megabytes, recordingOf, streamName, viewerName } from '../../../www/js/words.js';
 
 /** Draws a strip as docs/reference/frame-strip.md says. */
 function drawStrip(bytes, cell, one = 255, zero = 0) {
@@ -155,6 +155,8 @@ describe('words', () => {
     assert.equal(browserName('Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) Version/17.0 Mobile/15E Safari/604.1'), 'Safari 17 on iOS');
     assert.equal(browserName('python-requests/2.31'), 'python-requests');
     assert.equal(browserName(null), 'Unknown client');
+    assert.equal(viewerName({ user_agent: null, via: 'relay' }), 'Viewer through the relay');
+    assert.equal(viewerName({ user_agent: 'python-requests/2.31', via: null }), 'python-requests');
   });
   it('say sizes and times', () => {
     assert.equal(bitrate(1234567), '1.2 Mbit/s');

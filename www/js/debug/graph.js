@@ -2,7 +2,7 @@
 // which box somebody chose.
 
 import { childrenOf, el, reconcile, setText } from '../dom.js';
-import { bitrate, browserName, duration, streamName } from '../words.js';
+import { bitrate, duration, streamName, viewerName } from '../words.js';
 import { capsGist } from './caps.js';
 import { droppedBy, fill, kilobits, milliseconds, perSecond, queueText } from './figures.js';
 import { curve, layOut, nextBox } from './layout.js';
@@ -242,7 +242,7 @@ function sessionLines(id, pipeline, { sessions, rates }) {
   const rtt = stats?.round_trip_time_ms;
   const loss = rate ? `${(rate.loss * 100).toFixed(rate.loss >= 0.1 ? 0 : 1)} % lost` : '';
   return [
-    `${id.slice(0, 8)} · ${session ? browserName(session.user_agent).split(' on ')[0] : 'session'}`,
+    `${id.slice(0, 8)} · ${session ? viewerName(session).split(' on ')[0] : 'session'}`,
     [rate ? bitrate(rate.bitsPerSecond) : session?.state ?? '', loss, rtt === null || rtt === undefined ? '' : milliseconds(rtt)].filter(Boolean).join(' · '),
   ];
 }

@@ -2,7 +2,7 @@
 // server owns the values.
 
 import { byId, el, reconcile, setText, showText } from '../dom.js';
-import { browserName, duration, streamName } from '../words.js';
+import { duration, streamName, viewerName } from '../words.js';
 import { capsGist, parseCaps } from './caps.js';
 import { bytesText, droppedBy, kilobits, milliseconds, perSecond, queueText, valueText } from './figures.js';
 import { Property, orderOf } from './property.js';
@@ -200,7 +200,7 @@ function sessionFacts(session, type, rates) {
   const stats = session.stats?.streams.find((stream) => stream.stream_type === type);
   const rate = rates.of(session.session_id, type);
   return [
-    ['Viewer', [browserName(session.user_agent), session.remote_address].filter(Boolean).join(', ')],
+    ['Viewer', [viewerName(session), session.remote_address].filter(Boolean).join(', ')],
     ['Streams', session.stream_types.map(streamName).join(', ')],
     ['Since', duration(Date.now() / 1000 - session.created_at)],
     ['Sent', rate ? `${kilobits(rate.bitsPerSecond / 1000)}, ${perSecond(rate.fps)}` : '–'],

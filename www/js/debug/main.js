@@ -5,7 +5,7 @@ import { byId, isOff, setOff, setText, showText } from '../dom.js';
 import { poll } from '../poll.js';
 import { Server } from '../server.js';
 import { knownToken, onToken } from '../token.js';
-import { browserName } from '../words.js';
+import { viewerName } from '../words.js';
 import { Admin } from './admin.js';
 import { DebugApi } from './api.js';
 import { Rates } from './figures.js';
@@ -113,7 +113,7 @@ async function loadGraph() {
     return;
   }
   if (!sessions.some((one) => one.session_id === inside)) lookInside('');
-  const names = sessions.map((one) => ({ id: one.session_id, name: browserName(one.user_agent) }));
+  const names = sessions.map((one) => ({ id: one.session_id, name: viewerName(one) }));
   fillSelect(sessionPick, names.map(({ id, name }) => [id, `${id.slice(0, 8)}, ${name}`]));
   sessionPick.value = inside;
   sessionsPanel.show(sessions, rates, inside);

@@ -1,7 +1,7 @@
 // The sessions and what is counted of each. Owns its list.
 
 import { byId, childrenOf, el, reconcile, setText, showText } from '../dom.js';
-import { bitrate, browserName, duration, streamName } from '../words.js';
+import { bitrate, duration, streamName, viewerName } from '../words.js';
 import { milliseconds } from './figures.js';
 
 const COLUMNS = [
@@ -21,7 +21,7 @@ export class Sessions extends EventTarget {
     showText(byId('sessions-note'), list.length === 0 ? 'Nobody is watching.' : '');
     reconcile(byId('sessions'), list, (session) => session.session_id, (session) => this.#create(session), (node, session) => {
       const [name, badge, note, button] = childrenOf(node.querySelector('.session-head'));
-      setText(name, browserName(session.user_agent));
+      setText(name, viewerName(session));
       setText(badge, session.connected && !session.streaming ? 'connected, no video' : session.state);
       badge.dataset.state = session.connected ? (session.streaming ? 'on' : 'warn') : 'off';
       setText(note, [session.session_id.slice(0, 8), session.remote_address, `for ${duration(Date.now() / 1000 - session.created_at)}`].filter(Boolean).join(' · '));

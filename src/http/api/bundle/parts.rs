@@ -152,7 +152,8 @@ fn config(handle: &Handle) -> Part {
 
 fn without_secrets(mut config: Config) -> Config {
     let turn = config.webrtc.turn_servers.iter_mut().flat_map(|server| [&mut server.username, &mut server.credential]);
-    for secret in [&mut config.server.token, &mut config.server.admin_token].into_iter().chain(turn) {
+    let tokens = [&mut config.server.token, &mut config.server.admin_token, &mut config.relay.token];
+    for secret in tokens.into_iter().chain(turn) {
         if !secret.is_empty() {
             "(set)".clone_into(secret);
         }
