@@ -5,13 +5,15 @@ pub(crate) mod sources;
 use std::{
     io::ErrorKind,
     net::{IpAddr, SocketAddr},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use self::sources::Sources;
 use crate::{
@@ -108,7 +110,14 @@ impl App {
         let stop_http = CancellationToken::new();
         let http = tokio::spawn(http::serve(listener, handle.clone(), stop_http.clone()));
         let stop_relay = CancellationToken::new();
-        let relay = tokio::spawn(relay::serve(handle.clone(), stop_relay.clone()));
+        let relay = {
+            let serve = AssertUnwindSafe(relay::serve(handle.clone(), stop_relay.clone()));
+            tokio::spawn(async move {
+                if serve.catch_unwind().await.is_err() {
+                    error!("The connections to the relay ended by a bug; start the server again to have them back");
+                }
+            })
+        };
         let trimmer = tokio::spawn(trim());
         info!(%address, "ready");
         Ok(Self { address, handle, cameras, stop_http, http, actor, trimmer, stop_relay, relay })

@@ -136,7 +136,8 @@ mod tests {
     #[test]
     fn what_is_in_force_is_shown_with_where_it_came_from() {
         let token = ("REALSENSE_WEBRTC_TOKEN", "s3cret");
-        let shown = loaded(&[("REALSENSE_WEBRTC__SESSIONS__IDLE_TIMEOUT_S", "60"), token]).unwrap().show();
+        let relay = ("REALSENSE_WEBRTC__RELAY__TOKEN", "s3cret");
+        let shown = loaded(&[("REALSENSE_WEBRTC__SESSIONS__IDLE_TIMEOUT_S", "60"), token, relay]).unwrap().show();
         for line in [
             "limit = 3  # my.toml, line 3",
             "idle_timeout_s = 60  # REALSENSE_WEBRTC__SESSIONS__IDLE_TIMEOUT_S",
@@ -144,6 +145,7 @@ mod tests {
             "answer_timeout_s = 30",
             "min_m = 0.3",
             "# token is set and not shown  # REALSENSE_WEBRTC_TOKEN",
+            "# token is set and not shown  # REALSENSE_WEBRTC__RELAY__TOKEN",
             "[pipelines.devices.\"9.9\"]",
             "admin_token = \"\"",
         ] {

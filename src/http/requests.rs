@@ -124,7 +124,7 @@ impl ChangeBody {
         }
         let streams = self.stream_types.map(|names| parse_streams(&names)).transpose()?;
         let profiles = parse_profiles(self.profiles)?;
-        Ok(ChangeRequest { session: SessionId::new(session), streams, profiles })
+        Ok(ChangeRequest { session: SessionId::new(session), streams, profiles, renegotiate: true })
     }
 }
 

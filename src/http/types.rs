@@ -148,12 +148,22 @@ pub struct ChangedBody {
     pub stream_types: Vec<StreamType>,
     /// The same with what they run at and which m-line carries them.
     pub streams: Vec<OfferedStream>,
+    /// A new offer of the session, where it had too few m-lines. It carries these streams once that is answered; if it is not within
+    /// `sessions.answer_timeout_s`, the session ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "v=0\r\no=- 6839 1 IN IP4 0.0.0.0\r\n…")]
+    pub sdp: Option<String>,
+    /// "offer", beside `sdp`.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "offer")]
+    pub kind: Option<&'static str>,
 }
 
 impl From<Changed> for ChangedBody {
     fn from(changed: Changed) -> Self {
         let stream_types = changed.streams.iter().map(|stream| stream.stream_type).collect();
-        Self { session_id: changed.session, stream_types, streams: changed.streams }
+        let kind = changed.sdp.as_ref().map(|_| "offer");
+        Self { session_id: changed.session, stream_types, streams: changed.streams, sdp: changed.sdp, kind }
     }
 }
 

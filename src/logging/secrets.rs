@@ -88,6 +88,7 @@ mod tests {
         let mut config = Config::default();
         config.server.token = "s3cret/tok en\"x".into();
         config.server.admin_token = "s3cret".into();
+        config.relay.token = "re1ay-token".into();
         config.webrtc.turn_servers =
             vec![TurnServer { url: "turn:h:1".into(), username: "robot".into(), credential: "pa:ss@wörd".into() }];
         Secrets::of(&config)
@@ -103,10 +104,11 @@ mod tests {
             r#"{"token":"s3cret/tok en\"x"}"#,
             "<text>s3cret/tok en&quot;x</text>",
             "Authorization: Bearer s3cret",
+            "40{\"token\":\"re1ay-token\"}",
             "GET /api/health?token=guessed&x=1",
         ] {
             let scrubbed = secrets.scrub(text);
-            for left in ["pa:ss", "wörd", "pa%3", "s3cret", "tok en", "guessed"] {
+            for left in ["pa:ss", "wörd", "pa%3", "s3cret", "tok en", "re1ay", "guessed"] {
                 assert!(!scrubbed.contains(left), "{scrubbed}");
             }
             assert!(scrubbed.contains(PLACEHOLDER), "{scrubbed}");

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::{
-    LocalOffer, Media, MediaEvent, SessionSpec, SessionStats, StreamStats,
+    LocalOffer, Media, MediaEvent, NewLine, SessionSpec, SessionStats, StreamStats,
     diagnostics::{Answer, Diagnostics, ElementPath, GraphRequest, ReloadError},
 };
 use crate::{
@@ -27,6 +27,8 @@ pub enum Call {
     Answer(SessionId),
     /// A candidate came.
     Candidate(SessionId, String),
+    /// A session gets further m-lines for these streams.
+    Grow(SessionId, Vec<StreamType>),
     /// A session's m-lines carry these streams.
     Switch(SessionId, Vec<Option<StreamType>>),
     /// Texts for a session's data channel.
@@ -180,6 +182,25 @@ impl Media for FakeMedia {
 
     fn add_candidate(&self, session: SessionId, candidate: IceCandidate) {
         self.record(Call::Candidate(session, candidate.candidate));
+    }
+
+    fn grow_session(&self, session: SessionId, lines: Vec<NewLine>) {
+        let result = {
+            let mut state = self.state();
+            if let Some(spec) = state.specs.iter_mut().find(|spec| spec.session == session) {
+                spec.spare += lines.len();
+            }
+            state.calls.push(Call::Grow(session.clone(), lines.iter().map(|line| line.stream).collect()));
+            match (state.hold_offers, &state.refuse_offers) {
+                (true, _) => return,
+                (false, Some(error)) => Err(error.clone()),
+                (false, None) => Ok(LocalOffer {
+                    sdp: "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n".into(),
+                    candidates: Vec::new(),
+                }),
+            }
+        };
+        self.emit(MediaEvent::Offer { session, result });
     }
 
     fn switch_session(&self, session: SessionId, lines: Vec<Option<(StreamType, Profile)>>) {

@@ -37,6 +37,10 @@ pub trait Media: Send + Sync + 'static {
     /// after the answer was applied; lines that the peer refused stay dark.
     fn switch_session(&self, session: SessionId, lines: Vec<Option<(StreamType, Profile)>>);
 
+    /// Gives a session further m-lines, one for each of these, and makes a new offer of it; answered by [`MediaEvent::Offer`]. They
+    /// carry nothing before [`Self::switch_session`]. Called only after the answer was applied; the session then takes another.
+    fn grow_session(&self, session: SessionId, lines: Vec<NewLine>);
+
     /// Sends texts on a session's data channel, in this order, unless some of those before are still on their way: then these are
     /// dropped. Sessions without an open channel are ignored.
     fn send_data(&self, session: SessionId, texts: Arc<[String]>);
@@ -86,6 +90,20 @@ pub struct SessionSpec {
     /// Whether there is a data channel for point clouds ([`CLOUD_CHANNEL`]) as well.
     pub data_channel: bool,
 }
+
+/// A further m-line of a session that was answered already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewLine {
+    /// What it is to carry.
+    pub stream: StreamType,
+    /// At what size and rate.
+    pub profile: Profile,
+    /// What asks most of a decoder of all that the stream may become while the session lasts.
+    pub largest: Profile,
+}
+
+/// Most m-lines of streams that a session may have: twice what a device has streams.
+pub const MAX_LINES: usize = 8;
 
 /// The data channel of point clouds.
 pub const CLOUD_CHANNEL: &str = "pointcloud-data";

@@ -26,7 +26,7 @@ pub struct EventMetrics {
 /// What is counted about the relay that the server dials out to.
 #[derive(Debug, Default)]
 pub struct RelayMetrics {
-    /// Cameras that it knows now.
+    /// Cameras that are registered there.
     pub connections: Gauge,
     /// Times that it was dialled.
     pub attempts: Counter,

@@ -275,7 +275,7 @@ impl Collected {
         let help = "Events of cameras and media that wait for the session actor";
         out.gauge("realsense_webrtc_session_events_waiting", help, count(events.waiting.get()))?;
         let relay = &self.metrics.relay;
-        let help = "Cameras that the relay knows now; 0 without a relay";
+        let help = "Cameras registered at the relay; 0 without one";
         out.gauge("realsense_webrtc_relay_connections", help, count(relay.connections.get()))?;
         out.counter("realsense_webrtc_relay_attempts", "Times that the relay was dialled", relay.attempts.get())
     }

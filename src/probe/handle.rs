@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
 
@@ -16,7 +16,10 @@ use super::{
     assemble::{Assembler, ReceivedStats},
     rtcp::Rtcp,
 };
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::{
+    error::Result,
+    sync::{Mutex, MutexGuard, lock},
+};
 
 /// Where the connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +74,7 @@ pub(super) struct State {
 pub(super) enum Command {
     Keyframe(usize),
     Rtcp(Rtcp),
+    Offer(String, oneshot::Sender<Result<String>>),
     Close,
     FallSilent,
     Vanish,
@@ -133,7 +137,7 @@ impl Handle {
     ///
     /// # Errors
     /// The stats that did not satisfy `wanted`.
-    pub async fn wait(&self, limit: Duration, wanted: impl Fn(&Stats) -> bool) -> Result<Stats, Stats> {
+    pub async fn wait(&self, limit: Duration, wanted: impl Fn(&Stats) -> bool) -> std::result::Result<Stats, Stats> {
         let end = tokio::time::Instant::now() + limit;
         let mut changed = self.changed.clone();
         loop {
@@ -164,6 +168,16 @@ impl Handle {
     /// only once media has come; false when the receiver has ended.
     pub async fn send_rtcp(&self, rtcp: Rtcp) -> bool {
         self.commands.send(Command::Rtcp(rtcp)).await.is_ok()
+    }
+
+    /// Takes a later offer of the session and gives the answer's SDP; `None` when the receiver has ended.
+    ///
+    /// # Errors
+    /// Invalid when the SDP does not parse or cannot be accepted.
+    pub async fn accept(&self, sdp: &str) -> Option<Result<String>> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Offer(sdp.to_owned(), reply)).await.ok()?;
+        answer.await.ok()
     }
 
     /// Says good-bye (RTCP BYE, DTLS close_notify) and ends.

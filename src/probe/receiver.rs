@@ -26,7 +26,7 @@ use super::{
     assemble::{Assembler, Outcome, Packet},
     handle::{Command, Shared},
     rtcp::Rtcp,
-    sdp::{is_media, local_address, m_lines, remote_candidates, with_mdns, with_wrong_fingerprint},
+    sdp::{MLine, is_media, local_address, m_lines, remote_candidates, with_mdns, with_wrong_fingerprint},
     srtcp::{self, Protector},
 };
 use crate::{
@@ -116,8 +116,7 @@ impl Receiver {
         CRYPTO.call_once(|| str0m::crypto::from_feature_flags().install_process_default());
 
         let lines = m_lines(sdp);
-        let offer = SdpOffer::from_sdp_string(sdp)
-            .map_err(|error| Error::invalid(format!("The offer's SDP does not parse: {error}.")))?;
+        let offer = parse(sdp)?;
         let bind = options.bind.unwrap_or_else(|| local_address(&remote_candidates(sdp)));
         let socket = UdpSocket::bind((bind, 0))
             .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
@@ -149,23 +148,12 @@ impl Receiver {
             .map_err(|error| Error::unavailable(format!("{local} makes no ICE candidate: {error}.")))?;
         let mut candidates = vec![candidate.to_sdp_string()];
         rtc.add_local_candidate(candidate);
-        let mut answer = rtc
-            .sdp_api()
-            .accept_offer(offer)
-            .map_err(|error| Error::invalid(format!("The offer cannot be accepted: {error}.")))?
-            .to_sdp_string();
+        let mut answer = answer(&mut rtc, offer, &lines)?;
         if options.mdns {
             answer = with_mdns(&answer, local.port(), &mut candidates);
         }
         if options.wrong_fingerprint {
             answer = with_wrong_fingerprint(&answer);
-        }
-        for line in lines.iter().filter(|line| line.nack) {
-            // str0m keeps quiet about loss where the offer names no retransmission stream; a sender that takes NACK
-            // without RTX repeats the packet itself.
-            if let Some(stream) = rtc.direct_api().stream_rx_by_mid(Mid::from(line.mid.as_str()), None) {
-                stream.suppress_nack(false);
-            }
         }
         let keep_data = options.access_units.is_some();
         let streams: Vec<_> = lines.iter().map(|line| Assembler::new(line.mid.clone(), keep_data)).collect();
@@ -187,6 +175,19 @@ impl Receiver {
             peer: None,
         };
         Ok((receiver, answer, candidates))
+    }
+
+    /// Takes a later offer of the session, which may have more m-lines.
+    fn accept(&mut self, sdp: &str) -> Result<String> {
+        let lines = m_lines(sdp);
+        let answer = answer(&mut self.rtc, parse(sdp)?, &lines)?;
+        self.codecs = payload_types(&self.rtc);
+        let keep_data = self.options.access_units.is_some();
+        let mut state = self.shared.lock();
+        let known = state.streams.len();
+        state.streams.extend(lines.iter().skip(known).map(|line| Assembler::new(line.mid.clone(), keep_data)));
+        self.last_pli.resize(state.streams.len(), None);
+        Ok(answer)
     }
 
     /// Starts the receiver's task on the current runtime.
@@ -228,6 +229,8 @@ impl Receiver {
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Keyframe(index)) => self.ask_keyframe(index),
+                    // Who asked may have given up.
+                    Some(Command::Offer(sdp, reply)) => drop(reply.send(self.accept(&sdp))),
                     Some(Command::Rtcp(rtcp)) => self.send_rtcp(&socket, rtcp)?,
                     Some(Command::Close) => return self.say_goodbye(&socket).await,
                     Some(Command::FallSilent) => {
@@ -418,6 +421,24 @@ impl Receiver {
         self.random ^= self.random << 17;
         (self.random >> 11) as f64 / (1u64 << 53) as f64
     }
+}
+
+fn parse(offer: &str) -> Result<SdpOffer> {
+    SdpOffer::from_sdp_string(offer)
+        .map_err(|error| Error::invalid(format!("The offer's SDP does not parse: {error}.")))
+}
+
+fn answer(rtc: &mut Rtc, offer: SdpOffer, lines: &[MLine]) -> Result<String> {
+    let answer = rtc.sdp_api().accept_offer(offer);
+    let answer = answer.map_err(|error| Error::invalid(format!("The offer cannot be accepted: {error}.")))?;
+    for line in lines.iter().filter(|line| line.nack) {
+        // str0m keeps quiet about loss where the offer names no retransmission stream; a sender that takes NACK
+        // without RTX repeats the packet itself.
+        if let Some(stream) = rtc.direct_api().stream_rx_by_mid(Mid::from(line.mid.as_str()), None) {
+            stream.suppress_nack(false);
+        }
+    }
+    Ok(answer.to_sdp_string())
 }
 
 fn payload_types(rtc: &Rtc) -> HashMap<u8, Codec> {

@@ -17,10 +17,10 @@ pub fn relay(data: &[u8]) {
         Err(Malformed(words)) => return assert!(words.starts_with('a')),
     };
     assert!(name.len() <= 64);
-    let reply = match Request::parse(&name, data) {
+    let reply = match Request::parse(&name, &data) {
         None => return,
         Some(Ok(request)) => request.refusal("no"),
-        Some(Err(reply)) => Some(reply),
+        Some(Err(reply)) => reply,
     };
     let Some(Reply { name, data }) = reply else { return };
     let id = data.get("sessionId").map_or(Some(""), |id| id.as_str()).expect("an id is a text");

@@ -131,25 +131,31 @@ impl Request {
     /// What an event asks for; `None` for one that is not known, which is nobody's fault.
     ///
     /// # Errors
-    /// It is known and does not have what it must have; what to say of it.
-    pub(super) fn parse(name: &str, data: Value) -> Option<Result<Self, Reply>> {
+    /// It is known and does not have what it must have; what to say of it, or nothing where that could end a session that goes on.
+    pub(super) fn parse(name: &str, data: &Value) -> Option<Result<Self, Option<Reply>>> {
         let request = match name {
-            "create-session" => read(&data).map(Self::Create),
-            "webrtc-answer" => read(&data).map(Self::Answer),
-            "ice-candidate" => candidate(&data),
-            "switch-stream-type" => read(&data).map(Self::Switch),
-            "session-closed" => read(&data).map(Self::Closed),
-            "activate-pointcloud" => read(&data).map(Self::Clouds),
-            "start-device-stream" => read(&data).map(Self::Start),
-            "stop-device-stream" => read(&data).map(Self::Stop),
+            "create-session" => read(data).map(Self::Create),
+            "webrtc-answer" => read(data).map(Self::Answer),
+            "ice-candidate" => candidate(data),
+            "switch-stream-type" => read(data).map(Self::Switch),
+            "session-closed" => read(data).map(Self::Closed),
+            "activate-pointcloud" => read(data).map(Self::Clouds),
+            "start-device-stream" => read(data).map(Self::Start),
+            "stop-device-stream" => read(data).map(Self::Stop),
             _ => return None,
         };
         Some(request.map_err(|error| {
             let error = format!("The event {name} cannot be read: {error}.");
             match name {
-                "activate-pointcloud" | "start-device-stream" | "stop-device-stream" => Reply::device_error(&error),
-                "switch-stream-type" => Reply::switch_error(session_of(&data), &error),
-                _ => Reply::session_error(session_of(&data), &error),
+                "activate-pointcloud" | "start-device-stream" | "stop-device-stream" => {
+                    Some(Reply::device_error(&error))
+                }
+                "switch-stream-type" => Some(Reply::switch_error(session_of(data), &error)),
+                "create-session" | "webrtc-answer" => Some(Reply::session_error(session_of(data), &error)),
+                _ => {
+                    tracing::debug!("{error}");
+                    None
+                }
             }
         }))
     }
@@ -232,8 +238,8 @@ fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
 mod tests {
     use super::*;
 
-    fn parse(name: &str, data: Value) -> Result<Request, Reply> {
-        Request::parse(name, data).expect("a known event")
+    fn parse(name: &str, data: Value) -> Result<Request, Option<Reply>> {
+        Request::parse(name, &data).expect("a known event")
     }
 
     #[test]
@@ -264,7 +270,6 @@ mod tests {
         for (name, reply) in [
             ("create-session", "session-error"),
             ("webrtc-answer", "session-error"),
-            ("ice-candidate", "session-error"),
             ("switch-stream-type", "stream-type-switch-error"),
             ("activate-pointcloud", "pointcloud-error"),
             ("start-device-stream", "pointcloud-error"),
@@ -276,16 +281,19 @@ mod tests {
                 json!({"sessionId": {}, "deviceId": []}),
                 json!({"sessionId": "", "deviceId": ""}),
             ] {
-                let refused = parse(name, data.clone()).expect_err(name);
+                let refused = parse(name, data.clone()).expect_err(name).expect("it is answered");
                 assert_eq!(refused.name, reply, "{data}");
                 assert!(refused.data["error"].as_str().is_some_and(|error| error.contains(name)), "{refused:?}");
             }
         }
-        let named = parse("create-session", json!({"sessionId": "a", "deviceId": "1"})).expect_err("no streams");
+        let named = parse("create-session", json!({"sessionId": "a", "deviceId": "1"}))
+            .expect_err("no streams")
+            .expect("answered");
         assert_eq!(named.data["sessionId"], "a");
         let long = parse("create-session", json!({"sessionId": "a".repeat(129), "deviceId": "1", "streamTypes": []}));
-        assert_eq!(long.expect_err("too long").data["sessionId"], "");
-        assert!(Request::parse("test", json!({})).is_none(), "an event of the relay's own");
+        assert_eq!(long.expect_err("too long").expect("answered").data["sessionId"], "");
+        assert!(matches!(parse("ice-candidate", json!({"sessionId": "a", "candidate": {"sdpMid": 7}})), Err(None)));
+        assert!(Request::parse("test", &json!({})).is_none(), "an event of the relay's own");
     }
 
     #[test]

@@ -23,7 +23,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use self::{backoff::Backoff, connection::End, robot::Robot};
+use self::{
+    backoff::Backoff,
+    connection::{End, finish},
+    robot::Robot,
+};
 use crate::{
     config::{Place, Relay},
     metrics::RelayMetrics,
@@ -37,13 +41,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 const TELL_EVERY: Duration = Duration::from_secs(600);
 /// Longest that connections may take to say good-bye.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// A camera that is made known to the relay.
-struct Known {
-    name: String,
-    stop: CancellationToken,
-    task: AbortHandle,
-}
 
 /// Keeps every camera known to the relay of the configuration until it is told to stop. Without a relay it ends at once.
 pub async fn serve(handle: Handle, stop: CancellationToken) {
@@ -59,7 +56,7 @@ pub async fn serve(handle: Handle, stop: CancellationToken) {
     }
     let mut snapshot = handle.snapshot();
     let mut look = tokio::time::interval(LOOK_EVERY);
-    let (mut known, mut tasks) = (BTreeMap::<DeviceId, Known>::new(), JoinSet::new());
+    let (mut known, mut tasks) = (BTreeMap::<DeviceId, AbortHandle>::new(), JoinSet::new());
     let mut attached = None;
     loop {
         tokio::select! {
@@ -76,43 +73,39 @@ pub async fn serve(handle: Handle, stop: CancellationToken) {
             Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
                 if let Err(error) = ended {
                     error!("A connection to the relay ended by a bug: {error}");
+                    // Not at once again.
+                    continue;
                 }
-                continue;
             }
             _ = look.tick() => {}
         }
         let Ok(devices) = handle.devices(false).await else { continue };
-        known.retain(|_, known| !known.task.is_finished());
-        let cameras: Vec<_> = devices.into_iter().filter(|device| device.problem.is_none()).collect();
-        let only = cameras.len() == 1;
-        for device in cameras {
-            let name = robot_name(&config, only, &device);
-            let id = device.device_id.clone();
-            if let Some(known) = known.get(&id) {
-                if known.name == name {
-                    continue;
-                }
-                known.stop.cancel();
+        known.retain(|_, task| !task.is_finished());
+        let devices: Vec<_> = devices.into_iter().filter(|device| device.problem.is_none()).collect();
+        let live = devices.iter().filter(|device| !device.playback).count();
+        for device in &devices {
+            if known.contains_key(&device.device_id) {
+                continue;
             }
-            let stop = stop.child_token();
-            let robot = Robot::new(handle.clone(), device, name.clone(), config.allow);
+            let only = devices.len() == 1 || (live == 1 && !device.playback);
+            let robot = Robot::new(handle.clone(), device.clone(), robot_name(&config, only, device), config.allow);
             let metrics = handle.observe.metrics.relay.clone();
             let task = tasks.spawn(keep(place.clone(), config.token.clone(), robot, stop.clone(), metrics));
-            known.insert(id, Known { name, stop, task });
+            known.insert(device.device_id.clone(), task);
         }
     }
-    known.values().for_each(|known| known.stop.cancel());
     let left = timeout(LEAVE_TIMEOUT, async { while tasks.join_next().await.is_some() {} }).await;
     if left.is_err() {
         debug!("Connections to the relay did not end in time and are cut");
     }
 }
 
-/// What a camera is called at the relay. The demo's pages read the serial number out of it.
+/// What a camera is called at the relay, as long as its connections are kept. The demo's pages read the id, which is the serial
+/// number, out of it; a recording's has a suffix.
 fn robot_name(config: &Relay, only: bool, device: &DeviceInfo) -> String {
     match config.robot_id.as_str() {
         name if only && !name.is_empty() => name.to_owned(),
-        _ => format!("robot-{}", device.serial_number),
+        _ => format!("robot-{}", device.device_id),
     }
 }
 
@@ -121,18 +114,21 @@ async fn keep(place: Place, token: String, mut robot: Robot, stop: CancellationT
     let mut backoff = Backoff::default();
     let mut told: Option<(String, Instant)> = None;
     loop {
+        if !robot.is_needed(&robot.handle().snapshot().borrow()) {
+            break;
+        }
         metrics.attempts.inc();
         let mut connected = None;
         let name = robot.name().to_owned();
         let admitted = || {
-            info!(relay = place.host, robot = name, "The relay knows this camera");
+            info!(relay = place.host, robot = name, "This camera is registered at the relay");
             connected = Some(Counted::new(&metrics));
         };
         let end = connection::run(&place, &token, &mut robot, &stop, admitted).await;
         let lasted = connected.as_ref().map_or(Duration::ZERO, |connected| connected.since.elapsed());
         drop(connected);
         let why = match end {
-            End::Stopped | End::Gone => return,
+            End::Stopped | End::Gone => break,
             End::Lost(why) => why,
         };
         // What is the same as before is told again only now and then: a relay may be away for months.
@@ -146,10 +142,13 @@ async fn keep(place: Place, token: String, mut robot: Robot, stop: CancellationT
             told = Some((why, Instant::now()));
         }
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             () = tokio::time::sleep(wait) => {}
         }
     }
+    // Where the good-bye was said, nothing is left.
+    let step = robot.leave();
+    finish(&mut robot, step).await;
 }
 
 /// A connection that counts as one as long as it lives.

@@ -12,8 +12,11 @@ use crate::{
     config::Allow,
     error::{Error, Result},
     http::requests::{AnswerBody, CandidateBody, ChangeBody, OfferRequestBody, StartBody},
-    model::{DeviceId, DeviceInfo, IceCandidate, SessionId, SessionState, StreamType},
-    session::{Handle, api::Offer},
+    model::{DeviceInfo, IceCandidate, SessionId, SessionState, StreamType},
+    session::{
+        Handle,
+        api::{ChangeRequest, Offer, Snapshot},
+    },
 };
 
 /// Most sessions of one camera that a relay may have on their way to a connection: what asks and never connects takes no more of
@@ -26,11 +29,27 @@ pub(super) type Work = BoxFuture<'static, Done>;
 /// What work came to.
 pub(super) enum Done {
     /// An offer for the relay's session.
-    Offered(String, Result<Offer>),
+    Offered(Ticket, Result<Offer>),
     /// The server's candidates of a session.
-    Candidates(String, Vec<IceCandidate>),
+    Candidates(Ticket, Vec<IceCandidate>),
+    /// The point cloud is on, by the relay's viewers or not, or off; what is said of it.
+    Clouds {
+        /// Whether it is on.
+        on: bool,
+        /// Whether it was off before its viewers wanted it.
+        owned: bool,
+        /// What is said.
+        reply: Option<Reply>,
+    },
     /// What is left is to say this, or nothing.
     Said(Option<Reply>),
+}
+
+/// Which of the relay's sessions work is for: ids may come again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ticket {
+    id: String,
+    number: u64,
 }
 
 /// What a request or the end of work leads to.
@@ -50,6 +69,10 @@ pub(super) struct Robot {
     allow: Allow,
     /// By the relay's ids.
     sessions: BTreeMap<String, Relayed>,
+    /// How many there ever were.
+    count: u64,
+    /// Offers that are being made.
+    offers: usize,
     /// Whether the relay's viewers switched the device's point cloud on, which was off.
     clouds: bool,
 }
@@ -57,6 +80,7 @@ pub(super) struct Robot {
 /// A session that came through the relay.
 #[derive(Default)]
 struct Relayed {
+    number: u64,
     /// The server's id; `None` until there is an offer.
     session: Option<SessionId>,
     connected: bool,
@@ -73,7 +97,7 @@ impl Step {
         Self { say: Vec::new(), work: vec![work.boxed()] }
     }
 
-    fn and(mut self, other: Self) -> Self {
+    pub(super) fn and(mut self, other: Self) -> Self {
         self.say.extend(other.say);
         self.work.extend(other.work);
         self
@@ -82,7 +106,7 @@ impl Step {
 
 impl Robot {
     pub(super) fn new(handle: Handle, device: DeviceInfo, name: String, allow: Allow) -> Self {
-        Self { handle, device, name, allow, sessions: BTreeMap::new(), clouds: false }
+        Self { handle, device, name, allow, sessions: BTreeMap::new(), count: 0, offers: 0, clouds: false }
     }
 
     pub(super) fn handle(&self) -> &Handle {
@@ -92,11 +116,6 @@ impl Robot {
     /// What the relay knows it by.
     pub(super) fn name(&self) -> &str {
         &self.name
-    }
-
-    /// Its camera.
-    pub(super) fn device(&self) -> &DeviceId {
-        &self.device.device_id
     }
 
     /// What makes it known; `now` is the time as it is written in messages.
@@ -135,9 +154,14 @@ impl Robot {
     pub(super) fn done(&mut self, done: Done) -> Step {
         match done {
             Done::Said(reply) => Step { say: reply.into_iter().collect(), work: Vec::new() },
-            Done::Offered(id, result) => self.offered(id, result),
-            Done::Candidates(id, candidates) => {
-                let Some(relayed) = self.sessions.get_mut(&id) else { return Step::default() };
+            Done::Offered(ticket, result) => self.offered(&ticket, result),
+            Done::Clouds { on, owned, reply } => {
+                self.clouds = on && (self.clouds || owned);
+                Step { say: reply.into_iter().collect(), work: Vec::new() }
+            }
+            Done::Candidates(Ticket { id, number }, candidates) => {
+                let relayed = self.sessions.get_mut(&id).filter(|relayed| relayed.number == number);
+                let Some(relayed) = relayed else { return Step::default() };
                 let new = candidates.iter().skip(relayed.told);
                 let say = new.map(|candidate| Reply {
                     name: "ice-candidate",
@@ -150,8 +174,20 @@ impl Robot {
         }
     }
 
+    /// Looks at what runs now; also tells whether the camera is there.
+    pub(super) fn look_at(&mut self, now: &Snapshot) -> (Step, bool) {
+        (self.look(&now.session_states), now.attached.contains(&self.device.device_id))
+    }
+
+    /// Whether its camera is there, or a session of the relay's goes on.
+    pub(super) fn is_needed(&self, now: &Snapshot) -> bool {
+        let lives = |session: &SessionId| now.session_states.iter().any(|(other, _)| other == session);
+        let mut sessions = self.sessions.values().filter_map(|relayed| relayed.session.as_ref());
+        now.attached.contains(&self.device.device_id) || sessions.any(lives)
+    }
+
     /// Looks at the sessions as they are now.
-    pub(super) fn look(&mut self, states: &[(SessionId, SessionState)]) -> Step {
+    fn look(&mut self, states: &[(SessionId, SessionState)]) -> Step {
         let mut ended = Vec::new();
         for (id, relayed) in &mut self.sessions {
             let Some(session) = &relayed.session else { continue };
@@ -178,15 +214,24 @@ impl Robot {
     /// Asks for the candidates of the sessions that are not connected: more of them may have come.
     pub(super) fn candidates(&self) -> Step {
         let gathering = self.sessions.iter().filter(|(_, relayed)| !relayed.connected);
-        let work = gathering.filter_map(|(id, relayed)| Some(self.ask_candidates(id, relayed.session.as_ref()?)));
+        let ticket = |id: &String, number| Ticket { id: id.clone(), number };
+        let work = gathering.filter_map(|(id, relayed)| {
+            Some(self.ask_candidates(ticket(id, relayed.number), relayed.session.as_ref()?))
+        });
         Step { say: Vec::new(), work: work.collect() }
     }
 
     /// The connection is lost, and with it the work that was under way: what was not offered yet is gone. The other sessions go on;
-    /// their viewers are connected to this server.
-    pub(super) fn lost(&mut self) -> Step {
+    /// their viewers are connected to this server. `done` is work that has ended and that nobody hears of any more.
+    pub(super) fn lost(&mut self, done: Vec<Done>) -> Step {
         self.sessions.retain(|_, relayed| relayed.session.is_some());
-        self.settle_clouds()
+        self.offers = 0;
+        let unheard = done.into_iter().filter_map(|done| match done {
+            Done::Offered(_, Ok(offer)) => Some(self.close(offer.session)),
+            _ => None,
+        });
+        let unheard = Step { say: Vec::new(), work: unheard.collect() };
+        unheard.and(self.settle_clouds())
     }
 
     /// This robot ends, and its sessions with it.
@@ -199,7 +244,7 @@ impl Robot {
 
     /// Refuses a device that is not this robot's.
     fn check_device(&self, device: &str) -> Result<()> {
-        if device == self.device.device_id.as_str() || device == self.device.serial_number {
+        if device == self.device.device_id.as_str() {
             return Ok(());
         }
         let shown: String = device.chars().take(40).collect();
@@ -244,16 +289,21 @@ impl Robot {
         // The demo's 3-D page asks for depth, and expects the channel without asking for it.
         request.data_channel = request.streams.contains(&StreamType::Depth);
         request.relayed = true;
-        self.sessions.insert(id.clone(), Relayed::default());
+        self.count += 1;
+        self.offers += 1;
+        let ticket = Ticket { id: id.clone(), number: self.count };
+        self.sessions.insert(id, Relayed { number: self.count, ..Relayed::default() });
         let handle = self.handle.clone();
-        Step::work(async move { Done::Offered(id, handle.offer(request).await) })
+        Step::work(async move { Done::Offered(ticket, handle.offer(request).await) })
     }
 
     fn check_room(&self, id: &str) -> Result<()> {
         if self.sessions.contains_key(id) {
             return Err(Error::conflict("There is a session of that id already."));
         }
-        if self.sessions.values().filter(|relayed| !relayed.connected).count() >= MAX_OPENING {
+        // Those that are offered, and offers under way, also for sessions that were closed meanwhile.
+        let offered = self.sessions.values().filter(|relayed| relayed.session.is_some() && !relayed.connected).count();
+        if offered + self.offers >= MAX_OPENING {
             return Err(Error::busy(format!(
                 "{MAX_OPENING} sessions of this camera are being connected through the relay; try again in a moment."
             )));
@@ -261,21 +311,25 @@ impl Robot {
         Ok(())
     }
 
-    fn offered(&mut self, id: String, result: Result<Offer>) -> Step {
-        match (result, self.sessions.get_mut(&id)) {
+    fn offered(&mut self, ticket: &Ticket, result: Result<Offer>) -> Step {
+        self.offers = self.offers.saturating_sub(1);
+        let id = &ticket.id;
+        let relayed = self.sessions.get_mut(id).filter(|relayed| relayed.number == ticket.number);
+        match (result, relayed) {
             (Ok(offer), Some(relayed)) => {
                 info!(session = offer.session.short(), robot = self.name, "The relay asked for this session");
                 relayed.session = Some(offer.session.clone());
                 let data = json!({"sessionId": id, "offer": {"sdp": offer.sdp, "type": "offer"}});
-                let candidates = self.ask_candidates(&id, &offer.session);
+                let candidates = self.ask_candidates(ticket.clone(), &offer.session);
                 Step { say: vec![Reply { name: "webrtc-offer", data }], work: vec![candidates] }
             }
             // The viewer left meanwhile.
             (Ok(offer), None) => Step { say: Vec::new(), work: vec![self.close(offer.session)] },
-            (Err(error), _) => {
-                self.sessions.remove(&id);
-                Step::say(Reply::session_error(&id, error.public())).and(self.settle_clouds())
+            (Err(error), Some(_)) => {
+                self.sessions.remove(id);
+                Step::say(Reply::session_error(id, error.public())).and(self.settle_clouds())
             }
+            (Err(_), None) => Step::default(),
         }
     }
 
@@ -311,7 +365,9 @@ impl Robot {
         Step::work(async move {
             let change = async {
                 let body = ChangeBody { stream_types: Some(stream_types), profiles: None };
-                handle.change(body.parse(session?.as_str())?).await
+                // A relay's page has no way to answer a second offer.
+                let request = ChangeRequest { renegotiate: false, ..body.parse(session?.as_str())? };
+                handle.change(request).await
             };
             Done::Said(Some(match change.await {
                 Ok(changed) => {
@@ -334,20 +390,30 @@ impl Robot {
             return Step::say(Reply::device_error(error.public()));
         }
         let (on, device) = (clouds.enabled.unwrap_or(true), self.device.device_id.clone());
-        let before = self.handle.snapshot().borrow().point_clouds.contains(&device);
-        self.clouds = on && (self.clouds || !before);
-        let handle = self.handle.clone();
+        let is_on = self.handle.snapshot().borrow().point_clouds.contains(&device);
+        let activated = |active: bool| Reply {
+            name: "pointcloud-activated",
+            data: json!({"device_id": device, "is_active": active}),
+        };
+        if !on && !self.clouds {
+            // Who switched it on is none of the relay's viewers, and still wants it.
+            return Step::say(activated(is_on));
+        }
+        let owned = on && (self.clouds || !is_on);
+        self.clouds |= owned;
+        let (handle, reply, device) = (self.handle.clone(), activated(on), device.clone());
         Step::work(async move {
-            Done::Said(Some(match handle.set_point_cloud(device.clone(), on).await {
-                Ok(()) => Reply { name: "pointcloud-activated", data: json!({"device_id": device, "is_active": on}) },
-                Err(error) => Reply::device_error(error.public()),
-            }))
+            match handle.set_point_cloud(device, on).await {
+                Ok(()) => Done::Clouds { on, owned, reply: Some(reply) },
+                Err(error) => Done::Said(Some(Reply::device_error(error.public()))),
+            }
         })
     }
 
-    /// Switches the point cloud off again that nobody of the relay looks at any more: the demo's relay never says so.
-    fn settle_clouds(&mut self) -> Step {
-        if !self.sessions.is_empty() || !std::mem::take(&mut self.clouds) {
+    /// Switches the point cloud off again that nobody of the relay looks at any more: the demo's relay never says so. Asked again
+    /// until it is done.
+    fn settle_clouds(&self) -> Step {
+        if !self.sessions.is_empty() || !self.clouds {
             return Step::default();
         }
         let (handle, device) = (self.handle.clone(), self.device.device_id.clone());
@@ -355,7 +421,7 @@ impl Robot {
             if let Err(error) = handle.set_point_cloud(device, false).await {
                 debug!("The point cloud was not switched off: {}", error.for_log());
             }
-            Done::Said(None)
+            Done::Clouds { on: false, owned: false, reply: None }
         })
     }
 
@@ -366,6 +432,8 @@ impl Robot {
         let (handle, device) = (self.handle.clone(), self.device.device_id.clone());
         Step::work(async move {
             let run = async {
+                // One after the other, as they were asked for.
+                let _turn = handle.turns.take(&device).await?;
                 let sensors = handle.sensors(&device).await?;
                 let configs = start.stream_configs;
                 let body = StartBody { configs, align_to: None, apply_filters: None, reuse_cache: None };
@@ -386,7 +454,11 @@ impl Robot {
         }
         let (handle, device) = (self.handle.clone(), self.device.device_id.clone());
         Step::work(async move {
-            Done::Said(Some(match handle.stop(device.clone()).await {
+            let stop = async {
+                let _turn = handle.turns.take(&device).await?;
+                handle.stop(device.clone()).await
+            };
+            Done::Said(Some(match stop.await {
                 Ok(stopped) => {
                     Reply { name: "device-stream-stopped", data: json!({"deviceId": device, "result": stopped.status}) }
                 }
@@ -395,10 +467,10 @@ impl Robot {
         })
     }
 
-    fn ask_candidates(&self, id: &str, session: &SessionId) -> Work {
-        let (handle, id, session) = (self.handle.clone(), id.to_owned(), session.clone());
+    fn ask_candidates(&self, ticket: Ticket, session: &SessionId) -> Work {
+        let (handle, session) = (self.handle.clone(), session.clone());
         // A session that has ended has none.
-        async move { Done::Candidates(id, handle.local_candidates(session).await.unwrap_or_default()) }.boxed()
+        async move { Done::Candidates(ticket, handle.local_candidates(session).await.unwrap_or_default()) }.boxed()
     }
 
     fn close(&self, session: SessionId) -> Work {

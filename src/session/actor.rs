@@ -275,7 +275,7 @@ impl Actor {
     }
 
     fn candidate(&mut self, now: Instant, session: &SessionId, candidate: IceCandidate) -> Result<()> {
-        let lines = self.sessions.get(session)?.mlines;
+        let lines = self.sessions.get(session)?.mlines();
         if let Some(index) = candidate.sdp_mline_index.filter(|index| *index as usize >= lines) {
             return Err(Error::invalid(format!(
                 "sdpMLineIndex {index} does not exist: session {session} has {lines} m-line(s), counted from 0."

@@ -48,6 +48,8 @@ pub struct ChangeRequest {
     pub streams: Option<Vec<StreamType>>,
     /// What they are to run at, whoever else watches them.
     pub profiles: BTreeMap<StreamType, Profile>,
+    /// Whether the client takes a new offer of the session, where it has too few m-lines.
+    pub renegotiate: bool,
 }
 
 /// What a session carries after a change.
@@ -57,6 +59,8 @@ pub struct Changed {
     pub session: SessionId,
     /// Its streams, in the order of their m-lines.
     pub streams: Vec<OfferedStream>,
+    /// A new offer of the session: it carries them once that is answered.
+    pub sdp: Option<String>,
 }
 
 /// An offer for the browser.

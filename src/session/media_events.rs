@@ -25,7 +25,11 @@ impl Actor {
                 match &result {
                     Ok(codecs) => {
                         let lines: Vec<_> = codecs.iter().map(Option::is_some).collect();
+                        let grown = self.sessions.grown(&session);
                         self.sessions.accepts(&session, &lines);
+                        if let Some(grown) = grown {
+                            self.finish_growth(now, &session, grown);
+                        }
                         let chosen =
                             codecs.iter().map(|codec| codec.map_or_else(|| "none".into(), |codec| codec.to_string()));
                         let chosen: Vec<String> = chosen.collect();

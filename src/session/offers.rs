@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     media::{LocalOffer, SessionSpec},
     metrics::End,
-    model::{Codec, Profile, SensorInfo, SessionId, StreamKey, StreamType},
+    model::{Codec, Profile, SensorInfo, SessionEnd, SessionId, StreamKey, StreamType},
 };
 
 impl Actor {
@@ -207,9 +207,18 @@ impl Actor {
     pub(super) fn offer_made(&mut self, now: Instant, id: &SessionId, result: Result<LocalOffer>) {
         let local = match result {
             Ok(local) => local,
-            Err(error) => return self.fail_offer(now, id, &error),
+            Err(error) if self.offers.contains_key(id) => return self.fail_offer(now, id, &error),
+            // A later offer; the media side has closed the session.
+            Err(error) => {
+                let failed = SessionEnd::PipelineError(error.for_log().to_owned());
+                let _ = self.close(now, id, End::from(&failed), error.for_log());
+                return;
+            }
         };
-        let Some(pending) = self.offers.remove(id) else { return };
+        let Some(pending) = self.offers.remove(id) else {
+            self.reoffered(now, id, local.sdp);
+            return;
+        };
         self.sessions.offered(now, id, local.candidates);
         let offer = Offer { session: id.clone(), sdp: local.sdp, streams: pending.streams };
         if pending.reply.send(Ok(offer)).is_err() {

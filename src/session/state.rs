@@ -21,7 +21,7 @@ use crate::{
         trouble::Troubles,
     },
     error::Error,
-    media::Media,
+    media::{Media, NewLine},
     metrics::Metrics,
     model::{Codec, DeviceId, DeviceInfo, Profile, SensorInfo, SessionId, StreamType},
 };
@@ -104,8 +104,12 @@ pub(super) struct PendingChange {
     pub(super) number: u64,
     pub(super) session: SessionId,
     pub(super) device: DeviceId,
-    /// What each m-line carries then.
+    /// What each m-line of streams carries then.
     pub(super) lines: Vec<Option<StreamType>>,
+    /// The m-lines among them that the session does not have yet.
+    pub(super) new: Vec<NewLine>,
+    /// Whether the media side was asked for them.
+    pub(super) asked: bool,
     /// The streams in the order of their m-lines.
     pub(super) streams: Vec<OfferedStream>,
 }

@@ -122,6 +122,35 @@ describe('a viewer of the vendor\'s family in Chromium', () => {
     assert.deepEqual(page.complaints, []);
   });
 
+  it('gets more m-lines by a new offer of the same session, and misses no picture', BOUND, async () => {
+    // A line of data stands between the first lines and those that come.
+    const offer = await call('watch', CAMERA, ['color'], { data_channels: ['pointcloud-data'] });
+    await shows('color', 640, 480);
+    await page.evaluate(() => {
+      const { video } = window.viewer.tiles.get('color');
+      window.gaps = [];
+      let last = performance.now();
+      const note = (now) => { window.gaps.push(now - last); last = now; video.requestVideoFrameCallback(note); };
+      video.requestVideoFrameCallback(note);
+    });
+    const lines = [];
+    for (const streams of [['color', 'depth'], ['depth', 'color', 'infrared-1', 'infrared-2'], ['color', 'infrared-2'], ['color', 'depth']]) {
+      const changed = await call('change', offer.session_id, { stream_types: streams });
+      lines.push((changed.sdp?.match(/^m=/gm) ?? []).length);
+      assert.deepEqual([...changed.stream_types].sort(), [...streams].sort());
+      for (const stream of streams) await shows(stream, 640, 480);
+    }
+    assert.deepEqual(lines, [3, 5, 0, 0], 'a new offer comes only where lines are missing');
+    const gaps = await page.evaluate(() => window.gaps.slice(1));
+    assert.ok(gaps.length > 10 && Math.max(...gaps) < 1000, `colour stood still for ${Math.round(Math.max(...gaps))} ms`);
+    console.log(`longest pause of colour over new offers: ${Math.round(Math.max(...gaps))} ms`);
+    await until('points on the channel that was there', () => page.evaluate(() => window.viewer.messages.some((message) => message.type === 'pointcloud-data')));
+    assert.equal((await server.get('webrtc/sessions')).length, 1);
+    assert.deepEqual((await server.get('webrtc/stream-references')).stream_references[CAMERA], { color: 1, depth: 1 });
+    await call('leave', 'color');
+    assert.deepEqual(page.complaints, []);
+  });
+
   it('is disconnected when it opens data channels of its own, and nobody else is', BOUND, async () => {
     const offer = await call('watch', CAMERA, ['color'], { data_channels: ['pointcloud-data'] });
     await call('watch', CAMERA, ['depth'], { profiles: { depth: { width: 640, height: 480, framerate: 30 } } });

@@ -5,6 +5,7 @@ mod answers;
 mod basics;
 mod bench;
 mod decode;
+mod growth;
 mod inspect;
 mod life;
 mod metrics;

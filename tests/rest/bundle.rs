@@ -92,6 +92,7 @@ async fn no_secret_is_in_a_bundle() {
     let mut config = config();
     config.server.token = "open/sesame token".into();
     config.server.admin_token = "adm1n-t0ken".into();
+    config.relay.token = "re1ay-t0ken".into();
     config.webrtc.turn_servers = vec![TurnServer {
         url: "turn:turn.example:3478".into(),
         username: "robot-one".into(),
@@ -109,7 +110,7 @@ async fn no_secret_is_in_a_bundle() {
     server.get("/api/debug/bundle").await.expect_error(401);
     let answer = server.send(Method::GET, "/api/debug/bundle", &token, "").await;
     let whole = answer.text();
-    for secret in ["sesame", "adm1n", "cr:ed", "cr%3Aed", "ntial@"] {
+    for secret in ["sesame", "adm1n", "re1ay", "cr:ed", "cr%3Aed", "ntial@"] {
         let at = whole.find(secret).map(|at| &whole[at.saturating_sub(200)..at + 20]);
         assert_eq!(at, None, "{secret}");
     }
@@ -118,6 +119,7 @@ async fn no_secret_is_in_a_bundle() {
     for key in ["token", "admin_token"] {
         assert_eq!(config["server"][key].as_str(), Some("(set)"));
     }
+    assert_eq!(config["relay"]["token"].as_str(), Some("(set)"));
     let turn = &config["webrtc"]["turn_servers"][0];
     assert_eq!((turn["credential"].as_str(), turn["username"].as_str()), (Some("(set)"), Some("(set)")));
     assert_eq!(turn["url"].as_str(), Some("turn:turn.example:3478"));

@@ -1,14 +1,13 @@
 //! A relay that the server dials out to: what is asked through it, what it may not do, and what its misbehaviour leaves alone. The
 //! relay is a WebSocket that the test writes into by hand, so that it can lie.
 
-use std::time::Duration;
-
 use futures_util::{SinkExt, StreamExt};
 use http::Method;
 use realsense_webrtc::{
     config::{Allow, Config, SimCameras},
-    media::MediaEvent,
-    model::SessionId,
+    error::Result,
+    media::{LocalOffer, MediaEvent, fake::Call},
+    model::{IceCandidate, SessionId},
     relay,
 };
 use serde_json::{Value, json};
@@ -177,6 +176,11 @@ async fn a_session_goes_through_its_life() {
     assert!(offer["offer"]["sdp"].as_str().is_some_and(|sdp| sdp.starts_with("v=0")));
     let candidate = robot.hear("ice-candidate").await;
     assert_eq!(candidate["sessionId"], "abc");
+    let (id, late) = (SessionId::new(bench.sessions().await[0]["session_id"].as_str().unwrap()), CANDIDATE.to_owned());
+    let late = IceCandidate { candidate: late, sdp_mid: Some("0".into()), sdp_mline_index: Some(0) };
+    bench.server.media.emit(MediaEvent::LocalCandidate { session: id, candidate: late });
+    let second = robot.hear("ice-candidate").await;
+    assert_eq!(second["candidate"]["candidate"], CANDIDATE, "each is told once, also one that comes late");
     let line = candidate["candidate"]["candidate"].as_str();
     assert!(line.is_some_and(|line| line.starts_with("candidate:")), "{candidate}");
     assert!(candidate["candidate"]["sdpMLineIndex"].is_number(), "{candidate}");
@@ -241,6 +245,7 @@ async fn viewers_have_the_rights_that_the_configuration_gives() {
 
     let bench = Bench::new(|config| config.relay.allow = Allow::Control).await;
     let mut robot = bench.admit().await;
+    let again = start.clone();
     robot.emit("start-device-stream", start).await;
     let started = robot.hear("device-stream-started").await;
     assert_eq!((&started["deviceId"], &started["result"]["is_streaming"]), (&json!(CAMERA), &json!(true)), "{started}");
@@ -248,6 +253,16 @@ async fn viewers_have_the_rights_that_the_configuration_gives() {
     robot.emit("stop-device-stream", json!({"deviceId": CAMERA})).await;
     let stopped = robot.hear("device-stream-stopped").await;
     assert_eq!(stopped["result"]["device_id"], CAMERA);
+    // They are done in the order in which they are asked for.
+    for name in ["start-device-stream", "stop-device-stream", "start-device-stream", "stop-device-stream"] {
+        let data = if name.starts_with("start") { again.clone() } else { json!({"deviceId": CAMERA}) };
+        robot.emit(name, data).await;
+    }
+    for name in ["device-stream-started", "device-stream-stopped", "device-stream-started", "device-stream-stopped"] {
+        robot.hear(name).await;
+    }
+    let references = bench.server.get("/api/webrtc/stream-references").await.json();
+    assert_eq!(references["stream_references"], json!({}));
     robot.emit("start-device-stream", json!({"deviceId": CAMERA, "streamConfigs": [{"sensor_id": sensor}]})).await;
     let error = robot.hear("pointcloud-error").await;
     assert!(error["error"].as_str().is_some_and(|words| words.contains("stream_type")), "{error}");
@@ -276,7 +291,7 @@ async fn a_point_cloud_ends_with_the_relays_last_session() {
     robot.emit("activate-pointcloud", json!({"deviceId": CAMERA, "enabled": false})).await;
     assert_eq!(robot.hear("pointcloud-activated").await["is_active"], false);
 
-    // What somebody else switched on stays.
+    // What somebody else switched on stays, whatever the relay says.
     assert_eq!(bench.server.post_nothing(&format!("/api/devices/{CAMERA}/point_cloud/activate")).await.status, 200);
     robot.offered("c", json!(["depth"])).await;
     robot.emit("activate-pointcloud", json!({"deviceId": CAMERA})).await;
@@ -284,6 +299,8 @@ async fn a_point_cloud_ends_with_the_relays_last_session() {
     robot.emit("session-closed", json!({"sessionId": "c"})).await;
     bench.until_sessions(0).await;
     robot.offered("d", json!(["depth"])).await;
+    robot.emit("activate-pointcloud", json!({"deviceId": CAMERA, "enabled": false})).await;
+    assert_eq!(robot.hear("pointcloud-activated").await["is_active"], true);
     assert!(bench.clouds().await);
     bench.end().await;
 }
@@ -330,7 +347,6 @@ async fn a_relay_that_lies_changes_nothing() {
         ("switch-stream-type", json!({"sessionId": "nobody", "streamTypes": "depth"}), "stream-type-switch-error"),
         ("activate-pointcloud", json!({"deviceId": "000"}), "pointcloud-error"),
         ("activate-pointcloud", json!(null), "pointcloud-error"),
-        ("ice-candidate", json!(7), "session-error"),
     ] {
         robot.emit(name, data.clone()).await;
         let error = robot.hear(answer).await;
@@ -339,6 +355,7 @@ async fn a_relay_that_lies_changes_nothing() {
     // What means nothing, or comes too late, is nobody's fault.
     robot.emit("session-closed", json!({"sessionId": other})).await;
     robot.emit("ice-candidate", json!({"sessionId": "nobody", "candidate": null})).await;
+    robot.emit("ice-candidate", json!(7)).await;
     robot.emit("test", json!({"message": "hello"})).await;
     robot.raw(r#"42/admin,["create-session",{}]"#).await;
     robot.raw(r#"451-["x",{"_placeholder":true,"num":0}]"#).await;
@@ -412,10 +429,16 @@ async fn a_relay_that_goes_away_or_falls_silent_is_dialled_again_and_its_viewers
     let mut robot = bench.admit().await;
     robot.offered("a", json!(["color"])).await;
     robot.offered("b", json!(["color"])).await;
+    // An offer that is not made yet goes with the connection.
+    bench.server.media.hold_offers(true);
     robot.create("c", json!(["color"])).await;
+    bench.until_sessions(3).await;
     drop(robot);
+    let unheard = bench.server.media.specs().pop().unwrap().session;
+    bench.server.media.hold_offers(false);
     // One second is the shortest that a relay's two times can be.
     let mut robot = bench.admit_with(1).await;
+    bench.server.media.emit(MediaEvent::Offer { session: unheard, result: local_offer() });
     let sessions = bench.until_sessions(2).await;
     eventually("it is counted", async || {
         let metrics = bench.server.get("/api/metrics").await.text();
@@ -477,12 +500,57 @@ async fn each_camera_is_a_robot_and_one_alone_has_the_configured_name() {
 #[tokio::test]
 async fn a_camera_that_is_gone_leaves_the_relay_with_its_last_session() {
     let bench = Bench::new(|_| {}).await;
-    let robot = bench.admit().await;
+    let mut robot = bench.admit().await;
     let fault = format!("/api/sim/devices/{CAMERA}/fault");
+    robot.offered("a", json!(["depth"])).await;
+    robot.emit("activate-pointcloud", json!({"deviceId": CAMERA})).await;
+    robot.hear("pointcloud-activated").await;
     assert_eq!(bench.server.post(&fault, &json!({"fault": "unplug"})).await.status, 200);
-    robot.hung_up().await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    // Its session may find its camera again, so it is still known.
+    robot.create("b", json!(["color"])).await;
+    assert_eq!(robot.hear("session-error").await["sessionId"], "b");
+    bench.server.delete("/api/webrtc/sessions").await;
+    assert_eq!(robot.hear("close-session").await, json!({"sessionId": "a"}));
+    assert_eq!(text(&mut robot.socket).await.as_deref(), Some("41"), "it says good-bye");
     assert_eq!(bench.server.post(&fault, &json!({"fault": "replug"})).await.status, 200);
     bench.admit().await;
+    assert!(!bench.clouds().await, "the relay's point cloud went with its session");
+    bench.end().await;
+}
+
+fn local_offer() -> Result<LocalOffer> {
+    Ok(LocalOffer { sdp: ANSWER.into(), candidates: Vec::new() })
+}
+
+#[tokio::test]
+async fn a_viewer_that_leaves_before_its_offer_is_made_leaves_no_session() {
+    let bench = Bench::new(|_| {}).await;
+    let mut robot = bench.admit().await;
+    bench.server.media.hold_offers(true);
+    // The same id again, while the first offer is still being made.
+    robot.create("a", json!(["color"])).await;
+    robot.emit("session-closed", json!({"sessionId": "a"})).await;
+    robot.create("a", json!(["color"])).await;
+    bench.until_sessions(2).await;
+    let opened: Vec<_> = bench.server.media.specs().into_iter().map(|spec| spec.session).collect();
+    for session in opened.clone() {
+        bench.server.media.emit(MediaEvent::Offer { session, result: local_offer() });
+    }
+    assert_eq!(robot.hear("webrtc-offer").await["sessionId"], "a");
+    let left = bench.until_sessions(1).await;
+    assert_eq!(left[0]["session_id"], opened[1].to_string(), "the second one has the offer");
+    assert!(bench.server.media.calls().contains(&Call::Close(opened[0].clone())));
+    robot.emit("session-closed", json!({"sessionId": "a"})).await;
+    bench.until_sessions(0).await;
+
+    // However many come and go, as many are under way as may be.
+    for number in 0..20 {
+        robot.create(&number.to_string(), json!(["color"])).await;
+        robot.emit("session-closed", json!({"sessionId": number.to_string()})).await;
+    }
+    for _ in 0..12 {
+        assert!(robot.hear("session-error").await["error"].as_str().unwrap().contains("try again"));
+    }
+    assert_eq!(bench.sessions().await.len(), 8);
     bench.end().await;
 }

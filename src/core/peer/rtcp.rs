@@ -84,7 +84,7 @@ pub struct Filter {
 #[derive(Debug)]
 struct Own {
     ssrc: u32,
-    /// By sequence number modulo the length: the number, and when in milliseconds.
+    /// By sequence number modulo the length: the number, and when in milliseconds. Empty until something is sent again.
     again: Vec<Option<(u16, u64)>>,
 }
 
@@ -102,7 +102,7 @@ struct Budget {
 impl Filter {
     /// For a session that sends streams with these SSRCs, from this moment on.
     pub fn new(own: &[u32], now_ms: u64) -> Self {
-        let own = own.iter().map(|ssrc| Own { ssrc: *ssrc, again: vec![None; REMEMBERED] }).collect();
+        let own = own.iter().map(|ssrc| Own { ssrc: *ssrc, again: Vec::new() }).collect();
         let budget = Budget {
             tokens_milli: BURST_MILLI,
             at_ms: now_ms,
@@ -226,6 +226,7 @@ impl Own {
     }
 
     fn note(&mut self, now_ms: u64, number: u16) {
+        self.again.resize(REMEMBERED, None);
         if let Some(place) = self.again.get_mut(usize::from(number) % REMEMBERED) {
             *place = Some((number, now_ms));
         }

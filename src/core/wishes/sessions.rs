@@ -55,8 +55,8 @@ pub struct Session {
     pub device: DeviceId,
     /// The m-lines of its streams, spare ones behind them.
     pub lines: Vec<Line>,
-    /// How many m-lines its offer has: one for each stream, and one for data channels where it has some.
-    pub mlines: usize,
+    /// Which of its offer's m-lines is of data channels, if one is. It stands behind those that the first offer had for streams.
+    data_line: Option<usize>,
     /// State.
     pub state: SessionState,
     /// The answer is being applied, and may still be refused.
@@ -76,6 +76,16 @@ pub struct Session {
     state_since: Instant,
     offered: Instant,
     early_candidates: Vec<IceCandidate>,
+    /// A later offer that is not answered yet.
+    reoffer: Option<Reoffer>,
+}
+
+/// A later offer of a session, with more m-lines.
+#[derive(Debug)]
+struct Reoffer {
+    at: Instant,
+    /// What each m-line of streams is to carry once it is answered.
+    lines: Vec<Option<StreamType>>,
 }
 
 /// Why a session's time is over.
@@ -149,14 +159,14 @@ impl Sessions {
     /// Adds a session in state New. The caller has checked the limit.
     pub fn insert(&mut self, now: Instant, id: SessionId, opening: Opening) {
         let Opening { device, streams, spare, data_channel, user_agent, relayed } = opening;
-        let mlines = streams.len() + spare + usize::from(data_channel);
+        let data_line = data_channel.then_some(streams.len() + spare);
         // Until it answers otherwise, the peer takes what it is offered.
         let line = |stream| Line { stream, accepted: true };
         let lines = streams.into_iter().map(Some).chain(std::iter::repeat_n(None, spare)).map(line).collect();
         let session = Session {
             device,
             lines,
-            mlines,
+            data_line,
             state: SessionState::New,
             applying: false,
             created: now,
@@ -168,6 +178,7 @@ impl Sessions {
             state_since: now,
             offered: now,
             early_candidates: Vec::new(),
+            reoffer: None,
         };
         self.table.insert(id, session);
     }
@@ -222,6 +233,11 @@ impl Sessions {
                 session.last_activity = now;
                 Ok(())
             }
+            _ if session.reoffer.is_some() && !session.applying => {
+                session.applying = true;
+                session.last_activity = now;
+                Ok(())
+            }
             SessionState::New => {
                 Err(Error::invalid(format!("Session {id} has no offer yet. Wait for the offer before you answer.")))
             }
@@ -237,6 +253,10 @@ impl Sessions {
             return Vec::new();
         };
         session.applying = false;
+        if session.reoffer.is_some() {
+            // It goes on as it is. The deadline keeps running here, too.
+            return if accepted { mem::take(&mut session.early_candidates) } else { Vec::new() };
+        }
         if !accepted {
             // The deadline for an answer keeps running from the offer, so a peer cannot stay by sending bad ones.
             session.state = SessionState::Offered;
@@ -245,6 +265,21 @@ impl Sessions {
         }
         session.enter(now, SessionState::Connecting);
         mem::take(&mut session.early_candidates)
+    }
+
+    /// A later offer went out. Once it is answered, the m-lines carry these streams.
+    pub fn reoffered(&mut self, now: Instant, id: &SessionId, lines: Vec<Option<StreamType>>) {
+        if let Some(session) = self.table.get_mut(id) {
+            session.reoffer = Some(Reoffer { at: now, lines });
+        }
+    }
+
+    /// The later offer is answered: the session has its m-lines, which carry nothing yet. Gives what they are to carry.
+    pub fn grown(&mut self, id: &SessionId) -> Option<Vec<Option<StreamType>>> {
+        let session = self.table.get_mut(id)?;
+        let Reoffer { lines, .. } = session.reoffer.take()?;
+        session.lines.resize(lines.len().max(session.lines.len()), Line { stream: None, accepted: true });
+        Some(lines)
     }
 
     /// Which of its m-lines the peer takes pictures on.
@@ -336,6 +371,21 @@ impl Session {
         self.lines.iter().filter_map(|line| line.stream).collect()
     }
 
+    /// How many m-lines its offer has: one for each stream, spare ones, and one for data channels where it has some.
+    pub fn mlines(&self) -> usize {
+        self.lines.len() + usize::from(self.data_line.is_some())
+    }
+
+    /// Which m-line of the offer is the one of streams with that number.
+    pub fn mline(&self, line: usize) -> usize {
+        line + usize::from(self.data_line.is_some_and(|data| line >= data))
+    }
+
+    /// Whether a later offer of it is not answered yet.
+    pub fn is_reoffered(&self) -> bool {
+        self.reoffer.is_some()
+    }
+
     /// Whether its answer was applied, so that its m-lines are known.
     pub fn is_answered(&self) -> bool {
         !self.is_unanswered()
@@ -367,8 +417,11 @@ impl Session {
                 (self.state_since + limits.connect_timeout.max(silence::LONGEST), Expired::Lost)
             }
         };
+        // As with the first offer, a media side that hangs while it applies the answer is not waited for for ever.
+        let patience = limits.answer_timeout * if self.applying { 2 } else { 1 };
+        let by_offer = self.reoffer.as_ref().map(|reoffer| (reoffer.at + patience, Expired::NoAnswer));
         let by_life = limits.max_lifetime.map(|life| (self.created + life, Expired::Lifetime));
-        by_life.into_iter().chain([by_state]).min_by_key(|(at, _)| *at).unwrap_or(by_state)
+        by_life.into_iter().chain(by_offer).chain([by_state]).min_by_key(|(at, _)| *at).unwrap_or(by_state)
     }
 }
 

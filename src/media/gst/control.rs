@@ -36,7 +36,7 @@ use super::{
 use crate::{
     core::peer::silence::Rhythm,
     error::{Error, Result},
-    media::{MediaEvent, SessionSpec},
+    media::{MediaEvent, NewLine, SessionSpec},
     model::{Codec, DeviceId, Profile, SessionEnd, SessionId, StreamKey, StreamType},
 };
 
@@ -138,6 +138,7 @@ impl Control {
                     session.add_candidate(&self.ctx, &candidate);
                 }
             }
+            Msg::Grow(session, lines) => self.grow(session, &lines),
             Msg::Switch(session, lines) => self.switch(&session, &lines),
             Msg::Data(session, texts) => {
                 if let Some(session) = self.sessions.get(&session) {
@@ -327,12 +328,12 @@ impl Control {
         let session = self.sessions.get_mut(id).ok_or_else(|| Error::unknown_session(id))?;
         let mut codecs = Vec::with_capacity(chosen.len());
         let specs: Vec<(StreamType, Profile)> = session.spec.streams.clone();
-        // Behind the lines of the streams and the spare ones there may be one of data.
-        let lines = session.legs.len();
-        for (index, choice) in chosen.iter().take(lines).enumerate() {
+        for index in 0..session.legs.len() {
+            let choice = chosen.get(session.mline(index)).copied().flatten();
             codecs.push(choice.map(|(_, codec)| codec));
-            let Some((payload, codec)) = *choice else { continue };
-            let Some((stream, profile)) = specs.get(index) else {
+            // What was answered before goes on as it is.
+            let (Some((payload, codec)), false) = (choice, session.legs[index].gate.is_some()) else { continue };
+            let Some((stream, profile)) = specs.get(index).filter(|_| session.is_first_answer()) else {
                 session.build_leg(&self.ctx, index, (payload, codec), None)?;
                 continue;
             };
@@ -342,6 +343,17 @@ impl Control {
             self.streams.join(&self.ctx, &key, codec, session.serial, gate);
         }
         Ok(codecs)
+    }
+
+    /// Gives a session further m-lines and has a new offer made of it.
+    fn grow(&mut self, id: SessionId, lines: &[NewLine]) {
+        let grown = match self.sessions.get_mut(&id) {
+            Some(session) => session.grow(&self.ctx, lines),
+            None => return,
+        };
+        if let Err(error) = grown {
+            self.offer_failed(&id, error);
+        }
     }
 
     /// Has a session's m-lines carry other streams.

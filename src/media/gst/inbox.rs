@@ -86,6 +86,7 @@ impl Msg {
             Self::Answer(..) => "applies an answer",
             Self::Candidate(..) => "takes a candidate",
             Self::Data(..) => "sends on a data channel",
+            Self::Grow(..) => "gives a session more m-lines",
             Self::Switch(..) => "gives a session other streams",
             Self::Close(_) => "closes a session",
             Self::StreamRunning(..) | Self::StreamStopped(_) | Self::DepthRange(..) | Self::DeviceForgotten(_) => {

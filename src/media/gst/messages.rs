@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     media::{
-        SessionSpec, SessionStats,
+        NewLine, SessionSpec, SessionStats,
         diagnostics::{Answer, ReloadAnswer},
     },
     model::{DeviceId, IceCandidate, PipelineInfo, Profile, SessionId, StreamKey, StreamType},
@@ -26,6 +26,7 @@ pub(super) enum Msg {
     Answer(SessionId, String),
     Candidate(SessionId, IceCandidate),
     Data(SessionId, Arc<[String]>),
+    Grow(SessionId, Vec<NewLine>),
     Switch(SessionId, Vec<Option<(StreamType, Profile)>>),
     Close(SessionId),
     StreamRunning(StreamKey, Profile),

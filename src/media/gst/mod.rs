@@ -39,7 +39,7 @@ use self::{
     port::busy,
     teardown::Teardown,
 };
-use super::{Media, MediaEvent, SessionSpec, SessionStats, diagnostics::Diagnostics};
+use super::{Media, MediaEvent, NewLine, SessionSpec, SessionStats, diagnostics::Diagnostics};
 use crate::{
     camera::hub::FrameHub,
     config::Config,
@@ -175,6 +175,10 @@ impl Media for GstMedia {
 
     fn add_candidate(&self, session: SessionId, candidate: IceCandidate) {
         self.send(Msg::Candidate(session, candidate));
+    }
+
+    fn grow_session(&self, session: SessionId, lines: Vec<NewLine>) {
+        self.send(Msg::Grow(session, lines));
     }
 
     fn switch_session(&self, session: SessionId, lines: Vec<Option<(StreamType, Profile)>>) {

@@ -24,8 +24,23 @@ impl Bench {
         streams: Option<&[StreamType]>,
         profiles: &[(StreamType, Profile)],
     ) -> Result<Changed, Error> {
+        self.change_or_grow(session, streams, profiles, false).await
+    }
+
+    async fn change_or_grow(
+        &self,
+        session: &SessionId,
+        streams: Option<&[StreamType]>,
+        profiles: &[(StreamType, Profile)],
+        renegotiate: bool,
+    ) -> Result<Changed, Error> {
         let (session, profiles) = (session.clone(), profiles.iter().copied().collect());
-        self.handle.change(ChangeRequest { session, streams: streams.map(<[_]>::to_vec), profiles }).await
+        let streams = streams.map(<[_]>::to_vec);
+        self.handle.change(ChangeRequest { session, streams, profiles, renegotiate }).await
+    }
+
+    async fn grow(&self, session: &SessionId, streams: &[StreamType]) -> Result<Changed, Error> {
+        self.change_or_grow(session, Some(streams), &[], true).await
     }
 
     async fn carried(&self, session: &SessionId) -> Vec<StreamType> {
@@ -147,4 +162,79 @@ async fn a_session_that_ends_takes_its_change_along() {
         assert!(error.public().contains("ended before this was done"), "{error}");
     }
     assert_eq!(bench.held().await, BTreeMap::new());
+}
+
+#[tokio::test]
+async fn lines_that_are_missing_come_with_a_new_offer() {
+    let bench = Bench::new(|config| config.camera.linger_s = 0.0).await;
+    // Behind the first line there is one of data.
+    let request = OfferRequest { data_channel: true, ..bench.request(&[StreamType::Color]) };
+    let session = bench.handle.offer(request).await.unwrap().session;
+    bench.handle.answer(session.clone(), "v=0".into()).await.unwrap();
+    bench.media.emit(MediaEvent::Connected { session: session.clone(), remote_address: None });
+
+    let wanted = [StreamType::Depth, StreamType::Infrared(1)];
+    let changed = bench.grow(&session, &wanted).await.unwrap();
+    assert!(changed.sdp.is_some_and(|sdp| sdp.starts_with("v=0")));
+    let streams: Vec<_> = changed.streams.iter().map(|stream| (stream.stream_type, stream.mline_index)).collect();
+    assert_eq!(streams, [(StreamType::Depth, 0), (StreamType::Infrared(1), 2)]);
+    // Until the answer everything is as it was, and held.
+    assert_eq!(bench.carried(&session).await, [StreamType::Color]);
+    assert_eq!(bench.handle.session(session.clone()).await.unwrap().state, SessionState::Connected);
+    let all = [StreamType::Color, StreamType::Depth, StreamType::Infrared(1)].map(|stream| (stream, 1));
+    assert_eq!(bench.held().await, BTreeMap::from(all));
+    assert!(bench.switched().is_empty());
+    let busy = bench.grow(&session, &[StreamType::Color]).await.unwrap_err();
+    assert!(busy.kind() == Kind::Conflict && busy.public().contains("not answered yet"), "{busy}");
+
+    let bad = bench.handle.answer(session.clone(), "nonsense".into()).await.unwrap_err();
+    assert_eq!(bad.kind(), Kind::Invalid, "a better one may follow");
+    bench.handle.answer(session.clone(), "v=0".into()).await.unwrap();
+    assert_eq!(bench.carried(&session).await, wanted);
+    assert_eq!(bench.switched(), [vec![Some(StreamType::Depth), Some(StreamType::Infrared(1))]]);
+    let held = BTreeMap::from(wanted.map(|stream| (stream, 1)));
+    assert_eq!(bench.held().await, held, "what went is given back");
+    let again = bench.handle.answer(session.clone(), "v=0".into()).await.unwrap_err();
+    assert!(again.public().contains("answered already"), "{again}");
+
+    // The lines that there are now take other streams without an offer, and there is an end of them.
+    let changed = bench.grow(&session, &[StreamType::Color, StreamType::Infrared(1)]).await.unwrap();
+    assert!(changed.sdp.is_none());
+    let streams: Vec<_> = changed.streams.iter().map(|stream| (stream.stream_type, stream.mline_index)).collect();
+    assert_eq!(streams, [(StreamType::Color, 0), (StreamType::Infrared(1), 2)]);
+    bench.handle.close(session).await.unwrap();
+    assert_eq!(bench.held().await, BTreeMap::new());
+}
+
+#[tokio::test]
+async fn a_new_offer_that_nobody_answers_ends_the_session() {
+    let bench = Bench::new(|config| config.sessions.answer_timeout_s = 1).await;
+    let session = bench.connect_spare(&[StreamType::Color], 0).await;
+    bench.grow(&session, &[StreamType::Color, StreamType::Depth]).await.unwrap();
+    bench.until(|now| now.session_states.is_empty()).await;
+    let gone = bench.handle.session(session).await.unwrap_err();
+    assert_eq!((gone.kind(), gone.reason()), (Kind::NotFound, Some("no_answer")), "{gone}");
+    assert_eq!(bench.held().await, BTreeMap::new());
+}
+
+#[tokio::test]
+async fn a_new_offer_that_cannot_be_made_ends_the_session_in_words() {
+    let bench = Bench::new(|_| {}).await;
+    let session = bench.connect_spare(&[StreamType::Color], 0).await;
+    bench.media.refuse_offers(Some(Error::internal("webrtcbin makes none")));
+    let error = bench.grow(&session, &[StreamType::Color, StreamType::Depth]).await.unwrap_err();
+    assert!(error.public().contains("ended before this was done"), "{error}");
+    assert_eq!(bench.held().await, BTreeMap::new());
+}
+
+#[tokio::test]
+async fn streams_that_do_not_start_leave_the_session_without_a_new_offer() {
+    let bench = Bench::new(|_| {}).await;
+    let session = bench.connect_spare(&[StreamType::Color], 0).await;
+    bench.handle.inject_fault(&bench.device, SimFault::FailStart).await.unwrap();
+    let error = bench.grow(&session, &[StreamType::Color, StreamType::Depth]).await.unwrap_err();
+    assert!(matches!(error.kind(), Kind::Unavailable { .. }), "{error:?}");
+    assert!(!bench.media.calls().iter().any(|call| matches!(call, Call::Grow(..))));
+    assert_eq!(bench.held().await, BTreeMap::from([(StreamType::Color, 1)]));
+    assert_eq!(bench.handle.session(session).await.unwrap().state, SessionState::Connected);
 }

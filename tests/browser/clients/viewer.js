@@ -44,7 +44,9 @@ export class Viewer {
     const offer = await ask('POST', '/webrtc/offer/', { device_id: device, stream_types: streams, ...more });
     const peer = new RTCPeerConnection();
     peer.ontrack = ({ track, transceiver }) => {
-      const index = peer.getTransceivers().indexOf(transceiver);
+      // m-lines are counted with the one of data, which has no transceiver.
+      const mids = [...peer.remoteDescription.sdp.matchAll(/^a=mid:(\S+)/gm)].map(([, mid]) => mid);
+      const index = mids.indexOf(transceiver.mid);
       const stream = streams[index] ?? '';
       const video = document.createElement('video');
       Object.assign(video, { muted: true, autoplay: true, playsInline: true, srcObject: new MediaStream([track]) });
@@ -68,10 +70,17 @@ export class Viewer {
     return offer;
   }
 
-  /** Has a session carry other streams, without a new connection. @param {string} session @param {object} change */
+  /** Has a session carry other streams, without a new connection; answers a new offer where one comes. @param {string} session @param {object} change */
   async change(session, change) {
     const changed = await ask('PATCH', `/webrtc/sessions/${session}/`, change);
-    const peers = [...this.lines.values()].filter((line) => line.session === session);
+    const of = () => [...this.lines.values()].filter((line) => line.session === session);
+    if (changed.sdp) {
+      const { peer } = of()[0];
+      await peer.setRemoteDescription({ type: changed.type, sdp: changed.sdp });
+      await peer.setLocalDescription(await peer.createAnswer());
+      await ask('POST', '/webrtc/answer/', { session_id: session, sdp: peer.localDescription?.sdp, type: 'answer' });
+    }
+    const peers = of();
     this.tiles.clear();
     for (const line of peers) line.video.dataset.stream = '';
     for (const { stream_type: stream, mline_index: index } of changed.streams) {

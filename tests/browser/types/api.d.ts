@@ -1137,8 +1137,9 @@ export interface paths {
          * Change what a session carries
          * @description Other streams on the m-lines that it has, without a new negotiation: what stays goes on, and what is new begins with a key frame.
          *     `streams` says which m-line carries which. `profiles` restarts streams that run otherwise, whoever else watches them, and holds
-         *     nothing by itself. The answer comes once all of them run. 409 where there are too few m-lines; an offer with `spare_streams` has
-         *     room for more. A request that is refused changes nothing.
+         *     nothing by itself. The answer comes once all of them run. Where there are too few m-lines it holds a new offer of the session,
+         *     `sdp`: answer it as the first one, and the session carries the streams then. An offer with `spare_streams` has room for more
+         *     without. A request that is refused changes nothing.
          */
         patch: operations["change_session"];
         trace?: never;
@@ -1260,6 +1261,14 @@ export interface components {
         };
         /** @description What a session carries after a change. */
         ChangedBody: {
+            /**
+             * @description A new offer of the session, where it had too few m-lines. It carries these streams once that is answered; if it is not within
+             *     `sessions.answer_timeout_s`, the session ends.
+             * @example v=0
+             *     o=- 6839 1 IN IP4 0.0.0.0
+             *     …
+             */
+            sdp?: string;
             /** @description The session. */
             session_id: components["schemas"]["SessionId"];
             /**
@@ -1272,6 +1281,11 @@ export interface components {
             stream_types: string[];
             /** @description The same with what they run at and which m-line carries them. */
             streams: components["schemas"]["OfferedStream"][];
+            /**
+             * @description "offer", beside `sdp`.
+             * @example offer
+             */
+            type?: string;
         };
         /** @description How many sessions were closed. */
         ClosedSessions: {

@@ -2,7 +2,13 @@
 
 use std::{sync::Arc, time::Instant};
 
+use gst::prelude::*;
+use gst_webrtc::{WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection};
+
+use super::wiring;
 use crate::{
+    core::peer::h264::ProfileLevelId,
+    error::{Error, Result},
     media::{
         StreamStats,
         gst::encode::{counts::Counters, counts::Share, gate::Gate},
@@ -27,6 +33,14 @@ pub(in crate::media::gst) struct Leg {
     /// What it carries; nothing on a spare m-line.
     pub(in crate::media::gst) stream: Option<StreamType>,
     pub(in crate::media::gst) ssrc: u32,
+    /// The SSRC of its retransmissions, from the first offer that it is in.
+    pub(super) repair: Option<u32>,
+    /// What the offers call it; it stays the same whatever the leg carries, so that a peer keeps its track.
+    pub(super) name: String,
+    /// What the offers say that its H.264 is.
+    pub(super) h264: Option<ProfileLevelId>,
+    /// The payload type that the answer chose.
+    pub(super) payload: Option<u8>,
     pub(in crate::media::gst) codec: Option<Codec>,
     pub(in crate::media::gst) counters: Arc<Counters>,
     /// What the peer last reported.
@@ -37,4 +51,28 @@ pub(in crate::media::gst) struct Leg {
     pub(in crate::media::gst) gate: Option<Arc<Gate>>,
     /// Its part of what is counted for all sessions, once its codec is known.
     pub(in crate::media::gst) share: Option<Share>,
+}
+
+impl Leg {
+    /// Has webrtcbin make an m-line for a stream, or a spare one.
+    ///
+    /// # Errors
+    /// Internal: webrtcbin gives none.
+    pub(super) fn new(
+        webrtc: &gst::Element,
+        codecs: &[Codec],
+        name: String,
+        stream: Option<StreamType>,
+        (ssrc, counters): (u32, Arc<Counters>),
+    ) -> Result<Self> {
+        // The pad first, then its transceiver: add-transceiver and then a pad make two m-lines.
+        let pad = webrtc.request_pad_simple("sink_%u").ok_or_else(|| Error::internal("webrtcbin gives no sink pad"))?;
+        let transceiver = pad.property::<WebRTCRTPTransceiver>("transceiver");
+        transceiver.set_property("direction", WebRTCRTPTransceiverDirection::Sendonly);
+        transceiver.set_property("do-nack", true);
+        transceiver.set_property("codec-preferences", wiring::codec_preferences(codecs, ssrc));
+        let peer = StreamStats::default();
+        let (codec, payload, report, gate, share, h264, repair) = (None, None, None, None, None, None, None);
+        Ok(Self { stream, ssrc, repair, name, h264, payload, codec, counters, peer, report, pad, gate, share })
+    }
 }

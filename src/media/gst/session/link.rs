@@ -1,6 +1,9 @@
 //! What a session's callbacks know of its connection, and the addresses that it is offered at. Decides nothing.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+};
 
 use gst::glib;
 
@@ -26,6 +29,10 @@ pub(in crate::media::gst) struct Link {
     pub(in crate::media::gst) sent: Vec<(u32, Arc<Counters>)>,
     /// Packets that were asked for again and not sent.
     pub(in crate::media::gst) refused: AtomicU64,
+    /// Streams that have sent nothing yet, and the SSRCs that their retransmissions are to have.
+    repairs: Mutex<Vec<(u32, u32)>>,
+    /// Whether there are some.
+    repairs_due: AtomicBool,
     /// When the peer spoke.
     rhythm: Mutex<Rhythm>,
 }
@@ -34,6 +41,25 @@ impl Link {
     /// Of streams with these SSRCs, and what is counted of them.
     pub(super) fn new(sent: Vec<(u32, Arc<Counters>)>) -> Self {
         Self { sent, ..Self::default() }
+    }
+
+    /// Notes which streams that have sent nothing yet have retransmissions with which SSRCs.
+    pub(super) fn expect_repairs(&self, repairs: Vec<(u32, u32)>) {
+        let due = !repairs.is_empty();
+        *lock(&self.repairs) = repairs;
+        self.repairs_due.store(due, Relaxed);
+    }
+
+    /// The SSRC of a stream's retransmissions, if this is its first packet and somebody has to be told. Asked for every packet.
+    pub(super) fn repair_of_first(&self, ssrc: impl FnOnce() -> Option<u32>) -> Option<(u32, u32)> {
+        if !self.repairs_due.load(Relaxed) {
+            return None;
+        }
+        let (ssrc, mut repairs) = (ssrc()?, lock(&self.repairs));
+        let at = repairs.iter().position(|(due, _)| *due == ssrc)?;
+        let repair = repairs.swap_remove(at);
+        self.repairs_due.store(!repairs.is_empty(), Relaxed);
+        Some(repair)
     }
 
     /// The element that knows the peer's certificate, while there is one.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use gst::{glib, prelude::*};
-use gst_webrtc::{WebRTCRTPTransceiver, WebRTCRTPTransceiverDirection, WebRTCSDPType, WebRTCSessionDescription};
+use gst_webrtc::{WebRTCSDPType, WebRTCSessionDescription};
 
 use super::{
     dtls::{self, Identities, Identity},
@@ -19,10 +19,10 @@ use super::{
     wiring,
 };
 use crate::{
-    core::peer::{candidate::Candidate, fingerprint::Fingerprint, h264::ProfileLevelId},
+    core::peer::{candidate::Candidate, fingerprint::Fingerprint, h264::Profile},
     error::{Error, Result},
     media::{
-        LocalOffer, SessionSpec, StreamStats,
+        LocalOffer, MAX_LINES, SessionSpec,
         gst::{
             context::{Context, next_serial},
             encode::{counts::Share, gate::Gate, key_frame_requests::KeyFrames},
@@ -38,7 +38,7 @@ use crate::{
 /// A live session.
 pub(in crate::media::gst) struct MediaSession {
     pub(in crate::media::gst) serial: u64,
-    signals: Signals,
+    pub(super) signals: Signals,
     pub(in crate::media::gst) spec: SessionSpec,
     pub(in crate::media::gst) phase: Phase,
     pub(in crate::media::gst) legs: Vec<Leg>,
@@ -72,14 +72,15 @@ pub(in crate::media::gst) struct MediaSession {
     named: Vec<Fingerprint>,
     /// Whether the peer said good-bye.
     pub(in crate::media::gst) peer_closed: bool,
-    /// What the offer says that each stream's H.264 is.
-    h264: Vec<ProfileLevelId>,
-    /// The channel of point clouds, if there is to be one.
+    /// The channel of point clouds, if there is to be one, and which m-line it is.
     channel: Option<gst_webrtc::WebRTCDataChannel>,
+    pub(super) data_line: Option<usize>,
+    /// Whether a later offer had more m-lines than the first.
+    pub(super) grown: bool,
 }
 
 /// Longest wait for webrtcbin to make an offer, beside the gathering itself: the first of a process takes up to 1.1 s.
-const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Shortest wait for candidates where none came with the description: those of this machine come within milliseconds.
 const FIRST_CANDIDATE: Duration = Duration::from_millis(100);
 
@@ -103,7 +104,8 @@ impl MediaSession {
         ctx.synchronise(&pipeline);
         wiring::watch_bus(&pipeline, &signals);
         let lines = spec.streams.len() + spec.spare;
-        let sent = (0..lines).map(|_| (wiring::random_ssrc(), Arc::default())).collect();
+        // Also for the lines that may come later, so that what comes from the peer is judged by all of them from the beginning.
+        let sent = (0..MAX_LINES.max(lines)).map(|_| (wiring::random_ssrc(), Arc::default())).collect();
         let link = Arc::new(Link::new(sent));
         let built = identities.current(Instant::now()).and_then(|identity| {
             let (webrtc, legs, channel) = Self::build(ctx, &signals, &spec, &pipeline, &link, &identity, warm_up)?;
@@ -136,8 +138,9 @@ impl MediaSession {
                 identity,
                 named: Vec::new(),
                 peer_closed: false,
-                h264: Vec::new(),
+                data_line: channel.as_ref().map(|_| lines),
                 channel,
+                grown: false,
             }),
             Err(error) => {
                 teardown.pipeline(pipeline);
@@ -169,33 +172,16 @@ impl MediaSession {
         }
         wiring::watch_webrtc(ctx, &webrtc, signals, link, identity.clone());
         pipeline.add(&webrtc).map_err(|error| internal("adding webrtcbin", &error))?;
-        let mut legs = Vec::with_capacity(link.sent.len());
-        let streams = spec.streams.iter().map(|(stream, _)| Some(*stream)).chain(std::iter::repeat(None));
-        for (stream, (ssrc, counters)) in streams.zip(&link.sent) {
-            // The pad first, then its transceiver: add-transceiver and then a pad make two m-lines.
-            let pad =
-                webrtc.request_pad_simple("sink_%u").ok_or_else(|| Error::internal("webrtcbin gives no sink pad"))?;
-            let transceiver = pad.property::<WebRTCRTPTransceiver>("transceiver");
-            let (ssrc, counters) = (*ssrc, counters.clone());
-            transceiver.set_property("direction", WebRTCRTPTransceiverDirection::Sendonly);
-            transceiver.set_property("do-nack", true);
-            transceiver.set_property("codec-preferences", wiring::codec_preferences(&spec.codecs, ssrc));
-            let peer = StreamStats::default();
-            let (codec, report, gate, share) = (None, None, None, None);
-            legs.push(Leg { stream, ssrc, codec, counters, peer, report, pad, gate, share });
+        let mut legs = Vec::with_capacity(spec.streams.len() + spec.spare);
+        let streams = spec.streams.iter().map(|(stream, _)| (stream.to_string(), Some(*stream)));
+        let spare = (1..=spec.spare).map(|number| (format!("spare-{number}"), None));
+        for ((name, stream), sent) in streams.chain(spare).zip(&link.sent) {
+            legs.push(Leg::new(&webrtc, &spec.codecs, name, stream, sent.clone())?);
         }
         pipeline.set_state(gst::State::Playing).map_err(|error| internal("starting the session", &error))?;
         // Before the offer, which is to have its m-line.
         let channel = spec.data_channel.then(|| wiring::data_channel(&webrtc, signals)).transpose()?;
-        let signals = signals.clone();
-        let promise = gst::Promise::with_change_func(move |reply| {
-            let offer = promised(reply).and_then(|reply| {
-                let reply = reply.ok_or("no reply")?;
-                reply.get::<WebRTCSessionDescription>("offer").map_err(|error| error.to_string())
-            });
-            signals.send(Signal::OfferMade(offer));
-        });
-        webrtc.emit_by_name::<()>("create-offer", &[&None::<gst::Structure>, &promise]);
+        ask_for_offer(&webrtc, signals);
         Ok((webrtc, legs, channel))
     }
 
@@ -207,6 +193,11 @@ impl MediaSession {
     /// webrtcbin has its offer: only now the time for candidates runs, because on a busy machine the offer itself takes longer.
     pub(in crate::media::gst) fn await_candidates(&mut self, ctx: &Context) {
         if let Phase::Offering(until) = &mut self.phase {
+            if self.grown {
+                // They were gathered for the first offer.
+                *until = Instant::now();
+                return;
+            }
             let least = if self.candidates.is_empty() { FIRST_CANDIDATE } else { Duration::ZERO };
             *until = Instant::now() + Duration::from_millis(ctx.config.webrtc.gather_timeout_ms).max(least);
         }
@@ -260,6 +251,7 @@ impl MediaSession {
         };
         let text = local.sdp().as_text().map_err(|error| Error::internal(format!("the offer's SDP: {error}")))?;
         let text = dtls::with_fingerprint(&text, &self.identity.fingerprint);
+        let text = self.keep_repairs(text);
         self.mids = sdp::mids(&text);
         for (mline, candidate) in sdp::candidates(&text) {
             self.local_candidate(ctx, mline, candidate);
@@ -275,21 +267,10 @@ impl MediaSession {
                 "The server found no network address to send media from; check its network.".into()
             }));
         }
-        if self.spec.codecs.contains(&Codec::H264) {
-            let largest = self.spec.largest.iter().map(Some).chain(std::iter::repeat(None));
-            let ids = self.spec.streams.iter().zip(largest).map(|((stream, profile), largest)| {
-                let key = StreamKey::new(self.spec.device.clone(), *stream);
-                ctx.announced.of(&ctx.config, &key, [*profile, *largest.unwrap_or(profile)])
-            });
-            self.h264 = ids.collect();
-            // A spare line may get any of them.
-            let most = self.h264.iter().copied().max_by_key(|id| id.level);
-            self.h264.extend(most.into_iter().flat_map(|id| std::iter::repeat_n(id, self.spec.spare)));
+        if self.spec.codecs.contains(&Codec::H264) && !self.grown {
+            self.announce_h264(ctx);
         }
-        let ids = self.h264.iter().copied().map(Some).chain(std::iter::repeat(None));
-        let names = self.spec.streams.iter().map(|(stream, _)| stream.to_string());
-        let names = names.chain((1..=self.spec.spare).map(|number| format!("spare-{number}")));
-        let streams: Vec<_> = names.zip(ids).collect();
+        let streams = self.by_mline(|leg| (leg.name.clone(), leg.h264));
         let session = &self.spec.session;
         let sdp = sdp::finish_offer(&text, session, &streams, &self.spec.codecs, &self.candidates, complete);
         let candidates =
@@ -310,12 +291,11 @@ impl MediaSession {
                 return Err(Error::invalid("The session has its answer already; ask for a new offer to change it."));
             }
         }
-        let h264: Vec<_> = self.h264.iter().map(|id| id.profile).collect();
+        let h264 = self.by_mline(|leg| leg.h264.map_or(Profile::CONSTRAINED_BASELINE, |id| id.profile));
         let (codecs, tcp) = (&self.spec.codecs, ctx.config.webrtc.ice_tcp);
-        let checked = sdp::check_answer(
-            text,
-            &sdp::Terms { mids: &self.mids, h264: &h264, codecs, tcp, data: self.channel.is_some() },
-        )?;
+        let checked =
+            sdp::check_answer(text, &sdp::Terms { mids: &self.mids, h264: &h264, codecs, tcp, data: self.data_line })?;
+        self.check_kept(&checked)?;
         let message = gst_sdp::SDPMessage::parse_buffer(checked.sdp.as_bytes())
             .map_err(|error| Error::invalid(format!("The answer's SDP cannot be used: {error}")))?;
         let answer = WebRTCSessionDescription::new(WebRTCSDPType::Answer, message);
@@ -358,7 +338,7 @@ impl MediaSession {
             let key = StreamKey::new(self.spec.device.clone(), stream);
             leg.share = Some(Share::new(ctx.metrics.encoder(&key, codec), leg.counters.clone()));
         }
-        leg.codec = Some(codec);
+        (leg.codec, leg.payload) = (Some(codec), Some(payload));
         leg.gate = Some(gate.clone());
         Ok(gate)
     }
@@ -459,8 +439,13 @@ impl MediaSession {
 
     /// Whether the peer's certificate is one that its answer named. Known once DTLS is up.
     pub(in crate::media::gst) fn peer_is_who_answered(&self) -> bool {
+        self.peer_shows(&self.named)
+    }
+
+    /// Whether the certificate that the peer showed is one of these. Known once DTLS is up.
+    pub(super) fn peer_shows(&self, named: &[Fingerprint]) -> bool {
         let shown = self.link.dtlsdec().and_then(|dtlsdec| dtlsdec.property::<Option<String>>("peer-pem"));
-        shown.is_some_and(|shown| dtls::is_named(&shown, &self.named))
+        shown.is_some_and(|shown| dtls::is_named(&shown, named))
     }
 
     /// For who looks at it from another thread.
@@ -490,6 +475,19 @@ impl MediaSession {
             }
         });
     }
+}
+
+/// Asks webrtcbin for an offer, which comes as a signal.
+pub(super) fn ask_for_offer(webrtc: &gst::Element, signals: &Signals) {
+    let signals = signals.clone();
+    let promise = gst::Promise::with_change_func(move |reply| {
+        let offer = promised(reply).and_then(|reply| {
+            let reply = reply.ok_or("no reply")?;
+            reply.get::<WebRTCSessionDescription>("offer").map_err(|error| error.to_string())
+        });
+        signals.send(Signal::OfferMade(offer));
+    });
+    webrtc.emit_by_name::<()>("create-offer", &[&None::<gst::Structure>, &promise]);
 }
 
 /// A promise's reply, or the error that webrtcbin put into it.

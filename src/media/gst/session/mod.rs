@@ -2,6 +2,7 @@
 
 pub(super) mod dtls;
 pub(super) mod good_bye;
+pub(super) mod growth;
 pub(super) mod leg;
 pub(super) mod link;
 pub(super) mod media_session;

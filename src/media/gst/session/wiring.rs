@@ -138,6 +138,7 @@ pub(super) fn watch_webrtc(
             Some("nicesrc") => watch_packets(&ctx, element, &link),
             Some("rtprtxsend") => {
                 bound_history(element);
+                keep_repairs(element, &link);
                 *lock(&link.rtprtxsend) = element.downgrade();
             }
             Some("dtlsdec") => {
@@ -159,6 +160,31 @@ pub(super) fn watch_webrtc(
 /// buffer waits comes too late to be shown. webrtcbin keeps 500 packets, a kilobyte each of headers and bookkeeping.
 fn bound_history(rtprtxsend: &gst::Element) {
     rtprtxsend.set_property("max-size-time", RETRANSMIT_MS);
+}
+
+/// Tells the element that sends packets again, right before a stream's first packet, which SSRC these are to have: it stays with
+/// that, and webrtcbin tells it others with each offer and whenever a stream begins.
+fn keep_repairs(rtprtxsend: &gst::Element, link: &Arc<Link>) {
+    let Some(pad) = rtprtxsend.static_pad("sink") else { return };
+    let link = link.clone();
+    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |pad, info| {
+        let first = match &info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) => Some(&**buffer),
+            Some(gst::PadProbeData::BufferList(list)) => list.get(0),
+            _ => None,
+        };
+        // RFC 3550, section 5.1: behind the sequence number and the time.
+        let ssrc = || {
+            let mut bytes = [0; 12];
+            first.filter(|first| first.copy_to_slice(0, &mut bytes).is_ok())?;
+            Some(u32::from_be_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]))
+        };
+        if let (Some((ssrc, repair)), Some(rtprtxsend)) = (link.repair_of_first(ssrc), pad.parent_element()) {
+            let map = gst::Structure::builder("application/x-rtp-ssrc-map").field(ssrc.to_string(), repair).build();
+            rtprtxsend.set_property("ssrc-map", map);
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 /// Lets of the peer's RTCP only that through which this server has a use for. The first place behind the decryption, before

@@ -31,8 +31,8 @@ pub(in crate::media::gst) struct Terms<'a> {
     pub(in crate::media::gst) codecs: &'a [Codec],
     /// Whether candidates of TCP are of use.
     pub(in crate::media::gst) tcp: bool,
-    /// Whether the last m-line is of data channels.
-    pub(in crate::media::gst) data: bool,
+    /// Which m-line is of data channels, if one is.
+    pub(in crate::media::gst) data: Option<usize>,
 }
 
 /// An answer that may be given to webrtcbin.
@@ -160,7 +160,7 @@ fn direction<'a>(session: &[&'a str], section: &[&'a str]) -> &'a str {
 fn read_line(session: &[&str], section: &[&str], index: usize, terms: &Terms<'_>) -> Result<Line> {
     let refuse = |why: String| refused(&format!("m-line {index} {why}"));
     let words: Vec<_> = section.first().map(|line| line.split_whitespace().collect()).unwrap_or_default();
-    if terms.data && index + 1 == terms.mids.len() {
+    if terms.data == Some(index) {
         return read_data_line(section, &words, index, terms);
     }
     let ["m=video", port, protocol, formats @ ..] = words.as_slice() else {
@@ -375,7 +375,7 @@ fn read_fingerprints(values: &[&str]) -> Result<Vec<Fingerprint>, String> {
 }
 
 /// The answer as webrtcbin is to see it.
-fn write(lines: &[Line], transport: &Transport, mids: &[String], data: bool) -> String {
+fn write(lines: &[Line], transport: &Transport, mids: &[String], data: Option<usize>) -> String {
     let Transport { ufrag, pwd, fingerprints, setup, reduced_size, candidates } = transport;
     let mut secured = format!("a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\na=setup:{setup}\r\n");
     for fingerprint in fingerprints {
@@ -410,7 +410,7 @@ fn write(lines: &[Line], transport: &Transport, mids: &[String], data: bool) -> 
                      a=sctp-port:{port}\r\na=max-message-size:{max_message}\r\n"
                 );
             }
-            Line::Refused if data && index + 1 == lines.len() => {
+            Line::Refused if data == Some(index) => {
                 let _ = write!(
                     out,
                     "m=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\n"

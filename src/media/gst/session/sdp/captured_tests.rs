@@ -146,7 +146,7 @@ fn check(text: &str, offer: &str) -> Result<CheckedAnswer, Error> {
     let codecs: &[Codec] = if vp8 { &[Codec::H264, Codec::VP8] } else { &[Codec::H264] };
     check_answer(
         &text.replace('\n', "\r\n"),
-        &Terms { mids: &mids(offer), h264: &h264, codecs, tcp: false, data: false },
+        &Terms { mids: &mids(offer), h264: &h264, codecs, tcp: false, data: None },
     )
 }
 

@@ -11,8 +11,8 @@ mod offer;
 mod tests;
 
 pub(in crate::media::gst) use self::{
-    answer::{Terms, check_answer},
-    offer::finish_offer,
+    answer::{CheckedAnswer, Terms, check_answer},
+    offer::{finish_offer, repair_ssrc, with_other_ssrc},
 };
 use crate::{
     core::peer::candidate::Line,

@@ -14,9 +14,37 @@ const FIRST_EXTRA_RTX: u8 = 110;
 /// What names the one ICE transport that all m-lines share.
 const CREDENTIALS: [&str; 2] = ["ice-ufrag", "ice-pwd"];
 
+/// The SSRC of the retransmissions of a stream, by the stream's own (RFC 5576, section 4.2).
+pub(in crate::media::gst) fn repair_ssrc(offer: &str, ssrc: u32) -> Option<u32> {
+    offer.lines().find_map(|line| {
+        let (of, repair) = line.strip_prefix("a=ssrc-group:FID ")?.trim().split_once(' ')?;
+        (of.parse() == Ok(ssrc)).then(|| repair.parse().ok())?
+    })
+}
+
+/// The offer with another SSRC in its lines about SSRCs.
+pub(in crate::media::gst) fn with_other_ssrc(offer: &str, ssrc: u32, other: u32) -> String {
+    let (ssrc, other) = (ssrc.to_string(), other.to_string());
+    let mut out = String::with_capacity(offer.len());
+    for line in offer.lines() {
+        match line.strip_prefix("a=ssrc") {
+            None => push(&mut out, line),
+            Some(rest) => {
+                let words = rest.split(' ').map(|word| match word.strip_prefix(':') {
+                    Some(number) if number == ssrc => format!(":{other}"),
+                    _ if word == ssrc => other.clone(),
+                    _ => word.to_owned(),
+                });
+                push(&mut out, &format!("a=ssrc{}", words.collect::<Vec<_>>().join(" ")));
+            }
+        }
+    }
+    out
+}
+
 /// Finishes webrtcbin's offer for the wire: stream names as `a=msid`, H.264 parameters, retransmission for every codec,
-/// and the transport with all gathered candidates on every m-line. Each stream comes by its name, with what its H.264
-/// will be, where that is offered.
+/// and the transport with all gathered candidates on every m-line. Each m-line's stream comes by its name, with what its H.264
+/// will be, where that is offered; what is named for an m-line of data counts for nothing.
 ///
 /// webrtcbin writes credentials of its own on each m-line and the candidates on the first, though it has the first's transport only.
 /// A peer that refuses the first m-line takes the transport from the next one (Chromium), where it has to find the same.
@@ -39,10 +67,13 @@ pub(in crate::media::gst) fn finish_offer(
             section.iter().for_each(|line| push(&mut out, line));
             continue;
         };
-        let stream = streams.get(mline);
+        let stream = streams.get(mline).filter(|_| section.first().is_some_and(|line| line.starts_with("m=video ")));
         let has_rtx = section.iter().any(|line| line.contains(" rtx/"));
         let mut extra = String::new();
-        for (payload, codec) in payload_types(codecs) {
+        // In a later offer webrtcbin names only the codec that was chosen.
+        let offers = |payload: u8| section.iter().any(|line| line.starts_with(&format!("a=rtpmap:{payload} ")));
+        let named: Vec<_> = payload_types(codecs).into_iter().filter(|(payload, _)| offers(*payload)).collect();
+        for (payload, codec) in named.iter().copied() {
             if let (Codec::H264, Some((_, Some(id)))) = (codec, stream) {
                 // Not in the codec preferences: the payloader's caps name the SPS's own level and would not match them.
                 let _ = write!(
@@ -53,7 +84,8 @@ pub(in crate::media::gst) fn finish_offer(
         }
         let mut formats = String::new();
         let mut written: Vec<String> = Vec::new();
-        for (number, (payload, _)) in (FIRST_EXTRA_RTX..).zip(payload_types(codecs).into_iter().skip(1)) {
+        let extras = (FIRST_EXTRA_RTX..).zip(payload_types(codecs).into_iter().skip(1));
+        for (number, (payload, _)) in extras.filter(|(_, (payload, _))| offers(*payload)) {
             // webrtcbin writes a retransmission format for the first codec only, but obeys the answer for any.
             if !has_rtx {
                 break;

@@ -33,7 +33,7 @@ fn check(text: &str) -> Result<CheckedAnswer, crate::error::Error> {
 /// Checks an answer to an offer of that many streams in all codecs.
 fn check_for(text: &str, streams: usize) -> Result<CheckedAnswer, crate::error::Error> {
     let mids: Vec<_> = (0..streams).map(|index| format!("video{index}")).collect();
-    check_answer(text, &Terms { mids: &mids, h264: &[], codecs: &Codec::ALL, tcp: false, data: false })
+    check_answer(text, &Terms { mids: &mids, h264: &[], codecs: &Codec::ALL, tcp: false, data: None })
 }
 
 const HD: ProfileLevelId = ProfileLevelId { profile: Profile::CONSTRAINED_BASELINE, level: Level::LEAST_OFFERED };
@@ -286,7 +286,7 @@ fn h264_that_is_not_what_is_sent_gives_way_to_the_next_codec() {
         let text = ANSWER
             .replace("96 98\r\nc=", "96 98 97\r\na=rtpmap:97 VP8/90000\r\nc=")
             .replace("a=fmtp:96 packetization-mode=1;profile-level-id=42e01f\r\n", fmtp);
-        let terms = Terms { mids: &mids, h264: &[profile], codecs: &Codec::ALL, tcp: false, data: false };
+        let terms = Terms { mids: &mids, h264: &[profile], codecs: &Codec::ALL, tcp: false, data: None };
         check_answer(&text, &terms).expect("one of both").chosen[0].expect("a codec").1
     };
     let id = |id: &str| format!("a=fmtp:96 profile-level-id={id}; packetization-mode=1\r\n");
@@ -308,7 +308,7 @@ fn h264_that_is_not_what_is_sent_gives_way_to_the_next_codec() {
     assert_eq!(chosen(Profile::HIGH, &id("42e01f")), Codec::VP8);
     assert_eq!(chosen(Profile::MAIN, &id("640028")), Codec::H264);
     assert_eq!(chosen(Profile::MAIN, &id("42e01f")), Codec::VP8);
-    let terms = Terms { mids: &mids, h264: &[Profile::HIGH], codecs: &[Codec::H264], tcp: false, data: false };
+    let terms = Terms { mids: &mids, h264: &[Profile::HIGH], codecs: &[Codec::H264], tcp: false, data: None };
     let error = check_answer(ANSWER, &terms).expect_err("a decoder that cannot show it");
     assert!(error.public().contains("constrained baseline") && error.public().contains("high"), "{error}");
 }
@@ -426,7 +426,7 @@ const DATA: &str = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4
 fn check_with_data(data: &str) -> Result<CheckedAnswer, crate::error::Error> {
     let mids = ["video0".to_owned(), "application1".to_owned()];
     let text = format!("{}{data}", ANSWER.replace("BUNDLE video0", "BUNDLE video0 application1"));
-    check_answer(&text, &Terms { mids: &mids, h264: &[], codecs: &Codec::ALL, tcp: false, data: true })
+    check_answer(&text, &Terms { mids: &mids, h264: &[], codecs: &Codec::ALL, tcp: false, data: Some(1) })
 }
 
 #[test]
@@ -465,6 +465,6 @@ fn what_is_no_line_of_data_channels_is_refused() {
     // The offer of a session without a channel has no such line.
     let mids = ["video0".to_owned(), "application1".to_owned()];
     let text = format!("{}{DATA}", ANSWER.replace("BUNDLE video0", "BUNDLE video0 application1"));
-    let terms = Terms { mids: &mids, h264: &[], codecs: &Codec::ALL, tcp: false, data: false };
+    let terms = Terms { mids: &mids, h264: &[], codecs: &Codec::ALL, tcp: false, data: None };
     assert!(check_answer(&text, &terms).expect_err("no video line").public().contains("not a video line"));
 }
