@@ -5,6 +5,7 @@ use std::{sync::atomic::Ordering::Relaxed, time::Instant};
 
 use super::{
     leg::{Leg, Phase},
+    link::Repair,
     media_session::{MediaSession, OFFER_TIMEOUT, ask_for_offer},
     sdp::{self, CheckedAnswer},
 };
@@ -48,21 +49,21 @@ impl MediaSession {
     /// Chromium does not take over; and the element that sends packets again stays with the one that it is told for a stream's
     /// first packet, so it is told again then.
     pub(super) fn keep_repairs(&mut self, offer: String) -> String {
-        let mut due = Vec::new();
         let offer =
             self.legs.iter_mut().fold(offer, |offer, leg| match (leg.repair, sdp::repair_ssrc(&offer, leg.ssrc)) {
-                (Some(first), Some(now)) => {
-                    if leg.counters.packets.load(Relaxed) == 0 {
-                        due.push((leg.ssrc, first));
-                    }
-                    sdp::with_other_ssrc(&offer, now, first)
-                }
+                (Some(first), Some(now)) => sdp::with_other_ssrc(&offer, now, first),
                 (_, now) => {
                     leg.repair = now;
                     offer
                 }
             });
-        self.link.expect_repairs(due);
+        if self.grown {
+            let of = |leg: &Leg| {
+                let due = leg.counters.packets.load(Relaxed) == 0;
+                Some(Repair { of: leg.ssrc, ssrc: leg.repair?, due })
+            };
+            self.link.expect_repairs(self.legs.iter().filter_map(of).collect());
+        }
         offer
     }
 

@@ -29,12 +29,23 @@ pub(in crate::media::gst) struct Link {
     pub(in crate::media::gst) sent: Vec<(u32, Arc<Counters>)>,
     /// Packets that were asked for again and not sent.
     pub(in crate::media::gst) refused: AtomicU64,
-    /// Streams that have sent nothing yet, and the SSRCs that their retransmissions are to have.
-    repairs: Mutex<Vec<(u32, u32)>>,
-    /// Whether there are some.
+    /// The streams' SSRCs, those of their retransmissions, and whether a stream has sent nothing yet.
+    repairs: Mutex<Vec<Repair>>,
+    /// Whether some have not.
     repairs_due: AtomicBool,
     /// When the peer spoke.
     rhythm: Mutex<Rhythm>,
+}
+
+/// Where a stream's packets are sent again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Repair {
+    /// The stream's SSRC.
+    pub(super) of: u32,
+    /// The SSRC of its retransmissions.
+    pub(super) ssrc: u32,
+    /// Whether the stream has sent nothing yet.
+    pub(super) due: bool,
 }
 
 impl Link {
@@ -43,23 +54,23 @@ impl Link {
         Self { sent, ..Self::default() }
     }
 
-    /// Notes which streams that have sent nothing yet have retransmissions with which SSRCs.
-    pub(super) fn expect_repairs(&self, repairs: Vec<(u32, u32)>) {
-        let due = !repairs.is_empty();
+    /// Notes which SSRCs the streams' retransmissions are to have.
+    pub(super) fn expect_repairs(&self, repairs: Vec<Repair>) {
+        let due = repairs.iter().any(|repair| repair.due);
         *lock(&self.repairs) = repairs;
         self.repairs_due.store(due, Relaxed);
     }
 
-    /// The SSRC of a stream's retransmissions, if this is its first packet and somebody has to be told. Asked for every packet.
-    pub(super) fn repair_of_first(&self, ssrc: impl FnOnce() -> Option<u32>) -> Option<(u32, u32)> {
+    /// All SSRCs of retransmissions by those of their streams, if this is a stream's first packet and somebody has to be told. Asked
+    /// for every packet.
+    pub(super) fn repairs_at_first(&self, ssrc: impl FnOnce() -> Option<u32>) -> Option<Vec<(u32, u32)>> {
         if !self.repairs_due.load(Relaxed) {
             return None;
         }
         let (ssrc, mut repairs) = (ssrc()?, lock(&self.repairs));
-        let at = repairs.iter().position(|(due, _)| *due == ssrc)?;
-        let repair = repairs.swap_remove(at);
-        self.repairs_due.store(!repairs.is_empty(), Relaxed);
-        Some(repair)
+        repairs.iter_mut().find(|repair| repair.due && repair.of == ssrc)?.due = false;
+        self.repairs_due.store(repairs.iter().any(|repair| repair.due), Relaxed);
+        Some(repairs.iter().map(|repair| (repair.of, repair.ssrc)).collect())
     }
 
     /// The element that knows the peer's certificate, while there is one.

@@ -179,8 +179,9 @@ fn keep_repairs(rtprtxsend: &gst::Element, link: &Arc<Link>) {
             first.filter(|first| first.copy_to_slice(0, &mut bytes).is_ok())?;
             Some(u32::from_be_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]))
         };
-        if let (Some((ssrc, repair)), Some(rtprtxsend)) = (link.repair_of_first(ssrc), pad.parent_element()) {
-            let map = gst::Structure::builder("application/x-rtp-ssrc-map").field(ssrc.to_string(), repair).build();
+        if let (Some(repairs), Some(rtprtxsend)) = (link.repairs_at_first(ssrc), pad.parent_element()) {
+            let mut map = gst::Structure::new_empty("application/x-rtp-ssrc-map");
+            repairs.into_iter().for_each(|(of, repair)| map.set(of.to_string(), repair));
             rtprtxsend.set_property("ssrc-map", map);
         }
         gst::PadProbeReturn::Ok
