@@ -256,6 +256,14 @@ impl Connection<'_> {
             let _ = self.socket.close(None).await;
         };
         let _ = timeout(LEAVE_TIMEOUT, good_bye).await;
+        // Sessions that were closed meanwhile.
+        let _ = timeout(LEAVE_TIMEOUT, async {
+            while let Some(done) = self.work.next().await {
+                let step = self.robot.done(done);
+                self.work.extend(step.work);
+            }
+        })
+        .await;
         finish(self.robot, Step { say: Vec::new(), work: step.work }).await;
     }
 }

@@ -114,6 +114,9 @@ async fn keep(place: Place, token: String, mut robot: Robot, stop: CancellationT
     let mut backoff = Backoff::default();
     let mut told: Option<(String, Instant)> = None;
     loop {
+        // Its viewers may have left while there was no relay.
+        let step = robot.settle_unwatched(&robot.handle().snapshot().borrow());
+        finish(&mut robot, step).await;
         if !robot.is_needed(&robot.handle().snapshot().borrow()) {
             break;
         }

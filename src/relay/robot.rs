@@ -181,9 +181,17 @@ impl Robot {
 
     /// Whether its camera is there, or a session of the relay's goes on.
     pub(super) fn is_needed(&self, now: &Snapshot) -> bool {
+        now.attached.contains(&self.device.device_id) || self.is_watched(now)
+    }
+
+    fn is_watched(&self, now: &Snapshot) -> bool {
         let lives = |session: &SessionId| now.session_states.iter().any(|(other, _)| other == session);
-        let mut sessions = self.sessions.values().filter_map(|relayed| relayed.session.as_ref());
-        now.attached.contains(&self.device.device_id) || sessions.any(lives)
+        self.sessions.values().filter_map(|relayed| relayed.session.as_ref()).any(lives)
+    }
+
+    /// Switches the point cloud off while there is no connection, once no session of the relay's goes on.
+    pub(super) fn settle_unwatched(&self, now: &Snapshot) -> Step {
+        if self.clouds && !self.is_watched(now) { self.clouds_off() } else { Step::default() }
     }
 
     /// Looks at the sessions as they are now.
@@ -416,6 +424,10 @@ impl Robot {
         if !self.sessions.is_empty() || !self.clouds {
             return Step::default();
         }
+        self.clouds_off()
+    }
+
+    fn clouds_off(&self) -> Step {
         let (handle, device) = (self.handle.clone(), self.device.device_id.clone());
         Step::work(async move {
             if let Err(error) = handle.set_point_cloud(device, false).await {

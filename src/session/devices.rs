@@ -135,7 +135,7 @@ impl Actor {
                 Holder::Start(number) => {
                     let failed = self.starts.extract_if(.., |start| start.number == *number).collect();
                     self.refuse_starts(now, failed, error);
-                    self.refuse_changes(now, |change| change.number == *number, error);
+                    self.refuse_changes(now, |change| change.number == *number && !change.asked, error);
                 }
                 // An answered start's streams ran, so that they are interrupted and come back.
                 Holder::Explicit | Holder::Sensor => {}

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { CAMERA, Server, chromium, open, until } from './helper.mjs';
+import { CAMERA, Server, chromium, firefox, open, until } from './helper.mjs';
 
 const BOUND = { timeout: 90000 };
 const FOLDER = fileURLToPath(new URL('./clients', import.meta.url));
@@ -167,6 +167,48 @@ describe('a viewer of the vendor\'s family in Chromium', () => {
     await shows('depth', 640, 480);
     await page.evaluate(() => window.viewer.tiles.get('color').peer.close());
     await call('leave', 'depth');
+    assert.deepEqual(page.complaints, []);
+  });
+});
+
+describe('a client in Firefox', () => {
+  /** @type {Server} */ let server;
+  let browser, page;
+
+  before(async () => {
+    [server, browser] = await Promise.all([Server.start('127.0.0.1:0', undefined, ['--www', path.resolve(FOLDER)]), firefox()]);
+    page = await open(browser, `${server.url}/`);
+  }, BOUND);
+
+  after(async () => {
+    await browser?.close();
+    assert.equal(await server?.stop(), 0, server?.log);
+  }, BOUND);
+
+  it('gets more m-lines by new offers of the same session', BOUND, async () => {
+    const call = (name, ...args) => page.evaluate((method, given) => window.viewer[method](...given), name, args);
+    const runs = (streams) => until(`${streams} run`, async () => {
+      const look = () => Promise.all(streams.map((stream) => call('picture', stream)));
+      const earlier = await look();
+      await new Promise((resolve) => { setTimeout(resolve, 100); });
+      return (await look()).every((now, at) => now && earlier[at] && now.decoded > earlier[at].decoded);
+    });
+    // It has no H.264 here, and takes the second codec.
+    const offer = await page.evaluate(async (camera) => {
+      const { session_id: id } = await window.viewer.watch(camera, ['color'], { spare_streams: 1, codecs: ['video/H264', 'video/VP8'] });
+      return { id };
+    }, CAMERA);
+    await runs(['color']);
+    const lines = [];
+    for (const streams of [['color', 'depth', 'infrared-1'], ['color', 'depth', 'infrared-1', 'infrared-2']]) {
+      lines.push(await page.evaluate(async (id, wanted) => {
+        const { sdp } = await window.viewer.change(id, { stream_types: wanted });
+        return sdp?.match(/^m=/gm).length ?? 0;
+      }, offer.id, streams));
+      await runs(streams);
+    }
+    assert.deepEqual(lines, [3, 4]);
+    assert.equal((await server.get('webrtc/sessions')).length, 1);
     assert.deepEqual(page.complaints, []);
   });
 });

@@ -43,6 +43,15 @@ fn lines(sdp: &str) -> Vec<(String, Option<String>)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_gets_more_lines_goes_on_and_all_of_them_are_repaired() {
+    goes_on_repaired(Codec::H264).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_it_is_for_a_peer_that_took_another_codec_than_the_first() {
+    goes_on_repaired(Codec::VP8).await;
+}
+
+async fn goes_on_repaired(codec: Codec) {
     let mut bench = Bench::start(config());
     for (stream, format) in [
         (StreamType::Color, PixelFormat::I420),
@@ -56,7 +65,7 @@ async fn a_session_that_gets_more_lines_goes_on_and_all_of_them_are_repaired() {
     let spec = SessionSpec { spare: 1, ..bench.spec(&color, &[Codec::H264, Codec::VP8]) };
     let first = bench.open(&spec).await.expect("an offer");
     // Every twentieth packet is lost, those that are sent again included.
-    let options = Options { drop_share: 0.05, ..Options::default() };
+    let options = Options { drop_share: 0.05, codecs: vec![codec], ..Options::default() };
     let (receiver, answer, _) = Receiver::from_offer(&first.sdp, options).expect("an answer");
     let viewer = receiver.spawn();
     bench.answer(&spec.session, &answer).await.expect("it is taken");
@@ -82,7 +91,7 @@ async fn a_session_that_gets_more_lines_goes_on_and_all_of_them_are_repaired() {
     let refused = bench.answer(&spec.session, &dark).await.expect_err("a line less");
     assert!(refused.public().contains("m-line 0"), "{refused}");
     let codecs = bench.answer(&spec.session, &answer).await.expect("it is taken");
-    assert_eq!(codecs, [Some(Codec::H264); 3]);
+    assert_eq!(codecs, [Some(codec); 3]);
     let carried = [StreamType::Color, StreamType::Depth, StreamType::Infrared(1)];
     bench.media.switch_session(spec.session.clone(), carried.map(|stream| Some((stream, SMALL))).to_vec());
 
@@ -128,6 +137,38 @@ async fn a_line_of_data_stands_between_the_first_lines_and_later_ones() {
     bench.media.switch_session(spec.session.clone(), carried.to_vec());
     let pictures = viewer.wait(SOON, |stats| stats.streams[0].frames >= 20 && stats.streams[2].frames >= 20);
     pictures.await.unwrap_or_else(|stats| panic!("both have pictures: {stats:?}"));
+    viewer.close().await;
+    bench.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_the_peer_refused_stays_dark_and_the_others_go_on() {
+    let mut bench = Bench::with_color();
+    bench.camera(StreamType::Depth, PixelFormat::Z16, SMALL);
+    let spec = bench.spec(&[(StreamType::Color, SMALL), (StreamType::Depth, SMALL)], &[Codec::H264]);
+    let first = bench.open(&spec).await.expect("an offer");
+    let (receiver, answer, _) = Receiver::from_offer(&first.sdp, Options::default()).expect("an answer");
+    let viewer = receiver.spawn();
+    let (head, last) = answer.rsplit_once("a=recvonly").expect("two lines");
+    let codecs = bench.answer(&spec.session, &format!("{head}a=inactive{last}")).await.expect("it is taken");
+    assert_eq!(codecs, [Some(Codec::H264), None]);
+    bench.connected(&spec.session).await;
+
+    let second = bench.grow(&spec.session, &[StreamType::Depth]).await.expect("an offer");
+    let parts: Vec<_> = second.sdp.split("\r\nm=").skip(1).collect();
+    assert!(parts[1].contains("a=inactive") && !parts[1].contains("a=sendonly"), "{}", second.sdp);
+    let answer = viewer.accept(&second.sdp).await.expect("it lives").expect("an answer");
+    let wanted = answer.replace("a=inactive", "a=recvonly");
+    let refused = bench.answer(&spec.session, &wanted).await.expect_err("it is not offered");
+    assert!(refused.public().contains("m-line 1"), "{refused}");
+    let codecs = bench.answer(&spec.session, &answer).await.expect("it is taken");
+    assert_eq!(codecs, [Some(Codec::H264), None, Some(Codec::H264)]);
+    let carried = [Some((StreamType::Color, SMALL)), None, Some((StreamType::Depth, SMALL))];
+    bench.media.switch_session(spec.session.clone(), carried.to_vec());
+    let pictures = viewer.wait(SOON, |stats| stats.streams[0].frames >= 20 && stats.streams[2].frames >= 20);
+    pictures.await.unwrap_or_else(|stats| panic!("both have pictures: {stats:?}"));
+    let streams = bench.stats(&spec.session).await.expect("statistics").streams;
+    assert_eq!(streams.iter().filter(|stream| stream.stream_type == "depth").count(), 1, "{streams:?}");
     viewer.close().await;
     bench.shutdown().await;
 }

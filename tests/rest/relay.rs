@@ -513,8 +513,17 @@ async fn a_camera_that_is_gone_leaves_the_relay_with_its_last_session() {
     assert_eq!(robot.hear("close-session").await, json!({"sessionId": "a"}));
     assert_eq!(text(&mut robot.socket).await.as_deref(), Some("41"), "it says good-bye");
     assert_eq!(bench.server.post(&fault, &json!({"fault": "replug"})).await.status, 200);
-    bench.admit().await;
+    let mut robot = bench.admit().await;
     assert!(!bench.clouds().await, "the relay's point cloud went with its session");
+
+    // The same where the viewer leaves.
+    robot.offered("c", json!(["depth"])).await;
+    assert_eq!(bench.server.post(&fault, &json!({"fault": "unplug"})).await.status, 200);
+    robot.create("d", json!(["color"])).await;
+    robot.hear("session-error").await;
+    robot.emit("session-closed", json!({"sessionId": "c"})).await;
+    robot.hung_up().await;
+    bench.until_sessions(0).await;
     bench.end().await;
 }
 

@@ -62,6 +62,7 @@ export class Peer extends EventTarget {
   #api;
   #closed = false;
   #isDown = false;
+  #isChanging = false;
 
   /** @param {import('./api.js').Api} api */
   constructor(api) {
@@ -136,12 +137,28 @@ export class Peer extends EventTarget {
   async change(choice) {
     const stay = new Map(this.offered.map((one) => [one.stream_type, one.mline_index]));
     const begin = Object.entries(choice.profiles).filter(([stream]) => !stay.has(stream));
-    const { streams } = await this.#api.changeSession(this.sessionId ?? '', { stream_types: choice.streams, profiles: Object.fromEntries(begin) });
+    const { streams, sdp } = await this.#api.changeSession(this.sessionId ?? '', { stream_types: choice.streams, profiles: Object.fromEntries(begin) });
     if (this.#closed) return;
     this.offered = streams;
+    if (sdp) await this.#answerAgain(sdp);
     for (const { stream_type: stream, mline_index: index } of streams) {
       const transceiver = this.pc?.getTransceivers()[index];
       if (transceiver && stay.get(stream) !== index) this.#tell(stream, transceiver);
+    }
+  }
+
+  /** Answers a later offer of the session, which has more m-lines. @param {string} sdp */
+  async #answerAgain(sdp) {
+    const { pc, sessionId } = this;
+    if (!pc || !sessionId) return;
+    this.#isChanging = true; // what comes is told with the rest
+    try {
+      await pc.setRemoteDescription({ type: 'offer', sdp });
+      const answer = await pc.createAnswer();
+      await pc.setLocalDescription(answer);
+      await this.#api.answer(sessionId, answer.sdp ?? '');
+    } finally {
+      this.#isChanging = false;
     }
   }
 
@@ -166,6 +183,7 @@ export class Peer extends EventTarget {
   /** @param {RTCTrackEvent} event */
   #onTrack(event) {
     // The m-lines come in request order; the transceivers of a remote offer are in m-line order.
+    if (this.#isChanging) return;
     const index = this.pc?.getTransceivers().indexOf(event.transceiver) ?? -1;
     const stream = this.offered[index]?.stream_type ?? this.streams[index];
     if (stream) this.#tell(stream, event.transceiver);

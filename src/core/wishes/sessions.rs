@@ -242,7 +242,7 @@ impl Sessions {
                 Err(Error::invalid(format!("Session {id} has no offer yet. Wait for the offer before you answer.")))
             }
             _ => Err(Error::invalid(format!(
-                "Session {id} was answered already. Ask for a new offer to connect again; one session takes one answer."
+                "Session {id} was answered already. Ask for a new offer to connect again; an offer takes one answer."
             ))),
         }
     }
@@ -371,7 +371,7 @@ impl Session {
         self.lines.iter().filter_map(|line| line.stream).collect()
     }
 
-    /// How many m-lines its offer has: one for each stream, spare ones, and one for data channels where it has some.
+    /// How many m-lines its last answered offer has: one for each stream, spare ones, and one for data channels where it has some.
     pub fn mlines(&self) -> usize {
         self.lines.len() + usize::from(self.data_line.is_some())
     }

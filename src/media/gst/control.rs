@@ -279,7 +279,8 @@ impl Control {
 
     fn finish_offer(&mut self, id: &SessionId, complete: bool) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        if !matches!(session.phase, Phase::Offering(_)) {
+        // Gathering may be complete for an earlier offer.
+        if !matches!(session.phase, Phase::Offering(_)) || (complete && !session.is_described()) {
             return;
         }
         let result = session.finish_offer(&self.ctx, complete);
@@ -363,9 +364,16 @@ impl Control {
         };
         let (serial, now) = (session.serial, Instant::now());
         for (index, line) in lines.iter().enumerate() {
-            let Some(leg) = session.legs.get(index) else { continue };
+            let Some(leg) = session.legs.get_mut(index) else { continue };
             let (before, after) = (leg.stream, line.map(|(stream, _)| stream));
-            let (true, Some(codec)) = (before != after, leg.codec) else { continue };
+            let Some(codec) = leg.codec else {
+                // The peer takes nothing on it.
+                leg.stream = after;
+                continue;
+            };
+            if before == after {
+                continue;
+            }
             if let Some(before) = before {
                 let key = StreamKey::new(session.spec.device.clone(), before);
                 self.streams.leave_one(serial, &key, now);

@@ -1139,7 +1139,7 @@ export interface paths {
          *     `streams` says which m-line carries which. `profiles` restarts streams that run otherwise, whoever else watches them, and holds
          *     nothing by itself. The answer comes once all of them run. Where there are too few m-lines it holds a new offer of the session,
          *     `sdp`: answer it as the first one, and the session carries the streams then. An offer with `spare_streams` has room for more
-         *     without. A request that is refused changes nothing.
+         *     without. A request that is refused changes nothing, except where that offer cannot be made: then the session ends.
          */
         patch: operations["change_session"];
         trace?: never;

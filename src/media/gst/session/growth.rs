@@ -1,5 +1,5 @@
 //! More m-lines for a session that was answered already: a later offer has them behind those that there are, which go on as they
-//! are. webrtcbin 1.22 takes this with every browser that is tried here, also with a line of data between them.
+//! are. webrtcbin takes this (1.22 and 1.26, with Chromium, Firefox and str0m), also with a line of data between them.
 
 use std::{sync::atomic::Ordering::Relaxed, time::Instant};
 
@@ -26,6 +26,9 @@ impl MediaSession {
         if !matches!(self.phase, Phase::Answered) {
             return Err(Error::internal("a session is to have more m-lines before its answer"));
         }
+        for leg in self.legs.iter_mut().filter(|leg| leg.gate.is_none()) {
+            leg.make_dark();
+        }
         for line in lines {
             let number = self.legs.len();
             let sent = self.link.sent.get(number).cloned();
@@ -40,6 +43,7 @@ impl MediaSession {
             self.legs.push(leg);
         }
         self.grown = true;
+        self.described = false;
         self.phase = Phase::Offering(Instant::now() + OFFER_TIMEOUT);
         ask_for_offer(&self.webrtc, &self.signals);
         Ok(())
@@ -87,6 +91,11 @@ impl MediaSession {
         leg + usize::from(self.data_line.is_some_and(|data| leg >= data))
     }
 
+    /// Whether webrtcbin has the newest offer as its own.
+    pub(in crate::media::gst) fn is_described(&self) -> bool {
+        self.described
+    }
+
     /// Whether the answer that was applied is the session's first.
     pub(in crate::media::gst) fn is_first_answer(&self) -> bool {
         !self.grown
@@ -108,9 +117,16 @@ impl MediaSession {
     /// Invalid, with what it must say.
     pub(super) fn check_kept(&self, answer: &CheckedAnswer) -> Result<()> {
         for (number, leg) in self.legs.iter().enumerate() {
-            let (Some(payload), Some(codec)) = (leg.payload, leg.codec) else { continue };
             let mline = self.mline(number);
-            if answer.chosen.get(mline).copied().flatten() != Some((payload, codec)) {
+            let chosen = answer.chosen.get(mline).copied().flatten();
+            if leg.dark && chosen.is_some() {
+                return Err(Error::invalid(format!(
+                    "The answer's SDP cannot be used: m-line {mline} was refused before and is inactive in the offer, so it \
+                     must be inactive in the answer, too."
+                )));
+            }
+            let (Some(payload), Some(codec)) = (leg.payload, leg.codec) else { continue };
+            if chosen != Some((payload, codec)) {
                 return Err(Error::invalid(format!(
                     "The answer's SDP cannot be used: m-line {mline} was taken as {codec} with payload type {payload} \
                      before, and must be again."

@@ -39,6 +39,9 @@ pub(in crate::media::gst) struct Leg {
     pub(super) name: String,
     /// What the offers say that its H.264 is.
     pub(super) h264: Option<ProfileLevelId>,
+    /// Whether the peer refused it before a later offer, which asks for nothing on it any more: webrtcbin 1.22 cannot change the
+    /// direction of a line that was inactive.
+    pub(super) dark: bool,
     /// The payload type that the answer chose.
     pub(super) payload: Option<u8>,
     pub(in crate::media::gst) codec: Option<Codec>,
@@ -73,6 +76,15 @@ impl Leg {
         transceiver.set_property("codec-preferences", wiring::codec_preferences(codecs, ssrc));
         let peer = StreamStats::default();
         let (codec, payload, report, gate, share, h264, repair) = (None, None, None, None, None, None, None);
-        Ok(Self { stream, ssrc, repair, name, h264, payload, codec, counters, peer, report, pad, gate, share })
+        let dark = false;
+        Ok(Self { stream, ssrc, repair, name, dark, h264, payload, codec, counters, peer, report, pad, gate, share })
+    }
+
+    /// Asks for nothing on it in later offers.
+    pub(super) fn make_dark(&mut self) {
+        self.dark = true;
+        self.pad
+            .property::<WebRTCRTPTransceiver>("transceiver")
+            .set_property("direction", WebRTCRTPTransceiverDirection::Inactive);
     }
 }

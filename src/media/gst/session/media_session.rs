@@ -77,6 +77,8 @@ pub(in crate::media::gst) struct MediaSession {
     pub(super) data_line: Option<usize>,
     /// Whether a later offer had more m-lines than the first.
     pub(super) grown: bool,
+    /// Whether webrtcbin has the newest offer as its own.
+    pub(super) described: bool,
 }
 
 /// Longest wait for webrtcbin to make an offer, beside the gathering itself: the first of a process takes up to 1.1 s.
@@ -141,6 +143,7 @@ impl MediaSession {
                 data_line: channel.as_ref().map(|_| lines),
                 channel,
                 grown: false,
+                described: false,
             }),
             Err(error) => {
                 teardown.pipeline(pipeline);
@@ -192,6 +195,7 @@ impl MediaSession {
 
     /// webrtcbin has its offer: only now the time for candidates runs, because on a busy machine the offer itself takes longer.
     pub(in crate::media::gst) fn await_candidates(&mut self, ctx: &Context) {
+        self.described = true;
         if let Phase::Offering(until) = &mut self.phase {
             if self.grown {
                 // They were gathered for the first offer.
@@ -243,7 +247,9 @@ impl MediaSession {
     /// # Errors
     /// Unavailable when nothing was gathered, or webrtcbin took too long.
     pub(in crate::media::gst) fn finish_offer(&mut self, ctx: &Context, complete: bool) -> Result<LocalOffer> {
-        let Some(local) = self.webrtc.property::<Option<WebRTCSessionDescription>>("local-description") else {
+        // Where it has no description of its own, it may have one of an earlier offer.
+        let local = self.webrtc.property::<Option<WebRTCSessionDescription>>("local-description");
+        let Some(local) = local.filter(|_| self.described || !self.grown) else {
             let seconds = OFFER_TIMEOUT.as_secs();
             return Err(Error::busy(format!(
                 "The server is too busy: it made no offer within {seconds} s. Try again."
@@ -375,7 +381,8 @@ impl MediaSession {
             return;
         };
         self.remote_candidates += 1;
-        if self.remote_candidates > sdp::MAX_REMOTE_CANDIDATES || !matches!(self.phase, Phase::Answered) {
+        if self.remote_candidates > sdp::MAX_REMOTE_CANDIDATES || !(self.grown || matches!(self.phase, Phase::Answered))
+        {
             return;
         }
         // All m-lines share the first one's transport; webrtcbin knows no other and drops what is for another.

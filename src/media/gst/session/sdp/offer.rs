@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{attribute, payload_types, push, sections};
+use super::{FIRST_PAYLOAD_TYPE, attribute, payload_types, push, sections};
 use crate::{
     core::peer::h264::ProfileLevelId,
     model::{Codec, SessionId},
@@ -40,6 +40,27 @@ pub(in crate::media::gst) fn with_other_ssrc(offer: &str, ssrc: u32, other: u32)
         }
     }
     out
+}
+
+/// A line of an m-line's part with another payload type.
+fn with_type(line: &str, (from, to): (u8, u8)) -> String {
+    if from == to {
+        return line.to_owned();
+    }
+    if line.starts_with("m=video ") {
+        let (head, formats) = line.split_once("SAVPF").unwrap_or((line, ""));
+        let formats = formats.split_whitespace().map(|format| match format.parse() == Ok(from) {
+            true => to.to_string(),
+            false => format.to_owned(),
+        });
+        return format!("{head}SAVPF {}", formats.collect::<Vec<_>>().join(" "));
+    }
+    for name in ["a=rtpmap:", "a=fmtp:", "a=rtcp-fb:"] {
+        if let Some(rest) = line.strip_prefix(&format!("{name}{from} ")) {
+            return format!("{name}{to} {rest}");
+        }
+    }
+    line.to_owned()
 }
 
 /// Finishes webrtcbin's offer for the wire: stream names as `a=msid`, H.264 parameters, retransmission for every codec,
@@ -84,12 +105,26 @@ pub(in crate::media::gst) fn finish_offer(
         }
         let mut formats = String::new();
         let mut written: Vec<String> = Vec::new();
-        let extras = (FIRST_EXTRA_RTX..).zip(payload_types(codecs).into_iter().skip(1));
-        for (number, (payload, _)) in extras.filter(|(_, (payload, _))| offers(*payload)) {
-            // webrtcbin writes a retransmission format for the first codec only, but obeys the answer for any.
-            if !has_rtx {
-                break;
-            }
+        // The payload type of a codec's retransmissions is the same in every offer, because webrtcbin sends those of a codec with one
+        // type on all m-lines. In a first offer the type of the first codec's is webrtcbin's own choice.
+        let repair_of = |payload: u8| {
+            let place = payload_types(codecs).iter().position(|(known, _)| *known == payload)?;
+            let place = u8::try_from(place).ok()?;
+            Some(if place == 0 {
+                FIRST_PAYLOAD_TYPE + payload_types(codecs).len() as u8
+            } else {
+                FIRST_EXTRA_RTX + place - 1
+            })
+        };
+        // What webrtcbin writes for one codec of each m-line: the type, and what it is for.
+        let own = section.iter().find_map(|line| {
+            let (own, of) = line.strip_prefix("a=fmtp:")?.split_once(" apt=")?;
+            Some((own.parse::<u8>().ok()?, of.trim().parse::<u8>().ok()?))
+        });
+        let renamed = own.and_then(|(own, of)| Some((own, repair_of(of)?)));
+        for (payload, _) in named.iter().copied().filter(|(payload, _)| own.is_none_or(|(_, of)| of != *payload)) {
+            // webrtcbin writes a retransmission format for one codec only, but obeys the answer for any.
+            let (true, Some(number)) = (has_rtx, repair_of(payload)) else { break };
             let _ = write!(formats, " {number}");
             let _ = write!(extra, "a=rtpmap:{number} rtx/90000\r\na=fmtp:{number} apt={payload}\r\n");
             for feedback in ["nack", "nack pli"] {
@@ -99,6 +134,10 @@ pub(in crate::media::gst) fn finish_offer(
                 }
             }
         }
+        let section: Vec<_> =
+            section.iter().map(|line| renamed.map_or_else(|| (*line).to_owned(), |to| with_type(line, to))).collect();
+        let section: Vec<&str> = section.iter().map(String::as_str).collect();
+        let section = &section;
         for line in section {
             let h264_fmtp = payload_types(codecs)
                 .iter()
