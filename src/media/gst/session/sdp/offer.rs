@@ -42,22 +42,20 @@ pub(in crate::media::gst) fn with_other_ssrc(offer: &str, ssrc: u32, other: u32)
     out
 }
 
-/// A line of an m-line's part with another payload type.
-fn with_type(line: &str, (from, to): (u8, u8)) -> String {
-    if from == to {
-        return line.to_owned();
-    }
-    if line.starts_with("m=video ") {
-        let (head, formats) = line.split_once("SAVPF").unwrap_or((line, ""));
-        let formats = formats.split_whitespace().map(|format| match format.parse() == Ok(from) {
-            true => to.to_string(),
-            false => format.to_owned(),
-        });
-        return format!("{head}SAVPF {}", formats.collect::<Vec<_>>().join(" "));
+/// A line of an m-line's part with other payload types, each for one that it may name.
+fn with_types(line: &str, renamed: &[(u8, u8)]) -> String {
+    let of = |number: &str| match number.parse::<u8>().ok().and_then(|pt| renamed.iter().find(|(from, _)| *from == pt))
+    {
+        Some((_, to)) => to.to_string(),
+        None => number.to_owned(),
+    };
+    if let Some((head, formats)) = line.strip_prefix("m=video ").and_then(|line| line.split_once("SAVPF ")) {
+        let formats: Vec<_> = formats.split_whitespace().map(of).collect();
+        return format!("m=video {head}SAVPF {}", formats.join(" "));
     }
     for name in ["a=rtpmap:", "a=fmtp:", "a=rtcp-fb:"] {
-        if let Some(rest) = line.strip_prefix(&format!("{name}{from} ")) {
-            return format!("{name}{to} {rest}");
+        if let Some((number, rest)) = line.strip_prefix(name).and_then(|rest| rest.split_once(' ')) {
+            return format!("{name}{} {rest}", of(number));
         }
     }
     line.to_owned()
@@ -116,13 +114,15 @@ pub(in crate::media::gst) fn finish_offer(
                 FIRST_EXTRA_RTX + place - 1
             })
         };
-        // What webrtcbin writes for one codec of each m-line: the type, and what it is for.
-        let own = section.iter().find_map(|line| {
+        // What webrtcbin writes itself, for the first codec or for those that it knows from before: the type, and what it is for.
+        let own = section.iter().filter_map(|line| {
             let (own, of) = line.strip_prefix("a=fmtp:")?.split_once(" apt=")?;
             Some((own.parse::<u8>().ok()?, of.trim().parse::<u8>().ok()?))
         });
-        let renamed = own.and_then(|(own, of)| Some((own, repair_of(of)?)));
-        for (payload, _) in named.iter().copied().filter(|(payload, _)| own.is_none_or(|(_, of)| of != *payload)) {
+        let own: Vec<_> = own.collect();
+        let renamed: Vec<_> = own.iter().filter_map(|(own, of)| Some((*own, repair_of(*of)?))).collect();
+        let without = |payload: u8| !own.iter().any(|(_, of)| *of == payload);
+        for (payload, _) in named.iter().copied().filter(|(payload, _)| without(*payload)) {
             // webrtcbin writes a retransmission format for one codec only, but obeys the answer for any.
             let (true, Some(number)) = (has_rtx, repair_of(payload)) else { break };
             let _ = write!(formats, " {number}");
@@ -134,8 +134,7 @@ pub(in crate::media::gst) fn finish_offer(
                 }
             }
         }
-        let section: Vec<_> =
-            section.iter().map(|line| renamed.map_or_else(|| (*line).to_owned(), |to| with_type(line, to))).collect();
+        let section: Vec<_> = section.iter().map(|line| with_types(line, &renamed)).collect();
         let section: Vec<&str> = section.iter().map(String::as_str).collect();
         let section = &section;
         for line in section {
